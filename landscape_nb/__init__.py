@@ -37,6 +37,7 @@ from landscape_nb.eigenspaces import (
     random_subspace,
     top_eigenpairs,
 )
+from landscape_nb.hessian import HessianOperator
 from landscape_nb.increments import (
     IncrementModel,
     IncrementModels,
@@ -45,7 +46,7 @@ from landscape_nb.increments import (
     next_sample_models,
 )
 from landscape_nb.krylov import ConvergenceError, Eigenpairs
-from landscape_nb.losses import EmpiricalLoss, HessianOperator
+from landscape_nb.losses import EmpiricalLoss
 from landscape_nb.moments import (
     Moment,
     gaussian_moment,

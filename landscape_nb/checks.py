@@ -165,6 +165,19 @@ def next_sample(i: Any, k: int, n: int) -> int:
     )
 
 
+def candidates(chosen: Any, k: int, n: int) -> range:
+    """Check a range of indices (from 0) of samples that may come next; None means k..n-1."""
+    chosen = range(k, n) if chosen is None else chosen
+    if not (isinstance(chosen, range) and chosen):
+        raise ValueError(
+            f"candidates must be a non-empty range of samples after the first k, within {k}.."
+            f"{n - 1} (indices start at 0); got {chosen!r}."
+        )
+    for end in (chosen[0], chosen[-1]):
+        next_sample(end, k, n)
+    return chosen
+
+
 def explicit_generator(generator: Any) -> torch.Generator:
     """Refuse anything but an explicit torch.Generator."""
     if not isinstance(generator, torch.Generator):

@@ -5,15 +5,21 @@ l_i(w + U z) = l_i + c_i'z + z'B_i z/2 + ...,  c_i = U' grad l_i(w),  B_i = U' H
 The L2 term is left out: it cancels in every increment.
 
 The engine under `increments`: whatever is asked about increments is a difference of such samples.
-"forward" differentiates whole batches of samples twice in forward mode; "reverse" takes D
-Hessian-vector products of one sample at a time, slower but without forward mode's demands.
+"forward" differentiates whole batches of samples twice in forward mode, cheap for small samples
+(an image in an MLP); "reverse" takes D Hessian-vector products of one sample at a time, cheap for
+large ones (a sequence in a transformer) and without forward mode's demands.
 """
+
+import time
 
 import torch
 from torch import Tensor
 from torch.func import jacfwd
 
+from landscape_nb import checks
 from landscape_nb.losses import EmpiricalLoss
+
+_TRIAL = 2**25  # bytes of intermediate results in the quick measurement: chosen here
 
 
 class ForwardModeError(ValueError):
@@ -26,29 +32,31 @@ def sample_derivatives(
     U: Tensor,
     samples: range,
     method: str = "auto",
-    memory: float = 1e9,
+    memory: float | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Losses l (m,), gradients c (m, D) and Hessians B (m, D, D) of m samples along U.
 
-    Forward mode costs about (1 + D)^2 forward passes over the samples, whatever N is. PyTorch's
-    nested forward mode is wrong for some layers without saying so (layer_norm among them), so each
-    chunk's mean B is compared with one reverse-mode product.
+    Forward mode costs about 5 (1 + D)^2 forward passes over the samples, reverse mode about 4 D but
+    one sample at a time: which is faster depends on the model and is measured on a few samples.
+    PyTorch's nested forward mode is wrong for some layers without saying so (layer_norm among
+    them), so each chunk's mean B is compared with one reverse-mode product.
 
     Args:
         loss: the empirical loss.
         w: (N,).
         U: (N, D), directions; they need not be orthonormal here.
         samples: indices, from 0.
-        method: "forward", "reverse", or "auto": forward if it serves, else reverse.
-        memory: bytes of intermediate results that "forward" may hold (1e9: chosen here).
+        method: "forward", "reverse", or "auto": the cheaper one that serves and fits `memory`.
+        memory: bytes of intermediate results that may be held; `loss.memory` if not given.
 
     Raises:
         ForwardModeError: "forward" was asked for and can't serve.
     """
     if method not in ("auto", "forward", "reverse"):
         raise ValueError(f"method must be 'auto', 'forward' or 'reverse'; got {method!r}.")
+    memory = loss.memory if memory is None else checks.positive("memory", memory, "bytes")
     loss = loss.without_l2()
-    if method != "reverse":
+    if method == "forward" or (method == "auto" and _prefers_forward(loss, w, U, samples, memory)):
         try:
             return _forward(loss, w, U, samples, memory)
         except ForwardModeError:
@@ -62,19 +70,45 @@ def sample_derivatives(
     return values, c, B
 
 
+def _prefers_forward(
+    loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range, memory: float
+) -> bool:
+    """Whether nested forward mode fits the memory, and is faster by a quick measurement."""
+    D = U.shape[1]
+    held = (1 + D) * loss.activation_bytes(w, samples[0])  # by one sample, differentiated once
+    if (1 + D) * held > memory:
+        return False
+    few = samples[: max(1, min(64, int(_TRIAL / held)))]
+
+    def once() -> Tensor:  # nested, this costs 1 + D times as much
+        return jacfwd(lambda z: loss.losses_at(w + U @ z, few))(w.new_zeros(D))
+
+    try:
+        once()  # the first call pays for set-up
+        start = time.perf_counter()
+        once()
+    except (NotImplementedError, RuntimeError):
+        return False
+    forward = (1 + D) * (time.perf_counter() - start) / len(few)
+    start = time.perf_counter()
+    projected_derivatives(loss, w, U, samples[:1])
+    return forward < time.perf_counter() - start
+
+
 def projected_derivatives(
     loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range
 ) -> tuple[Tensor, Tensor]:
     """U'g and U'HU of the mean over some samples, by reverse mode."""
-    B = U.T @ loss.hvp(w, U, samples)
-    return U.T @ loss.gradient(w, samples), (B + B.T) / 2
+    H = loss.hessian_operator(w, samples)
+    B = U.T @ H(U)
+    return U.T @ H.gradient, (B + B.T) / 2
 
 
 def _forward(
     loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range, memory: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     D = U.shape[1]
-    per_sample_bytes = (1 + D) ** 2 * _activation_bytes(loss, w, samples[0])
+    per_sample_bytes = (1 + D) ** 2 * loss.activation_bytes(w, samples[0])
     chunk = max(1, min(len(samples), int(memory / per_sample_bytes)))
     origin = torch.zeros(D, dtype=w.dtype, device=w.device)
     pieces = []
@@ -96,7 +130,7 @@ def _forward(
         except (NotImplementedError, RuntimeError) as error:
             raise ForwardModeError(
                 "The model has no forward-mode second derivatives "
-                f"({str(error).splitlines()[0]}). Use reverse mode."
+                f"({str(error).splitlines()[0]}). Use method='reverse'."
             ) from error
         _compare_with_reverse_mode(loss, w, U, batch, B)
         pieces.append((values.detach(), c.detach(), B.detach()))
@@ -117,22 +151,5 @@ def _compare_with_reverse_mode(
         raise ForwardModeError(
             "PyTorch's nested forward mode gives wrong second derivatives for this model (off by "
             f"{float(difference):.1e} from reverse mode; layer_norm is a known case). Use "
-            "reverse mode."
+            "method='reverse'."
         )
-
-
-def _activation_bytes(loss: EmpiricalLoss, w: Tensor, sample: int) -> int:
-    """Bytes that one sample's forward pass leaves behind, without views of w itself."""
-    leaf = w.clone().requires_grad_()
-    own = leaf.untyped_storage().data_ptr()
-    total = 0
-
-    def count(tensor: Tensor) -> Tensor:
-        nonlocal total
-        if tensor.untyped_storage().data_ptr() != own:
-            total += tensor.numel() * tensor.element_size()
-        return tensor
-
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda t: t):
-        loss.losses_at(leaf, range(sample, sample + 1))
-    return max(total, 64)

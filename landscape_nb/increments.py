@@ -12,8 +12,8 @@ The difference of gradients is kept (not g^(k+1) alone), because training never 
 gradient exactly.
 
 For one k, 2 D Hessian-vector products. For a grid of k at one w, two engines, both exact:
-* "forward": second derivatives of every single sample along U, by nested forward mode on whole
-  batches, then running sums: serves every k at once;
+* "samples": second derivatives of every single sample along U, in forward or in reverse mode
+  (`landscape_nb.derivatives`), then running sums: serves every k at once;
 * "segments": reverse-mode products of each segment between grid points, added up: D products
   over the data for the whole grid.
 """
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from landscape_nb import checks
-from landscape_nb.derivatives import ForwardModeError, projected_derivatives, sample_derivatives
+from landscape_nb.derivatives import projected_derivatives, sample_derivatives
 from landscape_nb.losses import EmpiricalLoss
 
 
@@ -149,11 +149,11 @@ def increment_model(loss: EmpiricalLoss, w: Tensor, U: Tensor, k: int) -> Increm
     w, U = _checked(loss, w, U)
     k = checks.whole_number("k", k, 1, loss.num_samples - 1, "there must be a next sample")
     loss, first, after = loss.without_l2(), range(k), range(k, k + 1)
-    B = U.T @ increment(loss.hvp(w, U, after), loss.hvp(w, U, first), k)
+    (c1, B1), (c0, B0) = (projected_derivatives(loss, w, U, part) for part in (after, first))
     return IncrementModel(
         a=increment(loss.value(w, after), loss.value(w, first), k),
-        c=U.T @ increment(loss.gradient(w, after), loss.gradient(w, first), k),
-        B=(B + B.T) / 2,
+        c=increment(c1, c0, k),
+        B=increment(B1, B0, k),
     )
 
 
@@ -164,7 +164,7 @@ def increment_models(
     ks: Iterable[int],
     *,
     method: str = "auto",
-    memory: float = 1e9,
+    memory: float | None = None,
 ) -> IncrementModels:
     """The quadratic models of a whole grid of increments at one fixed w and U, in one pass.
 
@@ -175,9 +175,10 @@ def increment_models(
         w: (N,), the same for every k.
         U: (N, D), orthonormal columns, the same for every k.
         ks: increasing numbers of samples, each 1..n-1; every k up to n-1 if you like.
-        method: "forward", "segments" or "auto": forward when the grid is dense (more than one k
-            in eight samples, chosen here), where its fixed price serves all of them.
-        memory: bytes of intermediate results that "forward" may hold (1e9: chosen here).
+        method: "segments"; "forward" or "reverse", derivatives of every sample in that mode; or
+            "auto": when the grid is dense (more than one k in eight samples, chosen here) every
+            sample in the mode that a quick measurement finds faster, else segments.
+        memory: bytes of intermediate results that may be held; `loss.memory` if not given.
 
     Returns:
         `IncrementModels` with a (K,), c (K, D), B (K, D, D).
@@ -186,7 +187,8 @@ def increment_models(
         ValueError: an argument does not fit; as `ForwardModeError` where "forward" was asked of a
             model whose forward-mode derivatives are missing or wrong ("auto" then uses segments).
 
-    Costs: "forward" about (1 + D)^2 forward passes, "segments" D products over the data.
+    Costs: "forward" about 5 (1 + D)^2 forward passes, "reverse" and "segments" D products over
+    the data, one sample or one segment at a time.
 
     >>> from landscape_nb.toys import quadratics
     >>> loss = EmpiricalLoss(*quadratics(5, 3).parts)
@@ -197,16 +199,14 @@ def increment_models(
     """
     w, U = _checked(loss, w, U)
     grid = checks.prefix_lengths(ks, loss.num_samples - 1, high_means="there must be a next sample")
-    if method not in ("auto", "forward", "segments"):
-        raise ValueError(f"method must be 'auto', 'forward' or 'segments'; got {method!r}.")
-    if method == "forward" or (method == "auto" and 8 * len(grid) >= grid[-1]):
-        try:
-            every = sample_derivatives(loss, w, U, range(grid[-1] + 1), "forward", memory)
-            sums = (running_increments(part, grid) for part in every)
-            return IncrementModels(torch.tensor(grid), *sums)
-        except ForwardModeError as error:
-            if method == "forward":
-                raise ForwardModeError(f"{error} Pass method='segments'.") from error
+    if method not in ("auto", "forward", "reverse", "segments"):
+        raise ValueError(
+            f"method must be 'auto', 'forward', 'reverse' or 'segments'; got {method!r}."
+        )
+    if method in ("forward", "reverse") or (method == "auto" and 8 * len(grid) >= grid[-1]):
+        every = sample_derivatives(loss, w, U, range(grid[-1] + 1), method, memory)
+        sums = (running_increments(part, grid) for part in every)
+        return IncrementModels(torch.tensor(grid), *sums)
     return IncrementModels(torch.tensor(grid), *_by_segments(loss, w, U, grid))
 
 
@@ -217,7 +217,7 @@ def next_sample_models(
     k: int,
     *,
     candidates: range | None = None,
-    memory: float = 1e9,
+    memory: float | None = None,
 ) -> IncrementModels:
     """The models of the increments that *each* unseen sample would cause after the first k.
 
@@ -230,11 +230,11 @@ def next_sample_models(
         U: (N, D), orthonormal columns.
         k: number of samples in L_k, 1..n-1.
         candidates: indices (from 0) of the candidates, all of k..n-1 if not given.
-        memory: bytes of intermediate results that may be held.
+        memory: bytes of intermediate results that may be held; `loss.memory` if not given.
 
     Returns:
         `IncrementModels`, one row per candidate, every entry of ks equal to k. Exact derivatives;
-        costs about (1 + D)^2 forward passes over the candidates and D products over the first k.
+        costs `sample_derivatives` of the candidates and D products over the first k.
 
     Raises:
         ValueError: an argument does not fit, or a candidate is among the first k samples.
@@ -248,14 +248,7 @@ def next_sample_models(
     w, U = _checked(loss, w, U)
     n = loss.num_samples
     k = checks.whole_number("k", k, 1, n - 1, "there must be a next sample")
-    candidates = range(k, n) if candidates is None else candidates
-    if not (isinstance(candidates, range) and candidates):
-        raise ValueError(
-            f"candidates must be a non-empty range of samples after the first k, within {k}.."
-            f"{n - 1} (indices start at 0); got {candidates!r}."
-        )
-    for end in (candidates[0], candidates[-1]):
-        checks.next_sample(end, k, n)
+    candidates = checks.candidates(candidates, k, n)
     loss = loss.without_l2()
     means = (loss.value(w, k), *projected_derivatives(loss, w, U, range(k)))
     each = sample_derivatives(loss, w, U, candidates, memory=memory)

@@ -1,9 +1,15 @@
 """The algebraically largest eigenpairs of a symmetric operator, certified.
 
 A Krylov method for operators known only through products (Hessians): Rayleigh-Ritz on a growing
-basis that is fully re-orthogonalised in float64, extended by the residual of the first wanted
-pair that has not converged, and restarted with the best Ritz vectors when memory is full
-(equal to thick-restart Lanczos in exact arithmetic: Wu and Simon, SIAM J. Matrix Anal. 22, 2000).
+basis that is fully re-orthogonalised, with every projection summed in float64 whatever the
+precision of the products, and restarted with the best Ritz vectors when memory is full
+(thick-restart Lanczos: Wu and Simon, SIAM J. Matrix Anal. 22, 2000). With the basis Q it keeps
+
+    H Q = Q T + F S,    Q'Q = 1,  F'Q = 0,  F'F = 1,
+
+where the few columns of F are the directions in which the basis has still to grow: one for every
+start vector. So the residual of a Ritz pair (t, Q y) is |S y|, without another product and without
+storing H Q: memory is one vector for each basis vector.
 
 Two certificates come with the pairs:
 * residuals |H u - lambda u|: each value lies within its residual of a true eigenvalue;
@@ -14,7 +20,7 @@ Two certificates come with the pairs:
   40 tries with five- and ten-fold eigenvalues a few percent apart.)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -56,64 +62,151 @@ class ConvergenceError(RuntimeError):
 
 
 class _Basis:
-    """Orthonormal Q, the products HQ and T = Q'HQ, all in float64."""
+    """H Q = Q T + F S: Q and F in the precision of the products, T and S in float64.
+
+    Large coefficients are removed in float64, before the pass over all of Q in the precision of the
+    products removes what is left of them.
+    """
 
     def __init__(self, apply: Operator, capacity: int, like: Tensor) -> None:
         self.apply, self.capacity, self.like = apply, capacity, like
-        shape = (capacity, like.numel())  # one basis vector per row: each is contiguous
-        self._Q = torch.empty(shape, dtype=torch.float64, device=like.device)
-        self._HQ = torch.empty_like(self._Q)
+        # One basis vector per row: each is contiguous.
+        self._Q = torch.empty(capacity, like.numel(), dtype=like.dtype, device=like.device)
+        self._F = self._Q.new_empty(0, like.numel())
         self.T = torch.empty(0, 0, dtype=torch.float64)
+        self.S = torch.empty(0, 0, dtype=torch.float64)
         self.products = 0
 
     @property
     def count(self) -> int:
         return self.T.shape[0]
 
-    def Q(self, y: Tensor) -> Tensor:
-        """Q y for coefficients y, (m,) or (m, b)."""
-        return self._Q[: self.count].T @ y.to(self._Q.device)
+    @property
+    def open_ends(self) -> int:
+        return len(self._F)
 
-    def HQ(self, y: Tensor) -> Tensor:
-        return self._HQ[: self.count].T @ y.to(self._Q.device)
+    def ritz(self) -> tuple[Tensor, Tensor]:
+        """Ritz values, descending, and their coefficients."""
+        theta, Y = torch.linalg.eigh(self.T)
+        return theta.flip(0), Y.flip(1)
 
-    def outside(self, x: Tensor) -> tuple[Tensor | None, float]:
-        """Unit vector along the part of x outside the basis (None if rounding), and its norm."""
-        Q = self._Q[: self.count]
-        scale = float(x.norm())
-        if scale == 0:
-            return None, 0.0
-        x, kept = x / scale, 1.0
-        while True:
-            x = torch.addmv(x, Q.T, Q @ x, alpha=-1)
-            norm = float(x.norm())
-            kept *= norm
-            if kept < 1e-8:  # what is left is rounding. Chosen here.
-                return None, 0.0
-            x = x / norm
-            # Once more if much was removed, with its rounding (Daniel et al., 1976): 0.7.
-            if norm > 0.7:
-                return x, kept * scale
+    def residual_norms(self, Y: Tensor) -> Tensor:
+        """|H u - theta u| of Ritz vectors u = Q y, from the decomposition alone."""
+        return (self.S @ Y).norm(dim=0)
 
-    def append(self, q: Tensor) -> None:
-        """Add a unit vector orthogonal to the basis; costs one product."""
-        m = self.count
-        product = self.apply(q.to(self.like.dtype)[:, None])[:, 0]
+    def start(self, x: Tensor) -> bool:
+        """Open a new end along x, (N,), and take one step; False if x lies in the span already."""
+        q, _, _, _ = self._outside(x.double())
+        if q is None:
+            return False
+        self._append(q.to(self._Q), torch.zeros(self.count, dtype=torch.float64))
+        return True
+
+    def extend(self, C: Tensor) -> None:
+        """Add to the basis the open direction that matters most to the residuals F C, (p, b)."""
+        if len(C) > 1:
+            self._bring_to_front(torch.linalg.svd(C)[0][:, 0])
+        q, row = self._F[0], self.S[0]
+        self._F, self.S = self._F[1:], self.S[1:]
+        self._append(q / float(q.double().norm()), row)
+
+    def _bring_to_front(self, c: Tensor) -> None:
+        """Make the unit vector F c the first column of F, by a reflection; F S stays what it is."""
+        v = c.clone()
+        v[0] -= 1
+        if float(v.norm()) > 1e-14:
+            v = v / v.norm()
+            self.S = self.S - 2 * torch.outer(v, v @ self.S)
+            f = v.to(self._F)
+            self._F = self._F - 2 * torch.outer(f, f @ self._F)
+
+    def _append(self, q: Tensor, row: Tensor) -> None:
+        """Add q, orthonormal to Q and F, with row = Q'Hq known; costs one product."""
+        m, p = self.count, self.open_ends
+        product = self.apply(q[:, None])[:, 0]
         self.products += 1
         if not torch.isfinite(product).all():
             raise ValueError(
                 "A Hessian-vector product is not finite: the loss is not twice differentiable at "
                 "this w (a square root or a division at zero?) or its curvature overflows."
             )
-        self._Q[m], self._HQ[m] = q, product
-        row = (self._Q[: m + 1] @ self._HQ[m]).cpu()
-        T = torch.empty(m + 1, m + 1, dtype=torch.float64)
-        T[:m, :m], T[m], T[:, m] = self.T, row, row
+        self._Q[m] = q
+        T = torch.zeros(m + 1, m + 1, dtype=torch.float64)
+        T[:m, :m], T[m, :m], T[:m, m] = self.T, row, row
+        S = torch.zeros(p + 1, m + 1, dtype=torch.float64)
+        S[:p, :m] = self.S
         self.T = T
+        f, h, s, beta = self._outside(product.double(), row)
+        T[m, m], S[:p, m], S[p, m] = h[m], s, beta
+        if f is None:
+            self.S = S[:p]
+        else:
+            self.S = S
+            self._F = torch.cat([self._F, f.to(self._F)[None]])
 
-    def last_product(self) -> Tensor:
-        """H times the newest basis vector."""
-        return self._HQ[self.count - 1]
+    def _outside(
+        self, x: Tensor, row: Tensor | None = None
+    ) -> tuple[Tensor | None, Tensor, Tensor, float]:
+        """Unit vector along the part of x outside Q and F (None if rounding), and Q'x, F'x, norm.
+
+        `row`, if given, is Q'x but for its last entry: removing it first saves a pass over Q.
+        """
+        h = torch.zeros(self.count, dtype=torch.float64)
+        s = torch.zeros(self.open_ends, dtype=torch.float64)
+        scale = float(x.norm())
+        if scale == 0:
+            return None, h, s, 0.0
+        if row is not None:
+            known = row.nonzero()[:, 0]
+            if 4 * len(known) < self.count:
+                h[known] = row[known]
+                for j in known.tolist():
+                    x = x - float(row[j]) * self._Q[j].double()
+            newest = self._Q[self.count - 1].double()
+            h[-1] = newest @ x
+            x = x - float(h[-1]) * newest
+        left = float(x.norm())
+        # what is left below is rounding, of the products or of these sums. Chosen here.
+        rounding = min(1e-8, 100 * torch.finfo(self._Q.dtype).eps) * scale
+        while left > rounding:
+            before = left
+            g = self._project(x)
+            x = x - self._combine(g)
+            h, s = h + g[: len(h)], s + g[len(h) :]
+            left = float(x.norm())
+            # Once more if much was removed, with its rounding (Daniel et al., 1976): 0.7.
+            if left > 0.7 * before:
+                return x / left, h, s, left
+        return None, h, s, 0.0
+
+    def _project(self, x: Tensor) -> Tensor:
+        """Q'x and F'x, one after the other, summed in float64."""
+        Q, like = self._Q[: self.count], x.to(self._Q)
+        step = like.numel() if Q.dtype == torch.float64 else _BLOCK
+        total = x.new_zeros(self.count)
+        for i in range(0, len(like), step):
+            total += (Q[:, i : i + step] @ like[i : i + step]).double()
+        return torch.cat([total, self._F.double() @ x]).cpu()
+
+    def _combine(self, y: Tensor) -> Tensor:
+        """Q y1 + F y2 for y = (y1, y2)."""
+        m, y = self.count, y.to(self._Q.device)
+        return (y[:m].to(self._Q) @ self._Q[:m]).double() + y[m:] @ self._F.double()
+
+    def _parts(self) -> Iterator[tuple[slice, Tensor]]:
+        """Columns of Q in float64, piece by piece, so that no float64 copy is ever held."""
+        step = max(1024, _PIECE // (self.count + 1))
+        for i in range(0, self._Q.shape[1], step):
+            columns = slice(i, i + step)
+            yield columns, self._Q[: self.count, columns].double()
+
+    def vectors(self, Y: Tensor) -> Tensor:
+        """Q Y as rows, (b, N), in the precision of the products."""
+        Y = Y.T.to(self._Q.device)
+        out = self._Q.new_empty(len(Y), self._Q.shape[1])
+        for columns, Q in self._parts():
+            out[:, columns] = Y @ Q
+        return out
 
     def make_room(self, D: int, vectors: int) -> None:
         """Restart with the best Ritz vectors if the new vectors would not fit."""
@@ -121,22 +214,11 @@ class _Basis:
             return
         theta, Y = self.ritz()
         kept = min(D + max(5, (self.capacity - D) // 2), self.capacity - vectors)
-        Y = Y[:, :kept].T.to(self._Q.device)
-        Q, HQ = Y @ self._Q[: self.count], Y @ self._HQ[: self.count]
-        self._Q[:kept], self._HQ[:kept] = Q, HQ
+        rows = Y[:, :kept].T.to(self._Q.device)
+        for columns, Q in self._parts():
+            self._Q[:kept, columns] = rows @ Q
+        self.S = self.S @ Y[:, :kept]
         self.T = torch.diag(theta[:kept])
-
-    def ritz(self) -> tuple[Tensor, Tensor]:
-        """Ritz values, descending, and their coefficients."""
-        theta, Y = torch.linalg.eigh(self.T)
-        return theta.flip(0), Y.flip(1)
-
-    def residuals(self, theta: Tensor, Y: Tensor) -> Tensor:
-        """H u - theta u for Ritz pairs, from stored products: equal to fresh ones up to rounding.
-
-        One pair, coefficients (m,), or several as columns, (m, b).
-        """
-        return self.HQ(Y) - self.Q(Y * theta)
 
 
 def largest_eigenpairs(
@@ -167,7 +249,8 @@ def largest_eigenpairs(
         generator: source of randomness; None means a fresh one seeded with 0.
         max_products: give up after so many products; default 40 D + 400 (chosen here).
         max_basis: basis vectors held at most; default max(2 D + 30, 60) (chosen here), and
-            D + 45 at least, room for the search. Memory is 16 N max_basis bytes.
+            D + 45 at least, room for the search. Memory is N max_basis numbers in the dtype of
+            `like`.
         progress: show a progress bar with the worst residual.
 
     Returns:
@@ -183,19 +266,16 @@ def largest_eigenpairs(
     capacity = min(N, max(max(2 * D + 30, 60) if max_basis is None else max_basis, D + 5 + _PROBE))
     basis = _Basis(apply, capacity, like)
 
-    def random_direction() -> Tensor:
-        q = None
-        while q is None:  # once, but for an accident of probability zero
+    def start_at_random() -> None:
+        while True:  # once, but for an accident of probability zero
             x = torch.randn(N, dtype=torch.float64, generator=generator, device=generator.device)
-            q, _ = basis.outside(x.to(like.device))
-        return q
+            if basis.start(x.to(like.device)):
+                return
 
     if start is not None:
         # Their sum, not the vectors themselves: one product instead of d, and a Krylov space from
         # a vector inside the wanted subspace reaches all of it.
-        q, _ = basis.outside(start.double().sum(1))
-        if q is not None:
-            basis.append(q)
+        basis.start(start.double().sum(1))
 
     seen = 0.0  # largest magnitude so far: a restart drops the other end of the spectrum
 
@@ -206,59 +286,46 @@ def largest_eigenpairs(
         # below ten roundings of the largest value there is nothing left to resolve
         return max(tol * scale, 10 * torch.finfo(like.dtype).eps * seen)
 
-    complete, target = False, 0
+    complete = False
     with tqdm(desc="eigenpairs", unit=" products", disable=not progress, leave=False) as bar:
         while True:
-            residual, target = _first_unconverged(basis, D, bound, target)
             bar.update(basis.products - bar.n)
-            if residual is None:
-                complete = (
-                    complete
-                    or basis.count == N
-                    or _nothing_larger(basis, D, bound, random_direction)
-                )
-                # Look once more: the search may have turned the last vectors.
-                residual, target = _first_unconverged(basis, D, bound, 0)
-                if residual is None:
-                    if complete:
+            if basis.count < D:  # too small to hold D pairs: extend as Lanczos does
+                residuals, open_pairs = basis.S[:, -1:], 1
+            else:
+                theta, Y = basis.ritz()
+                norms = basis.residual_norms(Y[:, :D])
+                unconverged = norms > bound(theta)
+                open_pairs = int(unconverged.sum())
+                if open_pairs == 0:
+                    if complete or basis.count == N:
                         return _eigenpairs(basis, D)
+                    # Then look once more: the search may have turned the last vectors.
+                    complete = _nothing_larger(basis, D, bound, start_at_random)
                     continue
-            elif basis.products >= max_products or basis.count == N:
+                bar.set_postfix_str(f"{open_pairs} of {D} open, worst |r| = {norms.max():.1e}")
+                residuals = basis.S @ Y[:, :D][:, unconverged]
+            if basis.products >= max_products or basis.count == N:
                 pairs = _eigenpairs(basis, min(D, basis.count))
                 raise ConvergenceError(_refusal(basis, pairs, D, bound), pairs)
-            bar.set_postfix_str(f"pair {target + 1} of {D}, |r| = {float(residual.norm()):.1e}")
-            basis.make_room(D, 1)
-            q, _ = basis.outside(residual)
-            basis.append(random_direction() if q is None else q)
+            if basis.count + 1 > basis.capacity:
+                basis.make_room(D, 1)
+                continue
+            if basis.open_ends == 0:
+                start_at_random()
+            else:
+                basis.extend(residuals)
 
 
 # Steps of the search for a missed pair: at least, at most. Chosen here.
 # With 5 steps at least, the search missed one doubled eigenvalue in sixty near the bulk.
 _PROBE_MIN, _PROBE = 12, 40
-
-
-def _first_unconverged(
-    basis: _Basis, D: int, bound: Bound, target: int
-) -> tuple[Tensor | None, int]:
-    """Residual of the first wanted pair above tolerance, looking from `target` on, then before.
-
-    None when all D have converged.
-    """
-    if basis.count == 0:
-        return torch.zeros_like(basis.like, dtype=torch.float64), 0
-    if basis.count < D:  # too small to hold D pairs: extend as Lanczos does
-        return basis.last_product(), 0
-    theta, Y = basis.ritz()
-    allowed = bound(theta)
-    for j in [*range(target, D), *range(target)]:
-        residual = basis.residuals(theta[j], Y[:, j])
-        if float(residual.norm()) > allowed:
-            return residual, j
-    return None, 0
+_PIECE = 2**18  # numbers converted to float64 at once (2 MB): chosen here
+_BLOCK = 4096  # products summed in float32 before their sum goes on in float64: chosen here
 
 
 def _nothing_larger(
-    basis: _Basis, D: int, bound: Bound, random_direction: Callable[[], Tensor]
+    basis: _Basis, D: int, bound: Bound, start_at_random: Callable[[], None]
 ) -> bool:
     """Search the complement of the basis from a random start; False if a larger value turns up.
 
@@ -269,33 +336,34 @@ def _nothing_larger(
     theta = basis.ritz()[0]
     wanted, allowed = theta[:D], bound(theta)
     first = basis.count
-    q: Tensor | None = random_direction()
+    start_at_random()
     for step in range(1, _PROBE + 1):
-        if q is None:  # the basis spans everything that H can reach from this start
-            return True
-        basis.append(q)
         if bool((basis.ritz()[0][:D] > wanted + allowed).any()):
             return False
         if basis.count == basis.capacity:
             return True
-        q, beta = basis.outside(basis.last_product())
         t, y = torch.linalg.eigh(basis.T[first:, first:])
+        beyond = float((basis.S[:, first:] @ y[:, -1]).norm())
         # three residuals: one says only that some eigenvalue is near t. Chosen here.
-        if step >= _PROBE_MIN and t[-1] + 3 * beta * abs(y[-1, -1]) <= wanted[-1]:
+        if step >= _PROBE_MIN and t[-1] + 3 * beyond <= wanted[-1]:
             return True
+        if float(basis.S[:, -1:].norm()) == 0:
+            return True  # the basis spans everything that H can reach from this start
+        if step < _PROBE:
+            basis.extend(basis.S[:, -1:])
     return True
 
 
 def _eigenpairs(basis: _Basis, D: int) -> Eigenpairs:
     theta, Y = basis.ritz()
-    U = basis.Q(Y[:, :D])
-    residuals = basis.residuals(theta[:D], Y[:, :D]).norm(dim=0)
-    largest = U.abs().argmax(0, keepdim=True)  # fix the sign: largest component positive
     like = basis.like
+    rows = basis.vectors(Y[:, :D])
+    for u in rows:  # fix the sign: largest component positive
+        u *= u[u.abs().argmax()].sign()
     return Eigenpairs(
         values=theta[:D].to(like),
-        vectors=(U * U.gather(0, largest).sign()).to(like),
-        residuals=residuals.to(like),
+        vectors=rows.T,
+        residuals=basis.residual_norms(Y[:, :D]).to(like),
         gap=float(theta[D - 1] - theta[D]) if basis.count > D else float("inf"),
         hvp_count=basis.products,
     )

@@ -18,9 +18,13 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from landscape_nb import checks
+from landscape_nb.hessian import ASYMMETRIC, HessianOperator, refuse_nan_derivatives
 from landscape_nb.params import parameter_layout
 
 Samples = int | range
+# The graph of a gradient holds about so many times what a forward pass leaves behind. Measured on
+# an MLP and a transformer.
+_GRAPH_OF_GRADIENT = 4
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -39,8 +43,10 @@ class EmpiricalLoss:
         targets: (n, ...).
         l2: weight of the term (l2/2)|w|^2, the same for every k. It cancels in every increment
             L_{k+1} - L_k, but without it a classifier that fits its data has no minimiser.
-        batch_size: largest number of samples whose computation graph is held at once (1024:
-            chosen here). Averages are exact for every batch size, ragged last batch included.
+        batch_size: largest number of samples whose computation graph is held at once; by default
+            as many as fit `memory`, 1024 at most (chosen here). Averages are exact for every
+            batch size, ragged last batch included.
+        memory: bytes that this graph may hold (1e9: chosen here), by estimate.
 
     Attributes:
         num_samples: n.
@@ -70,7 +76,8 @@ class EmpiricalLoss:
         targets: Tensor,
         l2: float = 0.0,
         *,
-        batch_size: int = 1024,
+        batch_size: int | None = None,
+        memory: float = 1e9,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise ValueError(
@@ -88,12 +95,21 @@ class EmpiricalLoss:
         self._loss_fn = loss_fn
         self._model = _own_copy(model)
         self.l2 = checks.non_negative("l2", l2, "weight of the L2 term")
-        self.batch_size = checks.whole_number(
-            "batch_size", batch_size, 1, 2**40, "samples held in memory at once"
-        )
         self.num_samples = len(inputs)
         self.num_params = self._layout.num_params
+        self.memory = checks.positive("memory", memory, "bytes")
+        self.batch_size = 1024
+        if batch_size is not None:
+            self.batch_size = checks.whole_number(
+                "batch_size", batch_size, 1, 2**40, "samples held in memory at once"
+            )
         self._refuse_unusable_loss()
+        self._sample_bytes = self.activation_bytes(self.w0, 0)
+        if batch_size is None:
+            fits = int(self.memory / (_GRAPH_OF_GRADIENT * self._sample_bytes))
+            self.batch_size = max(1, min(1024, fits))
+        self.per_sample(self.w0)
+        self._refuse_wrong_second_derivatives()
 
     def __repr__(self) -> str:
         """Sizes at a glance."""
@@ -156,7 +172,7 @@ class EmpiricalLoss:
             part = self.losses_at(leaf, batch).sum() / len(chosen)
             value = value + part.detach()
             gradient = gradient + torch.autograd.grad(part, leaf)[0]
-        _refuse_nan_derivatives(gradient, "gradient")
+        refuse_nan_derivatives(gradient, "gradient")
         return value, gradient
 
     def sample_gradients(self, w: Tensor, samples: Samples) -> Tensor:
@@ -184,10 +200,17 @@ class EmpiricalLoss:
         """
         return self.hessian_operator(w, k)(V)
 
-    def hessian_operator(self, w: Tensor, k: Samples) -> "HessianOperator":
+    def hessian_operator(self, w: Tensor, k: Samples) -> HessianOperator:
         """The linear map V -> H^(k)(w) V, with the first gradient's graph kept if it fits."""
         w = checks.parameter_vector(w, self.w0)
-        return HessianOperator(self, w, self._chosen(k))
+        chosen = self._chosen(k)
+        batches = self._batches(chosen)
+
+        def mean_loss(w: Tensor, batch: range) -> Tensor:
+            return self.losses_at(w, batch).sum() / len(chosen)
+
+        held = len(batches[0]) * self._sample_bytes
+        return HessianOperator(mean_loss, w, batches, self.l2, held)
 
     def hessian(self, w: Tensor, k: Samples) -> Tensor:
         """H^(k)(w) as a dense (N, N) matrix; N products, for small models only.
@@ -211,6 +234,22 @@ class EmpiricalLoss:
     def losses_at(self, w: Tensor, batch: range) -> Tensor:
         """The losses l_i(w) of a batch, (m,); differentiable in w, in both modes."""
         return self._loss_fn(self.outputs_at(w, batch), self._targets[_rows(batch)])
+
+    def activation_bytes(self, w: Tensor, sample: int) -> int:
+        """Bytes that one sample's forward pass leaves behind, views of w itself not counted."""
+        leaf = w.clone().requires_grad_()
+        own = leaf.untyped_storage().data_ptr()
+        total = 0
+
+        def count(tensor: Tensor) -> Tensor:
+            nonlocal total
+            if tensor.untyped_storage().data_ptr() != own:
+                total += tensor.numel() * tensor.element_size()
+            return tensor
+
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda t: t):
+            self.losses_at(leaf, range(sample, sample + 1))
+        return max(total, 64)
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -237,15 +276,9 @@ class EmpiricalLoss:
         """Evaluate once at w0 and refuse what can't be studied sample by sample."""
         probe = range(min(self.num_samples, 32))  # 32: chosen here; dropout shows in fewer
         with torch.random.fork_rng(devices=_rng_devices(self.w0)):
-            with torch.enable_grad():
-                leaf = self.w0.clone().requires_grad_()
-                losses = self.losses_at(leaf, probe)
+            with torch.no_grad():
+                losses = self.losses_at(self.w0, probe)
             _refuse_wrong_shape(losses, len(probe))
-            if not losses.requires_grad:
-                raise ValueError(
-                    "The loss does not depend on the model's parameters through autograd. Look for "
-                    "detach(), torch.no_grad() or numpy inside the model or loss_fn."
-                )
             with torch.no_grad():
                 again = self.losses_at(self.w0, probe)
                 try:
@@ -256,9 +289,15 @@ class EmpiricalLoss:
                         f"({str(error).splitlines()[0]}). Batch normalisation in training mode is "
                         "the usual cause; call model.eval()."
                     ) from error
+            with torch.enable_grad():
+                connected = self.losses_at(self.w0.clone().requires_grad_(), range(1)).requires_grad
+            if not connected:
+                raise ValueError(
+                    "The loss does not depend on the model's parameters through autograd. Look for "
+                    "detach(), torch.no_grad() or numpy inside the model or loss_fn."
+                )
         # the coarser of the two precisions; absolute only relative to the largest loss
         tolerance = 1e3 * max(torch.finfo(t.dtype).eps for t in (losses, self.w0))
-        losses = losses.detach()
         atol = tolerance * float(losses.abs().nan_to_num(0).max())
         if not torch.allclose(losses, again, rtol=tolerance, atol=atol, equal_nan=True):
             raise ValueError(
@@ -272,11 +311,10 @@ class EmpiricalLoss:
                 f"batch, by {float((losses - alone).abs().max()):.1e}. Batch normalisation in "
                 "training mode is the usual cause; call model.eval(), or use reduction='none'."
             )
-        self.per_sample(self.w0)
-        self._refuse_wrong_second_derivatives(probe)
 
-    def _refuse_wrong_second_derivatives(self, probe: range) -> None:
+    def _refuse_wrong_second_derivatives(self) -> None:
         """Compare u'Hv with v'Hu once: some layers' second derivatives are wrong in PyTorch."""
+        probe = range(min(self.num_samples, 8))  # 8: chosen here
         angles = torch.arange(1, self.num_params + 1, dtype=self.w0.dtype, device=self.w0.device)
         u, v = angles.cos(), (2 * angles).sin()
         try:
@@ -286,96 +324,11 @@ class EmpiricalLoss:
         difference = abs(float(v @ Hu - u @ Hv))
         scale = float(Hu.norm() * v.norm() + Hv.norm() * u.norm())
         if difference > 10 * torch.finfo(self.w0.dtype).eps ** 0.5 * scale:
-            raise ValueError(_ASYMMETRIC)
-
-
-class HessianOperator:
-    """V -> H^(k)(w) V at one fixed w, counting its products.
-
-    When the samples fit one batch the gradient's graph is built once and kept, so that a
-    product costs one further backward pass; otherwise it is rebuilt batch by batch, and all
-    columns of V are served while a batch is in memory.
-    """
-
-    def __init__(self, loss: EmpiricalLoss, w: Tensor, chosen: range) -> None:
-        self._loss, self._w, self._chosen = loss, w, chosen
-        self._kept = None
-        if len(chosen) <= loss.batch_size:
-            self._kept = self._gradient_graph(chosen)
-        self.products = 0
-
-    def __call__(self, V: Tensor) -> Tensor:
-        """H V, of V's shape, (N,) or (N, b)."""
-        V = checks.directions(V, self._w)
-        columns = V.unsqueeze(1) if V.ndim == 1 else V
-        return self._product(columns, _one_by_one).view_as(V)
-
-    def dense(self) -> Tensor:
-        """H as an (N, N) matrix, many rows to a backward pass."""
-        eye = torch.eye(self._w.numel(), dtype=self._w.dtype, device=self._w.device)
-        return self._symmetric(self._product(eye, _many_at_once))
-
-    def _product(self, columns: Tensor, differentiate: Callable[..., Tensor]) -> Tensor:
-        out = self._loss.l2 * columns
-        for batch in [self._chosen] if self._kept else self._loss._batches(self._chosen):
-            leaf, gradient = self._kept or self._gradient_graph(batch)
-            if gradient.requires_grad:  # else the loss is linear in w: no curvature
-                out = out + differentiate(gradient, leaf, columns)
-        self.products += columns.shape[1]
-        _refuse_nan_derivatives(out, "Hessian-vector product")
-        return out
-
-    @staticmethod
-    def _symmetric(H: Tensor) -> Tensor:
-        """The mean of H and H' after a check that they agree."""
-        # The square root of the precision separates rounding from a wrong formula. Chosen here.
-        if (H - H.T).norm() > 10 * torch.finfo(H.dtype).eps ** 0.5 * H.norm():
-            raise ValueError(_ASYMMETRIC)
-        return (H + H.T) / 2
-
-    @torch.enable_grad()
-    def _gradient_graph(self, batch: range) -> tuple[Tensor, Tensor]:
-        leaf = self._w.clone().requires_grad_()
-        part = self._loss.losses_at(leaf, batch).sum() / len(self._chosen)
-        return leaf, torch.autograd.grad(part, leaf, create_graph=True)[0]
+            raise ValueError(ASYMMETRIC)
 
 
 def _rows(batch: range) -> slice:
     return slice(batch.start, batch.stop, batch.step)
-
-
-def _one_by_one(gradient: Tensor, leaf: Tensor, columns: Tensor) -> Tensor:
-    """One backward pass for each column."""
-    products = [
-        torch.autograd.grad(gradient, leaf, v, retain_graph=True, materialize_grads=True)[0]
-        for v in columns.unbind(1)
-    ]
-    return torch.stack(products, dim=1)
-
-
-def _many_at_once(gradient: Tensor, leaf: Tensor, columns: Tensor) -> Tensor:
-    """Batched backward passes, where every operation of the model allows it."""
-    try:
-        blocks = [
-            torch.autograd.grad(
-                gradient,
-                leaf,
-                block,
-                retain_graph=True,
-                is_grads_batched=True,
-                materialize_grads=True,
-            )[0]
-            for block in columns.T.split(64)  # chosen here
-        ]
-    except RuntimeError:  # group_norm, for one, has no batched double backward
-        return _one_by_one(gradient, leaf, columns)
-    return torch.cat(blocks).T
-
-
-_ASYMMETRIC = (
-    "PyTorch's second derivatives of this model are wrong: its Hessian is not symmetric. "
-    "torch.nn.utils.parametrizations.weight_norm is a known case; remove it or write the layer out."
-)
 
 
 def _own_copy(model: nn.Module) -> nn.Module:
@@ -387,14 +340,6 @@ def _own_copy(model: nn.Module) -> nn.Module:
             f"({str(error).splitlines()[0]}). Cached tensors that carry a graph are the usual "
             "cause; detach them."
         ) from error
-
-
-def _refuse_nan_derivatives(derivative: Tensor, what: str) -> None:
-    if not torch.isfinite(derivative).all():
-        raise ValueError(
-            f"The {what} is not finite though the loss is: a square root or a norm at zero, or NaN "
-            "behind a mask, is the usual cause. Use a smooth form such as sqrt(x + 1e-12)."
-        )
 
 
 def _checked_data(inputs: Any, targets: Any, like: Tensor) -> tuple[Tensor, Tensor]:

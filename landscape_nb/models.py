@@ -6,6 +6,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from landscape_nb.transformer import DecoderTransformer, TransformerConfig, sequence_loss
+
+__all__ = ["MLP", "DecoderTransformer", "TransformerConfig", "sequence_loss"]
+
 
 class MLP(nn.Sequential):
     """A fully connected network: Linear, activation, ..., Linear.

@@ -30,6 +30,7 @@ class MomentTable:
         cross: (K, D), mean a tr B.
         gradient: (K, D), mean |c|^2.
         curvature: (K, D), mean (2 tr B^2 + (tr B)^2)/4.
+        curvature_stderr: (K, D), its standard error where it is an estimate (`full_space_table`).
     """
 
     ks: Tensor
@@ -37,6 +38,7 @@ class MomentTable:
     cross: Tensor
     gradient: Tensor
     curvature: Tensor
+    curvature_stderr: Tensor | None = None
 
     @property
     def D(self) -> int:
@@ -45,8 +47,14 @@ class MomentTable:
 
     def last(self) -> "MomentTable":
         """Only the widest probe: the full space, if U was a basis of it."""
+        error = self.curvature_stderr
         return MomentTable(
-            self.ks, self.value, self.cross[:, -1:], self.gradient[:, -1:], self.curvature[:, -1:]
+            self.ks,
+            self.value,
+            self.cross[:, -1:],
+            self.gradient[:, -1:],
+            self.curvature[:, -1:],
+            None if error is None else error[:, -1:],
         )
 
     def at(self, D: int, sigma: float) -> Moment:
@@ -104,29 +112,33 @@ def full_space_table(
     ks: Sequence[int],
     *,
     num_probes: int = 12,
+    candidates: range | None = None,
     generator: torch.Generator,
 ) -> MomentTable:
-    """The full-space Gaussian moment, averaged over every unseen sample as the next one.
+    """The full-space Gaussian moment, averaged over unseen samples as the next one.
 
     a^2 and |grad I|^2 are exact. tr A and |A|_F^2 of each increment's Hessian A are Hutchinson
     estimates from Gaussian directions u, v: E u'Au = tr A and E (u'Av)^2 = |A|_F^2 for
     independent ones. Squares are averaged over different directions, so every part is unbiased;
-    the curvature part has a relative error of about 1/num_probes and may come out negative
-    with very few probes. At small sigma it is a small part of the whole. Costs (1 + num_probes)^2
-    forward passes over the unseen samples and their gradients, for each k.
+    the curvature part has a relative error of about 1/num_probes, given as `curvature_stderr`
+    (jackknife over the directions), and may come out negative with very few probes. At small
+    sigma it is a small part of the whole. Costs the unseen samples' gradients and
+    `sample_derivatives` along num_probes directions, for each k.
 
     Args:
         loss: the empirical loss.
         ws: one point (N,) for each k, usually w_k*.
         ks: increasing numbers of samples, each 1..n-1.
-        num_probes: Gaussian directions for each k, at least 2 (12: chosen here).
+        num_probes: Gaussian directions for each k, at least 3 (12: chosen here).
+        candidates: indices (from 0) of the samples that may come next, the same for every k; all
+            unseen ones, k..n-1, if not given.
         generator: source of the directions.
 
     Returns:
-        `MomentTable` with one row per k and a single column (the whole space). Memory: n N
-        numbers for the per-sample gradients.
+        `MomentTable` with one row per k and a single column (the whole space). Memory: N numbers
+        for the gradient of each candidate.
     """
-    m = checks.whole_number("num_probes", num_probes, 2, 2**40, "random directions")
+    m = checks.whole_number("num_probes", num_probes, 3, 2**40, "random directions")
     grid = checks.prefix_lengths(ks, loss.num_samples - 1, high_means="there must be a next sample")
     if len(ws) != len(grid):
         raise ValueError(f"ws must hold one point for each k; got {len(ws)} for {len(grid)} ks.")
@@ -134,24 +146,33 @@ def full_space_table(
     rows = []
     for k, w in zip(grid, ws, strict=True):
         G = torch.randn(loss.num_params, m, generator=generator, dtype=torch.float64).to(w)
-        rows.append(_full_space_coefficients(loss, w, k, G))
-    value, cross, gradient, curvature = (torch.stack(part) for part in zip(*rows, strict=True))
-    return MomentTable(
-        torch.tensor(grid), value, cross[:, None], gradient[:, None], curvature[:, None]
-    )
+        unseen = checks.candidates(candidates, k, loss.num_samples)
+        rows.append(_full_space_coefficients(loss, w, k, unseen, G))
+    value, *columns = (torch.stack(part) for part in zip(*rows, strict=True))
+    return MomentTable(torch.tensor(grid), value, *(column[:, None] for column in columns))
 
 
 def _full_space_coefficients(
-    loss: EmpiricalLoss, w: Tensor, k: int, G: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    loss, unseen = loss.without_l2(), range(k, loss.num_samples)
-    values = loss.per_sample(w)
-    a = increment(values[k:], values[:k].mean(), k)
-    g = increment(loss.sample_gradients(w, unseen), loss.gradient(w, k), k)
-    B = increment(sample_derivatives(loss, w, G, unseen)[2], G.T @ loss.hvp(w, G, k), k)
+    loss: EmpiricalLoss, w: Tensor, k: int, unseen: range, G: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    loss = loss.without_l2()
+    mean = loss.hessian_operator(w, k)
+    mean_B = G.T @ mean(G)
+    a = increment(loss.per_sample(w, unseen), loss.value(w, k), k)
+    g = increment(loss.sample_gradients(w, unseen), mean.gradient, k)
+    B = increment(sample_derivatives(loss, w, G, unseen)[2], mean_B, k)
+    trace = B.diagonal(dim1=-2, dim2=-1).mean(-1)
+    m = G.shape[1]
+    left_out = [[i for i in range(m) if i != j] for j in range(m)]
+    replicates = torch.stack([_curvature(B[:, kept][:, :, kept]) for kept in left_out])
+    stderr = ((m - 1) * replicates.var(0, correction=0)).sqrt()
+    return a.square().mean(), (a * trace).mean(), g.square().sum(1).mean(), _curvature(B), stderr
+
+
+def _curvature(B: Tensor) -> Tensor:
+    """(2 |A|_F^2 + (tr A)^2)/4, averaged over samples, from B = G'AG: pairs of directions only."""
     diagonal = B.diagonal(dim1=-2, dim2=-1)
-    trace, pairs = diagonal.mean(-1), G.shape[1] * (G.shape[1] - 1)
+    pairs = B.shape[-1] * (B.shape[-1] - 1)
     frobenius = (B.square().sum((-2, -1)) - diagonal.square().sum(-1)) / pairs
     trace_squared = (diagonal.sum(-1).square() - diagonal.square().sum(-1)) / pairs
-    curvature = (2 * frobenius + trace_squared) / 4
-    return a.square().mean(), (a * trace).mean(), g.square().sum(1).mean(), curvature.mean()
+    return ((2 * frobenius + trace_squared) / 4).mean()

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.func import grad, hessian
 
-from landscape_nb import EmpiricalLoss, toys
+from landscape_nb import EmpiricalLoss, HessianOperator, toys
+from landscape_nb import hessian as hessian_module
 from landscape_nb.models import MLP
 
 F64 = dict(dtype=torch.float64)
@@ -169,6 +170,124 @@ def test_microbatched_operator_equals_the_one_with_the_graph_kept(mlp_problem, k
     assert H.products == H_batched.products == 6
 
 
+BATCH_BYTES = pytest.mark.parametrize(
+    ("batch_bytes", "way"), [(0, "_many_at_once"), (2**40, "_one_by_one")], ids=["small", "large"]
+)
+
+
+def operator(p, k, batches, batch_bytes):
+    """The operator of L_k for batches of any declared size."""
+
+    def mean_loss(w, batch):
+        return p.loss.losses_at(w, batch).sum() / k
+
+    return HessianOperator(mean_loss, p.w, batches, p.l2, batch_bytes)
+
+
+@pytest.fixture
+def ways(monkeypatch):
+    """Names of the ways in which columns were differentiated, in order."""
+    taken = []
+
+    def watch(name):
+        way = getattr(hessian_module, name)
+
+        def record(*args):
+            taken.append(name)
+            return way(*args)
+
+        monkeypatch.setattr(hessian_module, name, record)
+
+    watch("_many_at_once"), watch("_one_by_one")
+    return taken
+
+
+@pytest.mark.parametrize(
+    "batches", [[range(10)], [range(4), range(4, 10)]], ids=["kept", "rebuilt"]
+)
+@pytest.mark.parametrize("columns", [2, 64, 70], ids="columns={}".format)
+@BATCH_BYTES
+def test_many_columns_equal_one_by_one(mlp_problem, ways, batches, columns, batch_bytes, way):
+    p = mlp_problem(l2=0.2, widths=(5, 8, 3))
+    H = operator(p, 10, batches, batch_bytes)
+    V = random_like(torch.empty(p.N, columns, **F64))
+    ways.clear()
+    together = H(V)
+    assert ways == [way] * len(batches)
+    dense = hessian(p.reference)(p.w, slice(10))
+    torch.testing.assert_close(together, dense @ V, rtol=0, atol=1e-12)
+    alone = torch.stack([H(v) for v in V.T], dim=1)
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-13)
+    assert H.products == 2 * columns
+
+
+def test_a_block_of_columns_is_bounded(mlp_problem, ways, monkeypatch):
+    """A model too large for two columns at once takes them one by one, and a dense H in blocks."""
+    p = mlp_problem(l2=0.2)
+    V = random_like(torch.empty(p.N, 3, **F64))
+    dense = hessian(p.reference)(p.w, slice(10))
+    for room, way in ((2 * p.N, "_many_at_once"), (2 * p.N - 1, "_one_by_one")):
+        monkeypatch.setattr(hessian_module, "_COLUMNS", room)
+        H = operator(p, 10, [range(10)], 0)
+        torch.testing.assert_close(H(V), dense @ V, rtol=0, atol=1e-12)
+        assert ways.pop() == way
+        torch.testing.assert_close(H.dense(), dense, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.3], ids="l2={}".format)
+@pytest.mark.parametrize("batch_size", [1024, 4], ids=["kept", "rebuilt"])
+@pytest.mark.parametrize("first", ["gradient", "product", "products"])
+def test_the_operator_knows_the_gradient(mlp_problem, batch_size, l2, first):
+    p = mlp_problem(l2=l2, batch_size=batch_size)
+    k = 9
+    H = p.loss.hessian_operator(p.w, k)
+    if first != "gradient":
+        H(random_like(torch.empty(p.N, 1 if first == "product" else 3, **F64)))
+    products = H.products
+    expected = grad(p.reference)(p.w, slice(k))
+    torch.testing.assert_close(H.gradient, expected, rtol=0, atol=1e-14)
+    torch.testing.assert_close(H.gradient, p.loss.gradient(p.w, k), rtol=0, atol=1e-14)
+    assert H.products == products  # a gradient is no product
+    v = random_like(p.w)
+    torch.testing.assert_close(H(v), p.loss.hvp(p.w, v, k), rtol=0, atol=1e-14)
+    torch.testing.assert_close(H.gradient, expected, rtol=0, atol=1e-14)
+    assert H.products == products + 1
+
+
+def test_the_gradient_is_free_after_a_product(mlp_problem):
+    p, passes = mlp_problem(), []
+
+    def mean_loss(w, batch):
+        passes.append(batch)
+        return p.loss.losses_at(w, batch).sum() / 10
+
+    H = HessianOperator(mean_loss, p.w, [range(4), range(4, 10)], 0.0, 0)
+    assert not passes
+    H(p.w)
+    assert passes == [range(4), range(4, 10)]
+    torch.testing.assert_close(H.gradient, p.loss.gradient(p.w, 10), rtol=0, atol=1e-14)
+    assert len(passes) == 2
+
+
+def test_an_operation_without_batched_derivatives_falls_back(ways):
+    """group_norm's double backward can't be batched; the columns are then taken one by one."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4), nn.GroupNorm(3, 3), nn.Linear(4, 4)).double()
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(6, 3, 4, generator=g, **F64)
+    loss = EmpiricalLoss(model, squared, x, x.flip(0), l2=0.1)
+    V = random_like(torch.empty(loss.num_params, 3, **F64))
+    ways.clear()
+    H = loss.hessian_operator(loss.w0, 6)
+    HV = H(V)
+    assert ways == ["_many_at_once", "_one_by_one"]
+    assert H.products == 3
+    h = 1e-5
+    for v, Hv in zip(V.T, HV.T, strict=True):
+        change = loss.gradient(loss.w0 + h * v, 6) - loss.gradient(loss.w0 - h * v, 6)
+        torch.testing.assert_close(Hv, change / (2 * h), rtol=0, atol=1e-7)
+
+
 def test_operator_is_symmetric_and_linear(mlp_problem):
     p = mlp_problem()
     H = p.loss.hessian_operator(p.w, 10)
@@ -185,6 +304,16 @@ def test_a_loss_linear_in_w_has_only_the_curvature_of_l2(l2):
     v = random_like(loss.w0)
     assert torch.equal(loss.hvp(loss.w0, v, 6), l2 * v)
     assert torch.equal(loss.hvp(loss.w0, v, range(2, 5)), l2 * v)
+    V = random_like(torch.empty(4, 3, **F64))
+    mean_input = torch.cat([x.mean(0), torch.ones(1, **F64)])  # the bias enters last
+    for batch_size in (1024, 4):
+        batched = EmpiricalLoss(
+            model, lambda out, y: out[:, 0], x, torch.zeros(6, **F64), l2, batch_size=batch_size
+        )
+        H = batched.hessian_operator(loss.w0, 6)
+        assert torch.equal(H(V), l2 * V)
+        assert torch.equal(H.dense(), l2 * torch.eye(4, **F64))
+        torch.testing.assert_close(H.gradient, mean_input + l2 * loss.w0, rtol=0, atol=1e-14)
 
 
 def test_parameters_that_enter_linearly_do_not_disturb_the_others():
@@ -214,6 +343,59 @@ def test_attention_curvature_against_finite_differences_of_the_gradient():
     Hv = loss.hvp(loss.w0, v, 4)
     assert Hv.norm() > 1e-3
     torch.testing.assert_close(Hv, difference, rtol=0, atol=1e-7)
+
+
+# -- memory --------------------------------------------------------------------------------------
+
+
+def test_the_batch_is_as_large_as_the_memory_allows(mlp_problem):
+    sizes = [mlp_problem(memory=10.0**p).loss.batch_size for p in range(-3, 10)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] == 1 and sizes[-1] == 1024
+    assert len(set(sizes)) > 3  # between the ends it grows
+    assert mlp_problem().loss.batch_size == 1024
+    assert mlp_problem(memory=1.0, batch_size=7).loss.batch_size == 7
+    assert mlp_problem(memory=1e12, batch_size=5000).loss.batch_size == 5000
+
+
+def test_twice_the_memory_is_twice_the_batch_and_larger_samples_make_it_smaller():
+    def batch_size(memory, hidden=16, dtype=torch.float64):
+        x = torch.zeros(3, 8, dtype=dtype)
+        model = MLP([8, hidden, 1], dtype=dtype)
+        return EmpiricalLoss(model, squared, x, x[:, :1], memory=memory).batch_size
+
+    assert abs(batch_size(4e5) - 2 * batch_size(2e5)) <= 1
+    assert 1.5 < batch_size(2e5) / batch_size(2e5, hidden=64) < 5
+    assert abs(batch_size(2e5, dtype=torch.float32) - 2 * batch_size(2e5)) <= 2
+
+
+@pytest.mark.parametrize("depth", [1, 4], ids="depth={}".format)
+def test_activations_are_counted_without_the_parameters(depth):
+    """Every tanh keeps its output, which is the next layer's input; the loss keeps a little."""
+    x = torch.zeros(3, 5, **F64)
+    model = MLP([5, *[100] * depth, 1])
+    loss = EmpiricalLoss(model, squared, x, x[:, :1])
+    inputs_and_outputs = 8 * (5 + 2 * 100 * depth)
+    found = loss.activation_bytes(loss.w0, 2)
+    assert inputs_and_outputs <= found < inputs_and_outputs + 100
+    assert found < 8 * loss.num_params
+
+
+@pytest.mark.parametrize("memory", [1.0, 5e3, 1e9], ids="memory={}".format)
+def test_results_do_not_depend_on_the_memory(mlp_problem, memory):
+    p = mlp_problem(l2=0.2, memory=memory)
+    v, close = random_like(p.w), dict(rtol=0, atol=1e-12)
+    H = hessian(p.reference)(p.w, slice(9))
+    assert abs(p.loss.value(p.w, 9) - p.reference(p.w, slice(9))) < 1e-12
+    torch.testing.assert_close(p.loss.gradient(p.w, 9), grad(p.reference)(p.w, slice(9)), **close)
+    torch.testing.assert_close(p.loss.hvp(p.w, v, 9), H @ v, **close)
+    torch.testing.assert_close(p.loss.hessian(p.w, 9), H, **close)
+
+
+@pytest.mark.parametrize("memory", [0, -1.0, float("inf"), float("nan"), "1e9"], ids=repr)
+def test_impossible_memory_is_refused(mlp_problem, memory):
+    with pytest.raises(ValueError, match="memory must be"):
+        mlp_problem(memory=memory)
 
 
 # -- parameters, buffers, modes ------------------------------------------------------------------

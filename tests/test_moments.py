@@ -203,6 +203,38 @@ def test_full_space_table_is_unbiased(mlp_problem):
             assert abs(float(values.mean()) - expected) < 5 * error < 2 * abs(expected), part
 
 
+def test_full_space_table_knows_its_error(mlp_problem):
+    """The jackknife error of the curvature part against its spread over generators."""
+    p = mlp_problem(n=6, widths=(2, 3, 2))
+    tables = [
+        full_space_table(p.loss, [p.w], [3], num_probes=8, generator=generator(seed))
+        for seed in range(80)
+    ]
+    spread = float(torch.cat([t.curvature for t in tables]).std())
+    claimed = float(torch.cat([t.curvature_stderr for t in tables]).square().mean().sqrt())
+    assert 0.7 < claimed / spread < 1.6
+    assert tables[0].last().curvature_stderr.shape == (1, 1)
+
+
+def test_full_space_table_averages_over_the_candidates_only(mlp_problem):
+    p = mlp_problem(n=8, l2=0.1)
+    chosen = full_space_table(
+        p.loss, [p.w] * 2, [3, 4], num_probes=3, candidates=range(5, 7), generator=generator(0)
+    )
+    losses = p.loss.per_sample(p.w)
+    for row, k in enumerate((3, 4)):
+        a = (losses[5:7] - losses[:k].mean()) / (k + 1)
+        assert math.isclose(float(chosen.value[row]), float(a.square().mean()), rel_tol=1e-10)
+        g = [grad(p.reference)(p.w, [*range(k), i]) - grad(p.reference)(p.w, slice(k))
+             for i in (5, 6)]  # fmt: skip
+        mean = float(torch.stack(g).square().sum(1).mean())
+        assert math.isclose(float(chosen.gradient[row, 0]), mean, rel_tol=1e-9)
+    with pytest.raises(ValueError, match="candidate must be between 4 and 7"):
+        full_space_table(
+            p.loss, [p.w], [4], candidates=range(3, 6), num_probes=3, generator=generator(0)
+        )
+
+
 # -- Monte Carlo on the model --------------------------------------------------------------------
 
 

@@ -1,0 +1,520 @@
+"""Training runs: what a checkpoint has seen, the file they are kept in, the file that is shipped.
+
+Oracles: a second training with one sequence changed (a checkpoint at k may depend on the first k
+sequences and on no other); AdamW written out by hand; unigram and bigram counts. Every kind of
+damage is done to a good file once.
+"""
+
+import os
+import pickle
+import re
+import tracemalloc
+import warnings
+import zlib
+from dataclasses import replace
+
+import pytest
+import torch
+
+from landscape_nb import data, pretraining
+from landscape_nb.pretraining import (
+    CheckpointError,
+    TrainingRun,
+    load_runs,
+    pretrained,
+    save_runs,
+    train_transformer,
+)
+from landscape_nb.transformer import DecoderTransformer, TransformerConfig, sequence_loss
+
+TINY = TransformerConfig(
+    vocabulary_size=5, context=6, width=8, depth=1, heads=2, kv_heads=1, hidden=8
+)
+N = 30
+
+
+def draw_sequences(seed=0):
+    """Sequences that can be learnt: each token is followed by its double, now and then by any."""
+    g = torch.Generator().manual_seed(seed)
+    s = torch.randint(5, (N, 7), generator=g)
+    for j in range(6):
+        s[:, j + 1] = torch.where(torch.rand(N, generator=g) < 0.8, 2 * s[:, j] % 5, s[:, j + 1])
+    return s
+
+
+def train(sequences=None, **options):
+    s = draw_sequences() if sequences is None else sequences
+    options = {"num_train": 24, "checkpoints_at": [5, 8, 24], "batch_size": 4, **options}
+    return train_transformer(TINY, s, "abcde", **{"progress": False, "warmup": 3, **options})
+
+
+def same(one, two):
+    return (
+        one.config == two.config
+        and one.vocabulary == two.vocabulary
+        and torch.equal(one.sequences, two.sequences)
+        and (one.consumed, one.steps, one.seed) == (two.consumed, two.steps, two.seed)
+        and torch.equal(one.weights, two.weights)
+    )
+
+
+@pytest.fixture(scope="module")
+def run():
+    return train()
+
+
+# -- training ------------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_run(run):
+    before = torch.get_rng_state()
+    again = train()
+    assert same(run, again)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(run.weights, train(seed=1).weights)
+
+
+def test_what_is_recorded(run):
+    # batches end at 4, 5, 8, 12, 16, 20, 24; then two more passes in 6 batches each
+    assert run.consumed == [5, 8, 24, 24] and run.steps == [2, 3, 7, 19]
+    assert run.weights.shape == (4, TINY.num_params) and run.weights.dtype == torch.float32
+    assert torch.equal(run.weights, run.weights.half().float())
+    assert run.num_train == 24 and run.sequences.shape == (N, 7)
+    assert torch.equal(run.inputs, run.sequences[:, :6])
+    assert torch.equal(run.targets, run.sequences[:, 1:])
+
+
+def test_one_pass_has_its_end_once():
+    assert train(passes=1).consumed == [5, 8, 24]
+    assert train(passes=1, checkpoints_at=[]).consumed == [24]
+    assert train(passes=2, checkpoints_at=[]).steps == [12]
+
+
+@pytest.mark.parametrize("k", [5, 8, 24], ids="k={}".format)
+def test_a_checkpoint_has_seen_exactly_the_first_k(run, k):
+    j = run.consumed.index(k)
+    for changed in (0, k - 1, k, N - 1):
+        s = draw_sequences()
+        s[changed] = (s[changed] + 1) % 5
+        differs = not torch.equal(train(s).weights[j], run.weights[j])
+        assert differs == (changed < k), f"sequence {changed}"
+
+
+def test_the_end_has_seen_all_that_is_trained_on_and_nothing_held_out(run):
+    for changed in range(N):
+        s = draw_sequences()
+        s[changed] = (s[changed] + 1) % 5
+        differs = not torch.equal(train(s).weights[-1], run.weights[-1])
+        assert differs == (changed < 24), f"sequence {changed}"
+
+
+def test_first_steps_by_hand():
+    """AdamW (arXiv 1711.05101, algorithm 2), written out, with warmup and the norm cut at 1."""
+    s, rate, decay, steps = draw_sequences(), 0.3, 0.1, 18
+    g = torch.Generator().manual_seed(3)
+    model = DecoderTransformer(TINY, generator=g)
+    w = [p.detach().clone() for p in model.parameters()]
+    m, v = [torch.zeros_like(p) for p in w], [torch.zeros_like(p) for p in w]
+    for t in range(1, 7):
+        lr = rate * (t / 2 if t <= 2 else (steps - t + 1) / (steps - 2))
+        for p, q in zip(model.parameters(), w, strict=True):
+            p.data = q
+        batch = s[4 * (t - 1) : 4 * t]
+        value = sequence_loss(model(batch[:, :-1]), batch[:, 1:]).mean()
+        G = torch.autograd.grad(value, list(model.parameters()))
+        cut = min(1.0, 1.0 / float(torch.cat([x.flatten() for x in G]).norm()))
+        for i, x in enumerate(G):
+            m[i] = 0.9 * m[i] + 0.1 * cut * x
+            v[i] = 0.99 * v[i] + 0.01 * (cut * x) ** 2
+            step = m[i] / (1 - 0.9**t) / ((v[i] / (1 - 0.99**t)).sqrt() + 1e-8)
+            w[i] = w[i] - lr * decay * w[i] - lr * step
+    options = {"checkpoints_at": [24], "learning_rate": rate, "warmup": 2, "seed": 3}
+    found = train(**options).weights[0]
+    torch.testing.assert_close(found, torch.cat([x.flatten() for x in w]), rtol=2e-3, atol=2e-4)
+
+
+def test_training_learns():
+    loss = train(passes=15, learning_rate=0.02).loss(range(24, 30))
+    first, s = DecoderTransformer(TINY), draw_sequences()[24:]
+    with torch.no_grad():
+        before = float(sequence_loss(first(s[:, :-1]), s[:, 1:]).mean())
+    assert float(loss.value(loss.w0, 6)) < before - 0.3
+
+
+def test_progress_bar_changes_nothing(run, capsys):
+    assert same(run, train(progress=True))
+    assert "loss" in capsys.readouterr().err
+
+
+BAD_TRAININGS = [
+    ("context", {"sequences": torch.zeros(30, 9).long()}, "(n, context + 1) = (n, 7)", "(30, 9)"),
+    ("dtype", {"sequences": torch.zeros(30, 7)}, "int64", "torch.float32"),
+    ("tokens", {"sequences": torch.full((30, 7), 5)}, "0..4", "5..5"),
+    ("num_train", {"num_train": 31}, "num_train must be between 1 and 30", "31"),
+    ("marks", {"checkpoints_at": [5, 25]}, "k must be between 1 and 24", "25"),
+    ("order of marks", {"checkpoints_at": [8, 5]}, "strictly increasing", "[8, 5]"),
+    ("passes", {"passes": 0}, "passes must be between 1", "0"),
+    ("rate", {"learning_rate": 0.0}, "learning_rate must be positive", "0.0"),
+    ("diverged", {"learning_rate": 1e30}, "weights must be finite", "lower the learning rate"),
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "required", "got"),
+    [b[1:] for b in BAD_TRAININGS],
+    ids=[b[0] for b in BAD_TRAININGS],
+)
+def test_trainings_that_are_refused(options, required, got):
+    with pytest.raises(ValueError) as caught:
+        train(**options)
+    assert required in str(caught.value) and got in str(caught.value)
+
+
+# -- a run ---------------------------------------------------------------------------------------
+
+
+def test_model_and_loss_have_the_checkpoint_s_weights(run):
+    for j in range(-4, 4):
+        loss = run.loss(8, checkpoint=j)
+        assert torch.equal(loss.w0, run.weights[j])
+        by_hand = sequence_loss(run.model(j)(run.inputs[:8]), run.targets[:8]).detach()
+        torch.testing.assert_close(loss.per_sample(loss.w0), by_hand, rtol=0, atol=1e-6)
+    held_out = run.loss(range(24, 30), dtype=torch.float64)
+    assert held_out.num_samples == 6 and held_out.w0.dtype == torch.float64
+    assert torch.equal(held_out.w0, run.weights[-1].double())
+    assert run.loss().num_samples == N
+
+
+def test_a_model_is_the_caller_s_own(run):
+    before = run.weights.clone()
+    model = run.model()
+    for p in model.parameters():
+        p.data.zero_()
+    assert torch.equal(run.weights, before)
+    assert torch.equal(run.model().head.weight.flatten(), before[-1][-40:])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda run: run.model(4), "checkpoint must be between -4 and 3"),
+        (lambda run: run.loss(31), "samples must be between 1 and 30"),
+        (lambda run: run.loss(range(24, 31)), "within 0..29"),
+        (lambda run: run.loss(range(3, 3)), "within 0..29"),
+        (lambda run: replace(run, vocabulary="abcd"), "vocabulary_size = 5"),
+        (lambda run: replace(run, vocabulary="abcda"), "'abcda'"),
+        (lambda run: replace(run, consumed=[8, 5, 24, 24]), "consumed must increase"),
+        (lambda run: replace(run, steps=[2, 3, 3, 19]), "consumed must increase"),
+        (lambda run: replace(run, consumed=[5, 8, 24, 31]), "consumed must increase"),
+        (lambda run: replace(run, weights=run.weights[:3]), "a row for each checkpoint"),
+        (lambda run: replace(run, weights=run.weights.double()), "torch.float64"),
+        (lambda run: replace(run, weights=run.weights * 1.0001), "must be rounded to float16"),
+    ],
+)
+def test_contradictions_in_a_run(run, call, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call(run)
+
+
+# -- the file ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def saved(run, tmp_path):
+    path = tmp_path / "runs.pt"
+    save_runs(path, [run])
+    return path
+
+
+def test_what_is_saved_is_loaded(run, tmp_path):
+    order = torch.randperm(N, generator=torch.Generator().manual_seed(4))
+    s = draw_sequences()
+    s[3] = s[17]  # the same sequence twice
+    runs = [train(s), train(s[order], seed=1, checkpoints_at=[])]
+    save_runs(tmp_path / "runs.pt", runs)
+    loaded = load_runs(str(tmp_path / "runs.pt"))
+    assert len(loaded) == 2 and all(map(same, runs, loaded))
+    assert all(isinstance(one, TrainingRun) for one in loaded)
+
+
+def test_the_file_depends_on_the_runs_only(run, saved, tmp_path):
+    save_runs(tmp_path / "another name.pt", [run])
+    assert (tmp_path / "another name.pt").read_bytes() == saved.read_bytes()
+
+
+def test_what_can_not_share_a_file(run, tmp_path):
+    s = draw_sequences()
+    s[0] = (s[0] + 1) % 5
+    with pytest.raises(ValueError, match="must share their sequences"):
+        save_runs(tmp_path / "runs.pt", [run, train(s)])
+    with pytest.raises(ValueError, match="runs is empty"):
+        save_runs(tmp_path / "runs.pt", [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_crash_while_saving_leaves_the_old_file(run, saved, monkeypatch):
+    before = saved.read_bytes()
+
+    def crash(*args):
+        raise OSError("no space left")
+
+    for name in ("replace", "fsync"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, crash)
+            with pytest.raises(OSError, match="no space left"):
+                save_runs(saved, [train(seed=1)])
+        assert saved.read_bytes() == before
+        assert [path.name for path in saved.parent.iterdir()] == ["runs.pt"]
+
+
+def damaged(change):
+    """A file whose content was changed before it was saved again."""
+
+    def damage(path):
+        content = torch.load(path, weights_only=True)
+        change(content)
+        torch.save(content, path)
+
+    return damage
+
+
+def in_run(**fields):
+    return damaged(lambda content: content["runs"][0].update(fields))
+
+
+def packed(name, change):
+    """The first run's array `name`, unpacked, changed and packed again."""
+
+    def redo(content):
+        entry = content["runs"][0]
+        kind, shape = {"weights": ("<f2", (4, TINY.num_params)), "order": ("<i4", (N,))}[name]
+        array = pretraining._unpack(entry[name], shape, kind).copy()
+        entry[name] = pretraining._pack(change(array))
+
+    return damaged(redo)
+
+
+def set_first(array, value):
+    array.flat[0] = value
+    return array
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.mkdir, ("exploded",)
+
+
+def flip_a_byte(path):
+    blob = bytearray(path.read_bytes())
+    place = len(blob) // 2
+    blob[place] ^= 0xFF
+    path.write_bytes(bytes(blob))
+
+
+ZIPPED = torch.tensor(list(zlib.compress(bytes(10**6))), dtype=torch.uint8)
+DAMAGE = {
+    "empty": lambda path: path.write_bytes(b""),
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-200]),
+    "cut in half": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "a byte flipped": flip_a_byte,
+    "a text": lambda path: path.write_text("weights"),
+    "a pickle that runs code": lambda path: path.write_bytes(pickle.dumps(Bomb(), protocol=2)),
+    "torch that runs code": lambda path: torch.save({"format": Bomb()}, path),
+    "another torch file": lambda path: torch.save({"weights": torch.zeros(3)}, path),
+    "a tensor": lambda path: torch.save(torch.zeros(3), path),
+    "another version": damaged(lambda content: content.update(version=99)),
+    "no sequences": damaged(lambda content: content.pop("sequences")),
+    "another shape": damaged(lambda content: content.update(shape=[N, 8])),
+    "a huge shape": damaged(lambda content: content.update(shape=[2**31, 2**31])),
+    "no shape": damaged(lambda content: content.update(shape=3)),
+    "no runs": damaged(lambda content: content.update(runs=None)),
+    "empty runs": damaged(lambda content: content.update(runs=[])),
+    "a run that is none": damaged(lambda content: content.update(runs=["run"])),
+    "no weights": damaged(lambda content: content["runs"][0].pop("weights")),
+    "NaN": packed("weights", lambda w: set_first(w, float("nan"))),
+    "infinity": packed("weights", lambda w: set_first(w, float("inf"))),
+    "too few weights": packed("weights", lambda w: w[:, 1:]),
+    "too many weights": in_run(weights=ZIPPED),
+    "weights unpacked": in_run(weights=torch.zeros(4, TINY.num_params)),
+    "no bytes": in_run(weights=b"abc"),
+    "no permutation": packed("order", lambda order: set_first(order, order[1])),
+    "index beyond": packed("order", lambda order: set_first(order, N)),
+    "another config": in_run(config={"vocabulary_size": 5, "context": 6}),
+    "an impossible config": in_run(config={"vocabulary_size": 5, "context": 6, "width": 7}),
+    "an unknown size": in_run(config={"vocabulary_size": 5, "layers": 6}),
+    "a vocabulary too short": in_run(vocabulary="abcd"),
+    "no vocabulary": in_run(vocabulary=None),
+    "a vocabulary in pieces": in_run(vocabulary=["a", "b", "c", "d", "e"]),
+    "characters repeat": in_run(vocabulary="abcda"),
+    "checkpoints beyond": in_run(consumed=[5, 8, 24, 99]),
+    "consumed text": in_run(consumed="abcd"),
+    "seed": in_run(seed="one"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_damaged_file_is_refused(saved, damage, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    load_runs(saved)
+    damage(saved)
+    with pytest.raises(CheckpointError, match="runs.pt.*Delete it, and it can be made again"):
+        load_runs(saved)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_files_of_another_kind_or_version_are_told_apart(saved, tmp_path):
+    torch.save({"version": 1, "format": "something else"}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="file of another kind"):
+        load_runs(tmp_path / "other.pt")
+    damaged(lambda content: content.update(version=2))(saved)
+    with pytest.raises(CheckpointError, match="it has version 2, known is 1"):
+        load_runs(saved)
+
+
+def test_an_array_is_never_unpacked_beyond_its_size():
+    asked = pretraining._unpack(ZIPPED, (10**6,), "u1")
+    assert asked.size == 10**6 and not asked.any()
+    for size in (10**6 - 1, 10**6 + 1, 10):
+        tracemalloc.start()
+        with pytest.raises(ValueError, match=f"does not hold {size} numbers"):
+            pretraining._unpack(ZIPPED, (size,), "u1")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 10**5, "ten numbers were asked for"
+
+
+def test_an_array_without_its_checksum_is_refused():
+    with pytest.raises(ValueError, match="does not hold 1000000 numbers"):
+        pretraining._unpack(ZIPPED[:-4], (10**6,), "u1")
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        load_runs(tmp_path / "runs.pt")
+
+
+# -- the shipped runs ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch, run):
+    """An empty cache, and a training that takes no time; `trained` counts how often it ran."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    trained = []
+
+    def quick(progress=True):
+        trained.append(progress)
+        return [run]
+
+    monkeypatch.setattr(pretraining, "_train_all", quick)
+    return tmp_path / "cache" / "landscape_nb" / "transformer.pt", trained
+
+
+def test_a_missing_file_is_trained_again_and_kept(cache, tmp_path, run):
+    path, trained = cache
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="There is no file .* Using runs from your cache"):
+            (found,) = pretrained(tmp_path / "none.pt", progress=False)
+        assert same(found, run)
+    assert trained == [False], "the second call reads the cache"
+    assert same(load_runs(path)[0], run)
+
+
+def test_a_damaged_file_and_a_damaged_cache_are_trained_again(cache, saved, run):
+    path, trained = cache
+    saved.write_bytes(b"nothing")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"nothing either")
+    with pytest.warns(UserWarning) as caught:
+        (found,) = pretrained(saved)
+    words = [str(w.message) for w in caught]
+    assert "runs.pt" in words[0] and "transformer.pt" in words[1] and "again" in words[1]
+    assert same(found, run) and trained == [True]
+    assert same(load_runs(path)[0], run)
+
+
+def test_a_cache_that_can_not_be_written_is_no_error(cache, tmp_path, run):
+    path, _ = cache
+    path.parent.parent.write_text("a file where the folder should be")
+    with pytest.warns(UserWarning) as caught:
+        (found,) = pretrained(tmp_path / "none.pt")
+    assert "could not be kept" in str(caught[-1].message)
+    assert same(found, run)
+
+
+def test_a_good_file_is_not_touched(cache, saved, run):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert same(pretrained(saved)[0], run)
+    assert cache[1] == []
+
+
+def test_how_the_shipped_runs_are_made(monkeypatch):
+    """The same seeds, orders and checkpoints, without the training."""
+    calls = []
+    monkeypatch.setattr(
+        pretraining, "train_transformer", lambda *args, **options: calls.append((args, options))
+    )
+    pretraining._train_all(progress=False)
+    text = data.text()
+    assert [options["seed"] for _, options in calls] == [0, 1, 2]
+    for (config, s, vocabulary), options in calls:
+        assert config == TransformerConfig.laptop(len(vocabulary))
+        assert torch.equal(s, data.sequences(text, 64, seed=options["seed"]))
+        assert 800 <= len(s) - options["num_train"] <= 1100
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return load_runs(pretraining.SHIPPED)
+
+
+def test_the_shipped_file(shipped):
+    assert pretraining.SHIPPED.stat().st_size <= 2_000_000
+    assert [run.seed for run in shipped] == [0, 1, 2]
+    assert shipped[0].consumed == [64, 256, 1024, 6208, 6208]
+    assert [run.consumed for run in shipped[1:]] == [[6208, 6208]] * 2
+    for run in shipped:
+        assert run.config == TransformerConfig.laptop(103)
+        assert 800 <= len(run.sequences) - run.num_train <= 1000
+        assert "Python" in "".join(run.vocabulary[t] for t in run.sequences.flatten().tolist())
+    in_text_order = [torch.unique(run.sequences, dim=0) for run in shipped]
+    assert torch.equal(in_text_order[0], in_text_order[1])
+    assert not torch.equal(shipped[0].sequences, shipped[1].sequences)
+    assert len({float(run.weights[-1].sum()) for run in shipped}) == 3
+
+
+def unigram_loss(run):
+    counts = torch.bincount(run.sequences[: run.num_train].flatten(), minlength=103) + 1.0
+    return float(-(counts / counts.sum()).log()[run.targets[run.num_train :]].mean())
+
+
+def bigram_loss(run, alpha=0.1):
+    s = run.sequences[: run.num_train]
+    pairs = torch.bincount((103 * s[:, :-1] + s[:, 1:]).flatten(), minlength=103**2).view(103, 103)
+    single = torch.bincount(s.flatten(), minlength=103) + 1.0
+    P = pairs + alpha * 103 * single / single.sum()
+    P = P / P.sum(1, keepdim=True)
+    return float(-P.log()[run.inputs[run.num_train :], run.targets[run.num_train :]].mean())
+
+
+def test_shipped_models_are_better_than_counting_letters(shipped):
+    """Held out: unigram 3.24, bigram 2.46 nats per token; the models about 1.3."""
+    for run in shipped:
+        held_out = slice(run.num_train, run.num_train + 128)
+        with torch.no_grad():
+            logits = run.model()(run.inputs[held_out])
+            value = float(sequence_loss(logits, run.targets[held_out]).mean())
+        assert 3.1 < unigram_loss(run) < 3.4 and 2.3 < bigram_loss(run) < 2.6
+        assert value < bigram_loss(run) - 0.7
+
+
+def test_shipped_checkpoints_improve_with_data(shipped):
+    run = shipped[0]
+    held_out = slice(run.num_train, run.num_train + 64)
+    values = []
+    with torch.no_grad():
+        for j in range(5):
+            logits = run.model(j)(run.inputs[held_out])
+            values.append(float(sequence_loss(logits, run.targets[held_out]).mean()))
+    assert all(a - b > 0.15 for a, b in zip(values, values[1:], strict=False)), values
