@@ -196,6 +196,29 @@ def heat_map(
         ax.figure.colorbar(mesh, ax=ax, label=label).minorticks_off()
 
 
+def number_map(
+    ax: Axes, columns: Sequence[str], rows: Sequence[str], Z: np.ndarray, form: str = "{:.2g}"
+) -> None:
+    """Positive numbers in cells, coloured on a logarithmic scale; the first row is the lowest.
+
+    Args:
+        ax: where to draw.
+        columns: labels along the horizontal axis.
+        rows: labels along the vertical axis.
+        Z: (rows, columns).
+        form: format of a number.
+    """
+    Z = np.asarray(Z)
+    norm = LogNorm(Z.min(), Z.max())
+    ax.imshow(Z, norm=norm, cmap="cividis", origin="lower", aspect="auto")
+    for i, row in enumerate(Z):
+        for j, z in enumerate(row):
+            colour = "white" if norm(z) < 0.5 else "black"
+            ax.text(j, i, form.format(z), ha="center", va="center", color=colour, fontsize=8)
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
+
+
 def one_more_sample(
     x: ArrayLike, y: ArrayLike, k: int, lines: Sequence[tuple[float, float]],
     plane: tuple[Sequence[float], Sequence[float]], surfaces: Sequence[np.ndarray], *,
@@ -239,18 +262,24 @@ class ExplorerPicture:
     """The picture behind the sliders for D and sigma: parts of the criterion, and who sees them.
 
     Left: Delta_2^(D) of the first probe against k, with its value, gradient and curvature parts.
-    Right: each probe's criterion divided by the full-space one, raw and centred, averaged over k.
+    Right: each probe's criterion divided by the full-space one, raw and centred, averaged over k
+    or at one k, which a line on the left marks.
 
     Args:
         probes: name -> `MomentTable`; the first is drawn on the left.
         full: the full-space table, one column.
         sigmas: (smallest, largest) sigma that will be asked for; it fixes the axes.
+        one_k: whether the ratios belong to one k.
     """
 
     PARTS = ("total", "value", "gradient", "curvature")
 
     def __init__(
-        self, probes: Mapping[str, MomentTable], full: MomentTable, sigmas: tuple[float, float]
+        self,
+        probes: Mapping[str, MomentTable],
+        full: MomentTable,
+        sigmas: tuple[float, float],
+        one_k: bool = False,
     ) -> None:
         self._names = list(probes)
         first = probes[self._names[0]]
@@ -263,6 +292,7 @@ class ExplorerPicture:
         log_log(
             left, "number of samples k", "part of $\\Delta_2^{(D)}$  [loss$^2$]",
             f"The criterion, probed in the {self._names[0]} subspace",
+            ticks=ks.tolist() if len(ks) <= 6 else None,
         )  # fmt: skip
         floor = 1e-10 * float(first.value.min())  # fourteen decades or so: chosen here
         left.set(
@@ -283,7 +313,8 @@ class ExplorerPicture:
             ylabel="share of the full-space criterion",
         )  # fmt: skip
         right.set_xticklabels(self._names)
-        right.set_title("What each probe sees, averaged over k", fontsize=10)
+        where = "at this k" if one_k else "averaged over k"
+        right.set_title(f"What each probe sees, {where}", fontsize=10)
         right.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
         raw = right.bar(groups - 0.2, np.ones(len(groups)), 0.36, color=SKY, label="raw")
         centred = right.bar(
@@ -296,14 +327,23 @@ class ExplorerPicture:
             right.text(b.get_x() + b.get_width() / 2, 0, "", ha="center", va="bottom", fontsize=8)
             for b in self._bars
         ]
+        grey = {"color": GREY, "linewidth": 5, "alpha": 0.3, "solid_capstyle": "butt"}
+        self._marked = left.plot([np.nan, np.nan], left.get_ylim(), **grey)[0]
         self._fast = FastFigure(
             figure,
-            [*self._lines.values(), *self._bars, *self._numbers],
+            [self._marked, *self._lines.values(), *self._bars, *self._numbers],
             [BLACK, GREY, BLUE, SKY, VERMILLION],
         )
 
-    def png(self, moment: Moment, raw: Sequence[float], centred: Sequence[float]) -> bytes:
-        """Draw one state: the first probe's moment, and both ratios of every probe."""
+    def png(
+        self,
+        moment: Moment,
+        raw: Sequence[float],
+        centred: Sequence[float],
+        k: float | None = None,
+    ) -> bytes:
+        """Draw one state: the first probe's moment, both ratios of every probe, and a mark at k."""
+        self._marked.set_xdata(np.full(2, np.nan if k is None else k))
         for name, line in self._lines.items():
             line.set_ydata(getattr(moment, name).numpy())
         for bar, number, height in zip(self._bars, self._numbers, [*raw, *centred], strict=True):

@@ -66,7 +66,7 @@ class _Pictured(VBox):
 
 
 class Explorer(_Pictured):
-    """Sliders for D and sigma over the criterion's parts and over what each probe sees.
+    """Sliders for D, sigma and, if wanted, k over the criterion's parts and what each probe sees.
 
     Where no kernel runs (on GitHub, in an export) the same cell shows the picture of the first
     state, with the readout as its text.
@@ -77,15 +77,18 @@ class Explorer(_Pictured):
         D: first value of the slider.
         sigma: first value of the slider.
         sigma_range: exponents of ten between which sigma moves.
+        k: first value of a slider for k, one of the tables' ks; without it there is no such
+            slider, and what each probe sees is averaged over k.
 
     Attributes:
         D: the slider for the dimension of the probe.
         sigma: the slider for its standard deviation, logarithmic.
+        k: the slider for k, or None.
         readout: the numbers behind the picture, as HTML.
         picture: the Image widget.
 
     Raises:
-        ValueError: the tables are not on the same ks.
+        ValueError: the tables are not on the same ks, or k is not one of them.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Explorer(_Pictured):
         D: int = 10,
         sigma: float = 1e-3,
         sigma_range: tuple[float, float] = (-4.0, 0.0),
+        k: int | None = None,
     ) -> None:
         for name, table in probes.items():
             if table.ks.tolist() != full.ks.tolist():
@@ -115,46 +119,62 @@ class Explorer(_Pictured):
             value=sigma, base=10, min=low, max=high, step=0.1, description="sigma",
             readout_format=".1e", layout=wide, tooltip="standard deviation of the probe",
         )  # fmt: skip
-        self._drawing = ExplorerPicture(probes, full, (10**low, 10**high))
-        super().__init__({"D": self.D, "sigma": self.sigma}, "Sliders for D and sigma.")
+        sliders: dict[str, Widget] = {"D": self.D, "sigma": self.sigma}
+        self.k: SelectionSlider | None = None
+        if k is not None:
+            ks = full.ks.tolist()
+            if k not in ks:
+                raise ValueError(f"k must be one of the tables' ks, {ks}; got k = {k}.")
+            self.k = SelectionSlider(
+                options=ks, value=k, description="k", layout=wide, tooltip="number of samples",
+            )  # fmt: skip
+            sliders["k"] = self.k
+        self._drawing = ExplorerPicture(probes, full, (10**low, 10**high), one_k=k is not None)
+        super().__init__(sliders, f"Sliders for {', '.join(sliders)}.")
 
     def sentence(self) -> str:
         """The present state in words: the readout, and the picture's alternative text."""
         moment, raw, centred = self.moment(), self.ratios("total"), self.ratios("centred")
-        middle = len(self._full.ks) // 2
+        row = len(self._full.ks) // 2 if self.k is None else self._rows()
         shares = ", ".join(
-            f"{part} {_share(float(getattr(moment, part)[middle] / moment.total[middle]))}"
+            f"{part} {_share(float(getattr(moment, part)[row] / moment.total[row]))}"
             for part in ("value", "cross", "gradient", "curvature")
         )
         ratios = "; ".join(
             f"{name} raw {raw[name]:.3f}, centred {centred[name]:.2g}" for name in self._probes
         )
+        where = "averaged over k" if self.k is None else "at this k"
         return (
             f"D = {self.D.value}, sigma = {self.sigma.value:.1e}. At k = "
-            f"{int(self._full.ks[middle])} the criterion is {float(moment.total[middle]):.2e}: "
-            f"{shares}. Share of the full-space criterion, averaged over k: {ratios}."
+            f"{int(self._full.ks[row])} the criterion is {float(moment.total[row]):.2e}: "
+            f"{shares}. Share of the full-space criterion, {where}: {ratios}."
         )
+
+    def _rows(self) -> int | slice:
+        """The row of the slider's k, or all of them."""
+        return slice(None) if self.k is None else self._full.ks.tolist().index(self.k.value)
 
     def moment(self) -> Moment:
         """The first probe's criterion and its parts at the sliders' D and sigma, entries (K,)."""
         return next(iter(self._probes.values())).at(self.D.value, self.sigma.value)
 
     def ratios(self, part: str) -> dict[str, float]:
-        """Each probe's criterion over the full-space one, averaged over k.
+        """Each probe's criterion over the full-space one, averaged over k or at the slider's.
 
         Args:
             part: "total" (the raw criterion), "centred", or one part of a `Moment`.
         """
         D, sigma = self.D.value, self.sigma.value
-        full = getattr(self._full.at(1, sigma), part)
+        full, rows = getattr(self._full.at(1, sigma), part), self._rows()
         return {
-            name: float((getattr(table.at(D, sigma), part) / full).mean())
+            name: float((getattr(table.at(D, sigma), part) / full)[rows].mean())
             for name, table in self._probes.items()
         }
 
     def _png(self) -> bytes:
         raw, centred = self.ratios("total"), self.ratios("centred")
-        return self._drawing.png(self.moment(), list(raw.values()), list(centred.values()))
+        k = None if self.k is None else self.k.value
+        return self._drawing.png(self.moment(), list(raw.values()), list(centred.values()), k)
 
 
 def _share(x: float) -> str:
