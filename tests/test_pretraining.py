@@ -16,7 +16,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from landscape_nb import data, pretraining
+from landscape_nb import data, pretraining, top_eigenpairs
 from landscape_nb.pretraining import (
     CheckpointError,
     TrainingRun,
@@ -518,3 +518,15 @@ def test_shipped_checkpoints_improve_with_data(shipped):
             logits = run.model(j)(run.inputs[held_out])
             values.append(float(sequence_loss(logits, run.targets[held_out]).mean()))
     assert all(a - b > 0.15 for a, b in zip(values, values[1:], strict=False)), values
+
+
+def test_45_certified_eigenpairs_of_the_shipped_transformer():
+    """KG26's D at 103 296 parameters: residuals by fresh products, in double precision."""
+    run = pretrained()[0]
+    loss, exact = run.loss(2), run.loss(2, dtype=torch.float64)
+    pairs = top_eigenpairs(loss, loss.w0, 2, D=45, tol=1e-3)
+    U = pairs.vectors.double()
+    residuals = (exact.hvp(exact.w0, U, 2) - U * pairs.values.double()).norm(dim=0)
+    assert float(residuals.max()) <= 1e-3 * float(pairs.values[0])
+    assert torch.allclose(U.T @ U, torch.eye(45, dtype=U.dtype), atol=1e-6)
+    assert bool((pairs.values[:-1] >= pairs.values[1:]).all())

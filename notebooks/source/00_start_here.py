@@ -8,7 +8,7 @@
 # landscape*, changes a little. How much does it change around your solution? In which directions?
 # And when have you seen so much data that one more sample no longer matters?
 #
-# This course of ten notebooks (three so far) answers that question with small models on an ordinary
+# This course of ten notebooks (four so far) answers that question with small models on an ordinary
 # laptop. It follows a few research papers and tests their claims. You need calculus and a little linear algebra. Nobody
 # expects you to have read the papers.
 #
@@ -65,7 +65,7 @@ print("Set-up complete:", setup_check().complete)
 # | **[04 MLP stabilization](04_mlp_stabilization.ipynb)** | Does the landscape of a trained network settle as data grows? |
 # | 05 Loss surfaces *(planned)* | What does settling look like, and how much data is enough? |
 # | 06 Bulk and outliers *(planned)* | What shape has the spectrum of curvatures, and what moves it? |
-# | 07 Transformer *(planned)* | Does all this hold for a language model? |
+# | **[07 Transformer](07_transformer.ipynb)** | Does all this hold for a language model? |
 # | 08 Spectral exponents *(planned)* | How does curvature follow the gradient, layer by layer? |
 # | 09 Your model *(planned)* | What does *your* model say? |
 #

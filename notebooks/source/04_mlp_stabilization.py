@@ -779,8 +779,8 @@ else:
 # description, not a law.
 
 # %% [markdown]
-# **Next:** the notebooks on curvature, loss surfaces and the transformer are planned. Back to
-# [the map](00_start_here.ipynb).
+# **Next:** [07 Transformer](07_transformer.ipynb) repeats the experiment on a language model; the notebooks on
+# curvature and loss surfaces are planned. Back to [the map](00_start_here.ipynb).
 
 # %% tags=["nbval-ignore-output"]
 print(cost.line(120, 1000))
