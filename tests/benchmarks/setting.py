@@ -1,10 +1,13 @@
-"""The digits problem of the benchmarks, timing, and the versions they ran with."""
+"""What the benchmarks share: the digits problem, timing, peak memory, versions."""
 
+import multiprocessing
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
+from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -40,6 +43,14 @@ class Problem:
         return nn.functional.cross_entropy(outputs, self.labels[:k]) + L2 / 2 * w.square().sum()
 
 
+class Measured(NamedTuple):
+    """What a run cost and what came out."""
+
+    seconds: float  # of this process, one thread
+    megabytes: float  # peak resident memory, less what was resident before
+    out: Any
+
+
 def use_one_thread() -> None:
     """One thread for torch, and for the BLAS behind numpy and scipy."""
     torch.set_num_threads(1)
@@ -61,3 +72,32 @@ def timed(run: Callable[[], Any]) -> tuple[float, Any]:
 def ratio(seconds: list[float], reference: list[float]) -> float:
     """Median over rounds of the ratio within a round: both ran under the same load."""
     return median(s / r for s, r in zip(seconds, reference, strict=True))
+
+
+def measured(run: Callable[[], Any], prepare: Callable[[], Any] = lambda: None) -> Measured:
+    """Seconds of one run, and its peak memory; `prepare` counts in memory, not in seconds.
+
+    Seconds are the process's own: with one thread what the clock shows where nothing else runs, and
+    little changed by what does. Memory is the kernel's high-water mark of the process, reset just
+    before. Linux only; call it in a process of its own.
+    """
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _resident("VmRSS")
+    prepare()
+    start = time.process_time()
+    out = run()
+    seconds = time.process_time() - start
+    return Measured(seconds, 1.024e-3 * (_resident("VmHWM") - before), out)
+
+
+def in_own_process(job: Callable, *arguments: Any) -> Any:
+    """job(*arguments) in a fresh process, so that nothing is left over from an earlier run."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, initializer=use_one_thread) as pool:
+        return pool.submit(job, *arguments).result()
+
+
+def _resident(mark: str) -> int:
+    """Resident memory, in units of 1024 bytes: VmRSS, now, or VmHWM, at its highest."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(mark)).split()[1])
