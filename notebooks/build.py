@@ -31,7 +31,7 @@ from nbformat import NotebookNode
 NOTEBOOKS = Path(__file__).resolve().parent
 SOURCES = NOTEBOOKS / "source"
 PICTURES = NOTEBOOKS / "pictures"  # shown by README.md
-CELL_TIMEOUT = 300  # seconds; the longest notebook as a whole has 120, chosen here
+CELL_TIMEOUT = 900  # seconds; the longest notebook as a whole has 120, chosen here
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 

@@ -156,6 +156,8 @@ class JupyterBrowser:
             options.add_argument(flag)
         driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
         driver.set_script_timeout(self.timeout)
+        # the client's own limit, 120 s, is shorter than a notebook may take on a busy machine
+        driver.command_executor.client_config.timeout = self.timeout + 60
         frame = "return [outerWidth - innerWidth, outerHeight - innerHeight]"
         driver.set_window_size(
             *(

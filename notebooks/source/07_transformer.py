@@ -337,16 +337,13 @@ def ratios(name, D, sigma, part="total"):
 figure, (left, right) = plots.new_figure(2, width=4.8)
 sigmas = np.logspace(-4, -1.5, 16)
 for name in probes:
-    plots.spread(
-        left, sigmas, np.array([ratios(name, D, s) for s in sigmas]).T, name, alpha=0.8, markevery=3
-    )
+    raw = np.array([ratios(name, D, s) for s in sigmas]).T
+    plots.spread(left, sigmas, raw, name, alpha=0.8, markevery=3)
     ds = range(1, probes[name][0].D + 1)
-    plots.spread(
-        right, ds, np.array([ratios(name, d, sigma, "centred") for d in ds]).T, name, markevery=3
-    )
-left.set(
-    xscale="log", ylim=(0, 1.3), xlabel="size of the probe, $\\sigma$", ylabel="ratio to full space"
-)
+    centred = np.array([ratios(name, d, sigma, "centred") for d in ds]).T
+    plots.spread(right, ds, centred, name, markevery=3)
+left.set(xscale="log", ylim=(0, 1.3), xlabel="size of the probe, $\\sigma$")
+left.set_ylabel("ratio to full space")
 left.set_title("Raw criterion, D = 16 (bottom: 4)", fontsize=10)
 plots.log_log(right, "directions in the probe, D", "ratio to full space",
               "Centred criterion, $\\sigma$ = 0.001", ticks=[1, 4, 16])  # fmt: skip
