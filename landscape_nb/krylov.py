@@ -267,10 +267,9 @@ def largest_eigenpairs(
     basis = _Basis(apply, capacity, like)
 
     def start_at_random() -> None:
-        while True:  # once, but for an accident of probability zero
-            x = torch.randn(N, dtype=torch.float64, generator=generator, device=generator.device)
-            if basis.start(x.to(like.device)):
-                return
+        x = torch.randn(N, dtype=torch.float64, generator=generator, device=generator.device)
+        if not basis.start(x.to(like.device)):
+            raise RuntimeError("no direction is left to start from: Q and F span the whole space.")
 
     if start is not None:
         # Their sum, not the vectors themselves: one product instead of d, and a Krylov space from
@@ -297,15 +296,16 @@ def largest_eigenpairs(
                 norms = basis.residual_norms(Y[:, :D])
                 unconverged = norms > bound(theta)
                 open_pairs = int(unconverged.sum())
-                if open_pairs == 0:
-                    if complete or basis.count == N:
-                        return _eigenpairs(basis, D)
+                if open_pairs == 0 and (complete or basis.count == N):
+                    return _eigenpairs(basis, D)
+                if open_pairs == 0 and basis.count + basis.open_ends < N:
                     # Then look once more: the search may have turned the last vectors.
                     complete = _nothing_larger(basis, D, bound, start_at_random)
                     continue
                 bar.set_postfix_str(f"{open_pairs} of {D} open, worst |r| = {norms.max():.1e}")
-                residuals = basis.S @ Y[:, :D][:, unconverged]
-            if basis.products >= max_products or basis.count == N:
+                # Nothing open, and nothing outside Q and F: only F is left to be searched.
+                residuals = basis.S @ Y[:, :D][:, unconverged] if open_pairs else basis.S
+            if open_pairs and (basis.products >= max_products or basis.count == N):
                 pairs = _eigenpairs(basis, min(D, basis.count))
                 raise ConvergenceError(_refusal(basis, pairs, D, bound), pairs)
             if basis.count + 1 > basis.capacity:

@@ -158,6 +158,22 @@ def test_top_of_an_mlp_against_dense_eigh(mlp_problem, D):
 # -- small and degenerate problems ---------------------------------------------------------------
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("tol", [1e-1, 1e-4])
+def test_a_space_with_no_room_for_a_random_start_is_searched_to_its_end(tol, dtype):
+    """Converged with basis and open directions filling the space: the search once spun here."""
+    for N in range(2, 9):
+        for seed in range(12):
+            g = torch.Generator().manual_seed(seed)
+            A = torch.randn(N, N, generator=g, dtype=torch.float64)
+            A = (A + A.T).to(dtype)
+            for D in {1, N // 2, N - 1}:
+                pairs = largest_eigenpairs(lambda V, A=A: A @ V, A[0], D, tol=tol, generator=g)
+                error = (pairs.values - torch.linalg.eigvalsh(A).flip(0)[:D]).abs()
+                rounding = 100 * torch.finfo(dtype).eps * A.norm()
+                assert (error <= pairs.residuals + rounding).all(), (N, seed, D)
+
+
 @pytest.mark.parametrize("N", [1, 2, 7, 40], ids="N={}".format)
 def test_D_equals_N(N):
     spectrum = [(-1) ** i * (i + 1.0) for i in range(N)]

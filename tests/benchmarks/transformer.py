@@ -4,7 +4,8 @@ Run by hand: python tests/benchmarks/transformer.py [top16] [top45] [warm] [incr
 
 One model, the shipped transformer at its last checkpoint (float32), and 64 sequences of 64 tokens.
 Every run has a process of its own, in which a toy run of the same method comes first, so that what
-is loaded late is loaded. Memory is the kernel's high-water mark above what was resident before.
+is loaded late is loaded. Seconds are the process's own; memory is the kernel's high-water mark
+above what was resident before. Rows come at the end of a table, progress on stderr.
 Methods take turns; a ratio compares two of them within one round.
 """
 
@@ -271,6 +272,7 @@ def compare_eigenpairs(D: int) -> None:
         for name, (rounds, _) in methods.items():
             if seed < rounds:
                 runs[name].append(in_own_process(judged_run, name, D, seed, true))
+                print(f"top {D}, {name}: {runs[name][-1]}", file=sys.stderr)
     print(f"\nTop {D}: lambda_1 = {true[0]:.3g}, lambda_{D} = {true[-1]:.3g}\n")
     print(
         f"| top {D} | rounds | products | / ours | s | / ours | residual / lambda_1 "
@@ -406,6 +408,7 @@ def compare_increments(kind: str) -> None:
         for name, (rounds, _) in ways.items():
             if turn < rounds:
                 runs[name].append(in_own_process(increment_run, name, kind, w, U))
+                print(f"{kind}, {name}: {runs[name][-1].seconds:.1f} s", file=sys.stderr)
     first = next(iter(runs.values()))
     print(
         f"\n| {kind}, (a, c, B), D = {D} | rounds | s | / the paper's 20 | MB | error |"
