@@ -130,7 +130,8 @@ class Explorer(_Pictured):
             )  # fmt: skip
             sliders["k"] = self.k
         self._drawing = ExplorerPicture(probes, full, (10**low, 10**high), one_k=k is not None)
-        super().__init__(sliders, f"Sliders for {', '.join(sliders)}.")
+        *first, last = sliders
+        super().__init__(sliders, f"Sliders for {', '.join(first)} and {last}.")
 
     def sentence(self) -> str:
         """The present state in words: the readout, and the picture's alternative text."""
