@@ -18,7 +18,9 @@
 Sources are cited as KG26 (arXiv 2604.14870), KG24 (arXiv 2409.11995), N25 (Nikitin, MIPT 2025),
 S17 (arXiv 1706.04454), C26 (arXiv 2606.02596). The files follow the papers: `losses` defines
 L_k, `eigenspaces` U_D, `increments` Eq. 9, `criteria` Eqs. 1-4, `moments` Eqs. 15-16, `bounds`
-Eq. 10. `plots` and `widgets` are imported by name, so that this package loads without matplotlib.
+Eq. 10; `spectrum` and `gauss_newton` serve S17, `surfaces` and `enough` N25, `layers` and
+`spectral_newton` C26. `sweeps` runs a study, `report` writes one. What needs matplotlib (`plots`,
+`widgets`, `report`) is imported by name, so that this package loads without it.
 """
 
 from landscape_nb import data, models, toys
@@ -29,7 +31,7 @@ from landscape_nb.bounds import (
     rate_bound,
 )
 from landscape_nb.capture import Energy, captured_energy
-from landscape_nb.criteria import Estimate, delta1, delta2, delta2_subspace, next_sample_average
+from landscape_nb.criteria import delta1, delta2, delta2_subspace, next_sample_average
 from landscape_nb.eigenspaces import (
     bottom_eigenpairs,
     increment_eigenpairs,
@@ -37,6 +39,9 @@ from landscape_nb.eigenspaces import (
     random_subspace,
     top_eigenpairs,
 )
+from landscape_nb.enough import EnoughData, enough_data, enough_data_interval
+from landscape_nb.estimates import Estimate
+from landscape_nb.gauss_newton import GaussNewtonOperator
 from landscape_nb.hessian import HessianOperator
 from landscape_nb.increments import (
     IncrementModel,
@@ -55,24 +60,38 @@ from landscape_nb.moments import (
     quadratic_mc,
     spectral_formula,
 )
-from landscape_nb.sweeps import enough_data
+from landscape_nb.spectrum import (
+    SpectralDensity,
+    hutchinson_trace,
+    hutchpp_trace,
+    spectral_density,
+)
+from landscape_nb.stabilization import stabilization
+from landscape_nb.surfaces import Surfaces, loss_surfaces
+from landscape_nb.sweeps import SweepFileError, read_sweep, sweep
 from landscape_nb.tables import MomentTable, full_space_table, moment_table
-from landscape_nb.training import FitResult, fit, fit_path
+from landscape_nb.training import Descent, FitResult, fit, fit_path, gradient_descent
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ConvergenceError",
+    "Descent",
     "Eigenpairs",
     "EmpiricalLoss",
     "Energy",
+    "EnoughData",
     "Estimate",
     "FitResult",
+    "GaussNewtonOperator",
     "HessianOperator",
     "IncrementModel",
     "IncrementModels",
     "Moment",
     "MomentTable",
+    "SpectralDensity",
+    "Surfaces",
+    "SweepFileError",
     "bottom_eigenpairs",
     "captured_energy",
     "data",
@@ -80,17 +99,22 @@ __all__ = [
     "delta2",
     "delta2_subspace",
     "enough_data",
+    "enough_data_interval",
     "fit",
     "fit_path",
     "full_space_table",
     "gauss_newton_norm_bound",
     "gaussian_moment",
+    "gradient_descent",
     "hessian_norm_bound_printed",
+    "hutchinson_trace",
+    "hutchpp_trace",
     "increment_bound",
     "increment_eigenpairs",
     "increment_model",
     "increment_models",
     "jacobian_subspace",
+    "loss_surfaces",
     "models",
     "moment_table",
     "next_sample_average",
@@ -100,7 +124,11 @@ __all__ = [
     "quadratic_mc",
     "random_subspace",
     "rate_bound",
+    "read_sweep",
+    "spectral_density",
     "spectral_formula",
+    "stabilization",
+    "sweep",
     "top_eigenpairs",
     "toys",
 ]

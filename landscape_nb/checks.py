@@ -15,7 +15,7 @@ from torch import Tensor
 def whole_number(name: str, value: Any, low: int, high: int, meaning: str) -> int:
     """Return `value` as an int in low..high, or say what the range means."""
     try:
-        if isinstance(value, bool):
+        if isinstance(value, bool) or getattr(value, "dtype", None) is torch.bool:
             raise TypeError
         number = operator.index(value)
     except TypeError:
@@ -31,19 +31,21 @@ def whole_number(name: str, value: Any, low: int, high: int, meaning: str) -> in
     return number
 
 
-def prefix_lengths(ks: Any, high: int, *, high_means: str) -> list[int]:
+def prefix_lengths(ks: Any, high: int, *, high_means: str, name: str = "k") -> list[int]:
     """Return `ks` as a strictly increasing list of whole numbers in 1..high."""
     if isinstance(ks, Tensor):
         ks = ks.tolist()
     if not isinstance(ks, Sequence) and not hasattr(ks, "__iter__"):
         ks = [ks]
-    numbers = [whole_number("k", k, 1, high, high_means) for k in ks]
+    numbers = [whole_number(name, k, 1, high, high_means) for k in ks]
     if not numbers:
-        raise ValueError("ks is empty; give at least one number of samples k.")
+        meaning = "number of samples k" if name == "k" else name
+        raise ValueError(f"{name}s is empty; give at least one {meaning}.")
     if any(later <= earlier for earlier, later in zip(numbers, numbers[1:], strict=False)):
+        shown = f"{numbers[:8]}{' ...' if numbers[8:] else ''}"
         raise ValueError(
-            f"ks must be strictly increasing; got {numbers[:8]}{' ...' if numbers[8:] else ''}. "
-            "Sort it and drop repeats, for example with sorted(set(ks))."
+            f"{name}s must be strictly increasing; got {shown}. Sort it and drop repeats, for "
+            f"example with sorted(set({name}s))."
         )
     return numbers
 
@@ -175,6 +177,21 @@ def candidates(chosen: Any, k: int, n: int) -> range:
         )
     for end in (chosen[0], chosen[-1]):
         next_sample(end, k, n)
+    return chosen
+
+
+def sample_indices(chosen: Tensor, n: int) -> Tensor:
+    """Check a tensor of sample indices (from 0), (m,)."""
+    if chosen.ndim != 1 or chosen.dtype != torch.int64 or not chosen.numel():
+        raise ValueError(
+            "Samples must be a number k, a range, or a tensor of indices, (m,) int64 with m >= 1; "
+            f"got {chosen.dtype} of shape {tuple(chosen.shape)}."
+        )
+    low, high = int(chosen.min()), int(chosen.max())
+    if not 0 <= low <= high < n:
+        raise ValueError(
+            f"Sample indices must be within 0..{n - 1}; got some between {low} and {high}."
+        )
     return chosen
 
 

@@ -11,31 +11,15 @@ difference L_{k+1} - L_k is never drowned by the noise of two separate averages.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from landscape_nb import checks
+from landscape_nb.estimates import Estimate, mean_and_standard_error
 from landscape_nb.increments import increment, running_increments
 from landscape_nb.losses import EmpiricalLoss
-
-
-@dataclass(frozen=True, eq=False)
-class Estimate:
-    """A Monte Carlo average with its standard error.
-
-    Attributes:
-        value: () for one k, (K,) for a grid; in loss^2 for the squared criteria.
-        stderr: of the same shape: sample standard deviation / sqrt(num_samples). The squared
-            increments have heavy tails: with few draws it is an optimistic guess.
-        num_samples: S, the number of draws.
-    """
-
-    value: Tensor
-    stderr: Tensor
-    num_samples: int
 
 
 def delta1(loss: EmpiricalLoss, w: Tensor, k: int | Iterable[int]) -> Tensor:
@@ -173,12 +157,6 @@ def _probe_points(
         z = torch.randn(size, generator=generator, dtype=torch.float64, device=generator.device)
         z = (sigma * z).to(w)
         yield w + (z if U is None else U @ z)
-
-
-def mean_and_standard_error(draws: Tensor, like: Tensor) -> Estimate:
-    """Mean and standard error over the last dimension."""
-    S = draws.shape[-1]
-    return Estimate(draws.mean(-1).to(like), (draws.std(-1) / S**0.5).to(like), S)
 
 
 def next_sample_average(

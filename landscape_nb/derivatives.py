@@ -76,7 +76,7 @@ def _prefers_forward(
     """Whether nested forward mode fits the memory, and is faster by a quick measurement."""
     D = U.shape[1]
     held = (1 + D) * loss.activation_bytes(w, samples[0])  # by one sample, differentiated once
-    if (1 + D) * held > memory:
+    if (1 + D) * held + _tangent_bytes(w, D) > memory:
         return False
     few = samples[: max(1, min(64, int(_TRIAL / held)))]
 
@@ -104,12 +104,18 @@ def projected_derivatives(
     return U.T @ H.gradient, (B + B.T) / 2
 
 
+def _tangent_bytes(w: Tensor, D: int) -> int:
+    """Bytes that w + U z itself takes, differentiated twice."""
+    return (1 + D) ** 2 * w.numel() * w.element_size()
+
+
 def _forward(
     loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range, memory: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     D = U.shape[1]
     per_sample_bytes = (1 + D) ** 2 * loss.activation_bytes(w, samples[0])
-    chunk = max(1, min(len(samples), int(memory / per_sample_bytes)))
+    left = memory - _tangent_bytes(w, D)
+    chunk = max(1, min(len(samples), int(left / per_sample_bytes)))
     origin = torch.zeros(D, dtype=w.dtype, device=w.device)
     pieces = []
     for i in range(0, len(samples), chunk):

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from landscape_nb import checks
 
-MeanLoss = Callable[[Tensor, range], Tensor]
+Indices = range | Tensor
+MeanLoss = Callable[[Tensor, Indices], Tensor]
+Differentiation = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 # Below so many bytes of one batch's forward pass, PyTorch's own overhead outweighs the arithmetic
 # and many products in one backward pass are up to five times faster; above, up to two times
@@ -40,21 +42,19 @@ class HessianOperator:
     """
 
     def __init__(
-        self, mean_loss: MeanLoss, w: Tensor, batches: list[range], l2: float, batch_bytes: int
+        self, mean_loss: MeanLoss, w: Tensor, batches: list[Indices], l2: float, batch_bytes: int
     ) -> None:
         self._mean_loss, self._w, self._batches, self._l2 = mean_loss, w, batches, l2
         self._gradient: Tensor | None = None
         self._kept = self._graph(batches[0]) if len(batches) == 1 else None
-        small = batch_bytes <= _SMALL_BATCH and 2 * w.numel() <= _COLUMNS
-        self._differentiate = _many_at_once if small else _one_by_one
+        self._differentiate = differentiation(batch_bytes, w.numel())
         self.products = 0
 
     def __call__(self, V: Tensor) -> Tensor:
         """H V, of V's shape, (N,) or (N, b)."""
         V = checks.directions(V, self._w)
         columns = V.unsqueeze(1) if V.ndim == 1 else V
-        few = columns.shape[1] == 1
-        return self._product(columns, _one_by_one if few else self._differentiate).view_as(V)
+        return self._product(columns, self._differentiate).view_as(V)
 
     @property
     def gradient(self) -> Tensor:
@@ -72,7 +72,7 @@ class HessianOperator:
         eye = torch.eye(self._w.numel(), dtype=self._w.dtype, device=self._w.device)
         return _symmetric(self._product(eye, _many_at_once))
 
-    def _product(self, columns: Tensor, differentiate: Callable[..., Tensor]) -> Tensor:
+    def _product(self, columns: Tensor, differentiate: Differentiation) -> Tensor:
         out, total = self._l2 * columns, self._l2 * self._w
         for batch in self._batches:
             leaf, gradient = self._kept or self._graph(batch)
@@ -85,28 +85,34 @@ class HessianOperator:
         return out
 
     @torch.enable_grad()
-    def _graph(self, batch: range) -> tuple[Tensor, Tensor]:
+    def _graph(self, batch: Indices) -> tuple[Tensor, Tensor]:
         leaf = self._w.clone().requires_grad_()
         return leaf, torch.autograd.grad(self._mean_loss(leaf, batch), leaf, create_graph=True)[0]
 
 
-def _one_by_one(gradient: Tensor, leaf: Tensor, columns: Tensor) -> Tensor:
-    """One backward pass for each column."""
-    out = torch.empty_like(columns.T, memory_format=torch.contiguous_format)
+def differentiation(batch_bytes: int, num_params: int) -> Differentiation:
+    """The faster way for batches whose forward pass leaves so many bytes behind."""
+    small = batch_bytes <= _SMALL_BATCH and 2 * num_params <= _COLUMNS
+    return _many_at_once if small else _one_by_one
+
+
+def _one_by_one(y: Tensor, leaf: Tensor, columns: Tensor) -> Tensor:
+    """(dy/dleaf)' columns, (leaf, b), by one backward pass for each column."""
+    out = columns.new_empty(columns.shape[1], leaf.numel())
     for row, v in zip(out, columns.unbind(1), strict=True):
-        row.copy_(
-            torch.autograd.grad(gradient, leaf, v, retain_graph=True, materialize_grads=True)[0]
-        )
+        row.copy_(torch.autograd.grad(y, leaf, v, retain_graph=True, materialize_grads=True)[0])
     return out.T
 
 
-def _many_at_once(gradient: Tensor, leaf: Tensor, columns: Tensor) -> Tensor:
-    """Batched backward passes, where every operation of the model allows it."""
+def _many_at_once(y: Tensor, leaf: Tensor, columns: Tensor) -> Tensor:
+    """The same by batched backward passes, where every operation of the model allows it."""
+    if columns.shape[1] == 1:
+        return _one_by_one(y, leaf, columns)
     width = min(64, max(1, _COLUMNS // leaf.numel()))  # 64: chosen here
     try:
         blocks = [
             torch.autograd.grad(
-                gradient,
+                y,
                 leaf,
                 block,
                 retain_graph=True,
@@ -116,7 +122,7 @@ def _many_at_once(gradient: Tensor, leaf: Tensor, columns: Tensor) -> Tensor:
             for block in columns.T.split(width)
         ]
     except RuntimeError:  # group_norm, for one, has no batched double backward
-        return _one_by_one(gradient, leaf, columns)
+        return _one_by_one(y, leaf, columns)
     return torch.cat(blocks).T
 
 

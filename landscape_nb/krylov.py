@@ -38,7 +38,8 @@ class Eigenpairs:
     Attributes:
         values: (D,), eigenvalues; descending for the top, ascending for the bottom.
         vectors: (N, D), orthonormal columns; each is fixed only up to its sign.
-        residuals: (D,), |H u - lambda u|, in the units of the eigenvalues.
+        residuals: (D,), |H u - lambda u|, in the units of the eigenvalues; never below one
+            rounding of the largest.
         gap: distance from the last value to the best estimate of the next one, which may be too
             large where copies of a repeated eigenvalue exist; infinite when D = N. Around or
             below the residuals, the last columns are not determined by H.
@@ -317,6 +318,36 @@ def largest_eigenpairs(
                 basis.extend(residuals)
 
 
+def lanczos_quadrature(
+    apply: Operator, x: Tensor, steps: int, known: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Gauss quadrature of the spectral measure that a unit vector x sees: nodes, weights.
+
+    x' f(H) x = sum_j weight_j f(node_j) for polynomials f up to degree 2 steps - 1, by Lanczos
+    with full re-orthogonalisation: nodes are the eigenvalues of the tridiagonal T, weights the
+    squared first components of its eigenvectors (Golub and Welsch 1969).
+
+    Args:
+        apply: maps (N, b) to (N, b).
+        x: (N,), the start; only its direction matters.
+        steps: at most; fewer where the Krylov space is exhausted. One product each.
+        known: (N, D), eigenvectors of H to be kept out of the Krylov space.
+
+    Returns:
+        nodes (m,) ascending and weights (m,) that sum to 1, in float64.
+    """
+
+    def outside(V: Tensor) -> Tensor:
+        return V if known is None else V - known @ (known.T @ V)
+
+    basis = _Basis(lambda V: outside(apply(V)), min(steps, x.numel()), x)
+    basis.start(outside(x))
+    while basis.count < basis.capacity and basis.open_ends:
+        basis.extend(basis.S[:, -1:])
+    nodes, Y = torch.linalg.eigh(basis.T)
+    return nodes, Y[0].square()
+
+
 # Steps of the search for a missed pair: at least, at most. Chosen here.
 # With 5 steps at least, the search missed one doubled eigenvalue in sixty near the bulk.
 _PROBE_MIN, _PROBE = 12, 40
@@ -357,13 +388,15 @@ def _nothing_larger(
 def _eigenpairs(basis: _Basis, D: int) -> Eigenpairs:
     theta, Y = basis.ritz()
     like = basis.like
+    rounding = torch.finfo(like.dtype).eps * float(theta.abs().max())
     rows = basis.vectors(Y[:, :D])
     for u in rows:  # fix the sign: largest component positive
         u *= u[u.abs().argmax()].sign()
     return Eigenpairs(
         values=theta[:D].to(like),
         vectors=rows.T,
-        residuals=basis.residual_norms(Y[:, :D]).to(like),
+        # no product is right beyond rounding, whatever the decomposition says
+        residuals=basis.residual_norms(Y[:, :D]).clamp(min=rounding).to(like),
         gap=float(theta[D - 1] - theta[D]) if basis.count > D else float("inf"),
         hvp_count=basis.products,
     )

@@ -3,8 +3,8 @@
 L_k(w) = (1/k) sum_{i<=k} l_i(w)  +  (l2/2) |w|^2                         theory: KG26 sec. 2
 
 Samples stay in the order given: "adding one more sample" means going from the first k to the
-first k + 1. Wherever a number of samples k is asked for, a `range` of sample indices is accepted
-too and means the average over just these samples.
+first k + 1. Wherever a number of samples k is asked for, a `range` or a tensor of sample indices is
+accepted too and means the average over just these samples.
 """
 
 import copy
@@ -19,9 +19,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from landscape_nb import checks
 from landscape_nb.hessian import ASYMMETRIC, HessianOperator, refuse_nan_derivatives
-from landscape_nb.params import parameter_layout
+from landscape_nb.params import ParameterLayout, parameter_layout
 
-Samples = int | range
+Indices = range | Tensor  # of samples, from 0
+Samples = int | Indices  # the first k, or just these
 # The graph of a gradient holds about so many times what a forward pass leaves behind. Measured on
 # an MLP and a transformer.
 _GRAPH_OF_GRADIENT = 4
@@ -118,6 +119,16 @@ class EmpiricalLoss:
             f"l2={self.l2:g}, dtype={self.w0.dtype}, device='{self.w0.device}')"
         )
 
+    @property
+    def model(self) -> nn.Module:
+        """This loss's own copy of the module, to look at; its parameters are not those of w."""
+        return self._model
+
+    @property
+    def layout(self) -> ParameterLayout:
+        """Which entries of w belong to which parameter."""
+        return self._layout
+
     def without_l2(self) -> "EmpiricalLoss":
         """The same losses with l2 = 0: the term cancels in every increment. Nothing is copied."""
         view = copy.copy(self)
@@ -133,7 +144,7 @@ class EmpiricalLoss:
             ValueError: w does not fit the model, or a loss is not finite at w.
         """
         w = checks.parameter_vector(w, self.w0)
-        chosen = self._chosen(self.num_samples if samples is None else samples)
+        chosen = self.chosen(self.num_samples if samples is None else samples)
         with torch.no_grad():
             losses = torch.cat([self.losses_at(w, batch) for batch in self._batches(chosen)])
         if not torch.isfinite(losses).all():
@@ -152,7 +163,7 @@ class EmpiricalLoss:
         """The model's outputs at w for the chosen samples, shape (k, ...)."""
         w = checks.parameter_vector(w, self.w0)
         with torch.no_grad():
-            return torch.cat([self.outputs_at(w, b) for b in self._batches(self._chosen(samples))])
+            return torch.cat([self.outputs_at(w, b) for b in self._batches(self.chosen(samples))])
 
     # -- derivatives ----------------------------------------------------------------------------
 
@@ -164,7 +175,7 @@ class EmpiricalLoss:
     def value_and_gradient(self, w: Tensor, k: Samples) -> tuple[Tensor, Tensor]:
         """L_k(w) and its gradient from one pass over the samples."""
         w = checks.parameter_vector(w, self.w0)
-        chosen = self._chosen(k)
+        chosen = self.chosen(k)
         value = self.l2 / 2 * w.square().sum()
         gradient = self.l2 * w
         for batch in self._batches(chosen):
@@ -178,7 +189,7 @@ class EmpiricalLoss:
     def sample_gradients(self, w: Tensor, samples: Samples) -> Tensor:
         """Gradients of the single l_i at w, without the L2 term, shape (k, N)."""
         w = checks.parameter_vector(w, self.w0)
-        chosen = self._chosen(samples)
+        chosen = self.chosen(samples)
 
         def one(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
             return self._loss_fn(self._call(w, x[None]), y[None])[0]
@@ -203,10 +214,10 @@ class EmpiricalLoss:
     def hessian_operator(self, w: Tensor, k: Samples) -> HessianOperator:
         """The linear map V -> H^(k)(w) V, with the first gradient's graph kept if it fits."""
         w = checks.parameter_vector(w, self.w0)
-        chosen = self._chosen(k)
+        chosen = self.chosen(k)
         batches = self._batches(chosen)
 
-        def mean_loss(w: Tensor, batch: range) -> Tensor:
+        def mean_loss(w: Tensor, batch: Indices) -> Tensor:
             return self.losses_at(w, batch).sum() / len(chosen)
 
         held = len(batches[0]) * self._sample_bytes
@@ -227,13 +238,21 @@ class EmpiricalLoss:
 
     # -- differentiable, unchecked: what derivatives are made of ----------------------------------
 
-    def outputs_at(self, w: Tensor, batch: range) -> Tensor:
+    def outputs_at(self, w: Tensor, batch: Indices) -> Tensor:
         """The model's outputs at w; differentiable in w, in forward and in reverse mode."""
         return self._call(w, self._inputs[_rows(batch)])
 
-    def losses_at(self, w: Tensor, batch: range) -> Tensor:
+    def losses_of(self, outputs: Tensor, batch: Indices) -> Tensor:
+        """The losses of given outputs, (m,); differentiable in the outputs."""
+        return self._loss_fn(outputs, self._targets[_rows(batch)])
+
+    def losses_at(self, w: Tensor, batch: Indices) -> Tensor:
         """The losses l_i(w) of a batch, (m,); differentiable in w, in both modes."""
-        return self._loss_fn(self.outputs_at(w, batch), self._targets[_rows(batch)])
+        return self.losses_of(self.outputs_at(w, batch), batch)
+
+    def batches(self, samples: Samples) -> list[Indices]:
+        """The chosen samples, as many at a time as memory allows."""
+        return self._batches(self.chosen(samples))
 
     def activation_bytes(self, w: Tensor, sample: int) -> int:
         """Bytes that one sample's forward pass leaves behind, views of w itself not counted."""
@@ -257,27 +276,28 @@ class EmpiricalLoss:
         with _differentiable_attention():
             return functional_call(self._model, self._layout.unflatten(w), (inputs,))
 
-    def _batches(self, chosen: range) -> list[range]:
+    def _batches(self, chosen: Indices) -> list[Indices]:
         return [chosen[i : i + self.batch_size] for i in range(0, len(chosen), self.batch_size)]
 
-    def _chosen(self, samples: Samples) -> range:
+    def chosen(self, samples: Samples) -> Indices:
+        """Indices of the chosen samples: of the first k, or those given, checked."""
+        n = self.num_samples
+        if isinstance(samples, Tensor) and samples.ndim > 0:
+            return checks.sample_indices(samples, n).to(self._inputs.device)
         if isinstance(samples, range):
-            n = self.num_samples
             if len(samples) == 0 or samples.step < 1 or not 0 <= samples[0] <= samples[-1] < n:
                 raise ValueError(
                     f"A range of samples must be increasing, not empty and within 0..{n - 1}; "
                     f"got {samples}."
                 )
             return samples
-        k = checks.whole_number("k", samples, 1, self.num_samples, "how many of the n samples")
-        return range(k)
+        return range(checks.whole_number("k", samples, 1, n, "how many of the n samples"))
 
     def _refuse_unusable_loss(self) -> None:
         """Evaluate once at w0 and refuse what can't be studied sample by sample."""
         probe = range(min(self.num_samples, 32))  # 32: chosen here; dropout shows in fewer
         with torch.random.fork_rng(devices=_rng_devices(self.w0)):
-            with torch.no_grad():
-                losses = self.losses_at(self.w0, probe)
+            losses = self._first_losses(probe)
             _refuse_wrong_shape(losses, len(probe))
             with torch.no_grad():
                 again = self.losses_at(self.w0, probe)
@@ -298,7 +318,9 @@ class EmpiricalLoss:
                 )
         # the coarser of the two precisions; absolute only relative to the largest loss
         tolerance = 1e3 * max(torch.finfo(t.dtype).eps for t in (losses, self.w0))
-        atol = tolerance * float(losses.abs().nan_to_num(0).max())
+        # and never finer than the square of a rounding, all that is left of a perfect fit
+        rounding = torch.finfo(self.w0.dtype).eps ** 1.5
+        atol = max(tolerance * float(losses.abs().nan_to_num(0).max()), rounding)
         if not torch.allclose(losses, again, rtol=tolerance, atol=atol, equal_nan=True):
             raise ValueError(
                 "The loss is random: two evaluations at the same w differ by "
@@ -311,6 +333,23 @@ class EmpiricalLoss:
                 f"batch, by {float((losses - alone).abs().max()):.1e}. Batch normalisation in "
                 "training mode is the usual cause; call model.eval(), or use reduction='none'."
             )
+
+    def _first_losses(self, probe: range) -> Tensor:
+        """The first evaluation of all: what does not fit together shows here."""
+        try:
+            with torch.no_grad():
+                return self.losses_at(self.w0, probe)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            first = (str(error).splitlines() or [""])[0]
+            raise ValueError(
+                f"The loss can't be evaluated on the first {len(probe)} samples: "
+                f"{type(error).__name__}: {first} Check that inputs have the shape and dtype that "
+                "the model takes (flattened or not? floating point?), that the model takes one "
+                "input and returns one tensor, and that loss_fn(outputs, targets) fits the targets "
+                "(class labels are int64, shape (n,), in 0..K-1)."
+            ) from error
 
     def _refuse_wrong_second_derivatives(self) -> None:
         """Compare u'Hv with v'Hu once: some layers' second derivatives are wrong in PyTorch."""
@@ -327,8 +366,8 @@ class EmpiricalLoss:
             raise ValueError(ASYMMETRIC)
 
 
-def _rows(batch: range) -> slice:
-    return slice(batch.start, batch.stop, batch.step)
+def _rows(batch: Indices) -> slice | Tensor:
+    return slice(batch.start, batch.stop, batch.step) if isinstance(batch, range) else batch
 
 
 def _own_copy(model: nn.Module) -> nn.Module:

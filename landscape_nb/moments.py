@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from landscape_nb import checks
-from landscape_nb.criteria import Estimate, mean_and_standard_error
+from landscape_nb.estimates import Estimate, mean_and_standard_error
 from landscape_nb.increments import IncrementModel, IncrementModels, increment
 
 

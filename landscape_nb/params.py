@@ -5,6 +5,7 @@ remembers how that vector is cut into the module's named parameters; evaluating 
 goes through `torch.func.functional_call`, so the module's own parameters are never written.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -28,6 +29,14 @@ class ParameterLayout:
         """Cut w, shape (N,), into named views; no copy, and gradients flow back into w."""
         pieces = w.split([shape.numel() for shape in self.shapes])
         return {n: p.view(s) for n, p, s in zip(self.names, pieces, self.shapes, strict=True)}
+
+    def slices(self) -> dict[str, slice]:
+        """Where in w each parameter stands."""
+        ends = list(itertools.accumulate(shape.numel() for shape in self.shapes))
+        return {
+            name: slice(end - shape.numel(), end)
+            for name, shape, end in zip(self.names, self.shapes, ends, strict=True)
+        }
 
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """Join named tensors into one vector of shape (N,)."""

@@ -176,6 +176,94 @@ def two_surfaces(
         ax.plot(*point, marker, color=look["color"], markersize=10, markeredgewidth=2)
 
 
+def surfaces_3d(
+    x: ArrayLike, y: ArrayLike, panels: Mapping[str, ArrayLike], *,
+    limits: tuple[float, float], label: str, columns: int = 2,
+) -> Figure:  # fmt: skip
+    """Surfaces over one plane, drawn in perspective, all with the same height and colour scale.
+
+    Args:
+        x: steps along the plane's first direction.
+        y: steps along its second.
+        panels: title -> heights, (len(y), len(x)).
+        limits: lowest and highest height of the scale that all share.
+        label: what the height is.
+        columns: panels side by side.
+    """
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.3 * columns, 3.5 * rows), dpi=110)
+    FigureCanvasAgg(figure)
+    # by hand: the layout engines do not see the labels of axes in perspective
+    figure.subplots_adjust(left=0.0, right=0.95, bottom=0.05, top=0.93, wspace=0.06, hspace=0.12)
+    grid = np.meshgrid(np.asarray(x), np.asarray(y))
+    for place, (title, Z) in enumerate(panels.items(), start=1):
+        ax = figure.add_subplot(rows, columns, place, projection="3d")
+        ax.plot_surface(
+            *grid, np.asarray(Z), cmap="cividis", vmin=limits[0], vmax=limits[1],
+            rstride=1, cstride=1, edgecolor="black", linewidth=0.15,
+        )  # fmt: skip
+        ax.set(zlim=limits, xticks=[-1, 0, 1], yticks=[-1, 0, 1], xlabel="step $x$")
+        ax.set_ylabel("step $y$")
+        ax.set_zlabel(label)
+        ax.view_init(elev=24, azim=-58)
+        ax.set_title(title, fontsize=10, y=1.0)
+    return figure
+
+
+def contour_maps(
+    x: ArrayLike, y: ArrayLike, panels: Mapping[str, ArrayLike], *,
+    levels: Sequence[float], label: str, zeros: Mapping[str, ArrayLike] | None = None,
+    columns: int = 2,
+) -> Figure:  # fmt: skip
+    """Positive heights over one plane as contour maps, all with the same logarithmic scale.
+
+    Args:
+        x: steps along the plane's first direction.
+        y: steps along its second.
+        panels: title -> heights, (len(y), len(x)); what is below the lowest level has its colour.
+        levels: heights of the contour lines, increasing, the same for all.
+        label: what the height is.
+        zeros: title -> values with a sign, (len(y), len(x)), whose square is the height. Where
+            they pass through zero a line in the darkest colour is drawn: the furrow there is
+            narrower than any grid, and its contours would fall apart into islands.
+        columns: panels side by side.
+    """
+    rows = -(-len(panels) // columns)
+    # in inches, by hand: ten times faster than a layout engine, and sliders need many pictures
+    side, gap, left, right, bottom, top = 2.8, 0.4, 0.65, 1.4, 0.55, 0.35
+    width = left + columns * side + (columns - 1) * gap + right
+    height = bottom + rows * side + (rows - 1) * gap + top
+    figure = Figure(figsize=(width, height), dpi=110)
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    figure.subplots_adjust(
+        left=left / width, right=1 - right / width, bottom=bottom / height, top=1 - top / height,
+        wspace=gap / side, hspace=gap / side,
+    )  # fmt: skip
+    norm = LogNorm(levels[0], levels[-1])
+    steps = np.asarray(x), np.asarray(y)
+    for ax, (title, Z) in zip(axes.flat, panels.items(), strict=True):
+        heights = np.clip(np.asarray(Z), levels[0], levels[-1])
+        filled = ax.contourf(*steps, heights, levels=levels, norm=norm, cmap="viridis")
+        ax.contour(*steps, heights, levels=levels[1:-1], colors="black", linewidths=0.5)
+        signed = None if zeros is None else np.asarray(zeros[title])
+        if signed is not None and signed.min() < 0 < signed.max():
+            darkest = filled.cmap(0.0)
+            ax.contour(*steps, signed, levels=[0.0], colors=[darkest], linewidths=3)
+        ax.plot(0, 0, "+", color=VERMILLION, markersize=9, markeredgewidth=1.8)
+        ax.set(xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+        ax.set_title(title, fontsize=10)
+    for ax in axes[-1]:
+        ax.set_xlabel("step $x$")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("step $y$")
+    place = (1 - 1.2 / width, bottom / height, 0.2 / width, 1 - (bottom + top) / height)
+    bar = figure.colorbar(filled, cax=figure.add_axes(place), label=label, ticks=levels)
+    bar.ax.set_yticklabels([f"{level:g}" for level in levels])
+    bar.ax.minorticks_off()
+    return figure
+
+
 def heat_map(
     ax: Axes, x: ArrayLike, y: ArrayLike, Z: np.ndarray, *,
     limits: tuple[float, float], label: str, colour_bar: bool = True,
@@ -350,4 +438,131 @@ class ExplorerPicture:
             bar.set_height(min(height, 1.2))
             number.set_text(f"{height:.2f}" if height >= 0.005 else f"{height:.0e}")
             number.set_y(min(height, 1.2) + 0.01)
+        return self._fast.png()
+
+
+class BowlPicture:
+    """The picture behind `BowlExplorer`: steps on a two-dimensional bowl, and their losses.
+
+    Left: level curves of L = (x^2 + y^2 / kappa) / 2, each half as wide as the next, and the path.
+    Right: the loss after each step, and the part of it that each direction contributes. What
+    leaves the picture is drawn on its edge.
+
+    Args:
+        steps: number of steps of every path.
+    """
+
+    WIDTHS = (0.1, 0.2, 0.4, 0.8, 1.6)  # half-widths of the level curves along x
+    REACH = 1.9  # the left picture shows this much to either side
+    LOSSES = (1e-9, 1e3)  # ends of the loss axis
+
+    def __init__(self, steps: int) -> None:
+        figure = Figure(figsize=(9.0, 4.1), layout="constrained", dpi=100)
+        left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
+        for ax in (left, right):
+            ax.spines[["top", "right"]].set_visible(False)
+        reach = (-self.REACH, self.REACH)
+        left.set(xlim=reach, ylim=reach, aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+        left.set(xlabel="x, the sharp direction", ylabel="y, the flat direction")
+        left.set_title("The bowl from above, and the path", fontsize=10)
+        left.plot(0, 0, "+", color=GREEN, markersize=11, markeredgewidth=2)
+
+        angle = np.linspace(0, 2 * np.pi, 121)
+        self._circle = np.cos(angle), np.sin(angle)
+        look = {"color": GREY, "linewidth": 1.0}
+        self._levels = [left.plot(*self._circle, **look)[0] for _ in self.WIDTHS]
+        self._path = curve(left, [0], [0], "path", color=BLACK, marker="o", linewidth=1.0)
+        self._start = left.plot(0, 0, "D", color=BLACK, markersize=6)[0]
+        self._name = left.annotate(
+            "start", (0, 0), xytext=(8, 4), textcoords="offset points", fontsize=9
+        )
+
+        blank = np.full(steps + 1, np.nan)
+        count = np.arange(steps + 1)
+        right.set(yscale="log", xlim=(-0.5, steps + 0.5), ylim=self.LOSSES)
+        right.set(xlabel="step", ylabel="loss")
+        self._parts = [
+            curve(right, count, blank, "loss", color=BLACK, marker=None, linewidth=4, alpha=0.3),
+            curve(right, count, blank, "part of x (sharp)", color=VERMILLION, marker="^"),
+            curve(right, count, blank, "part of y (flat)", color=BLUE, marker="s", linestyle="--"),
+        ]
+        right.legend(
+            frameon=False, fontsize=9, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0)
+        )
+        moving = [*self._levels, self._path, self._start, self._name, *self._parts]
+        self._fast = FastFigure(figure, moving, [BLACK, GREY, BLUE, GREEN, VERMILLION])
+
+    def png(self, kappa: float, path: np.ndarray, losses: np.ndarray) -> bytes:
+        """Draw one state.
+
+        Args:
+            kappa: the condition number.
+            path: points (x, y), (steps + 1, 2).
+            losses: parts of the loss along x and along y, (steps + 1, 2).
+        """
+        cosine, sine = self._circle
+        for line, width in zip(self._levels, self.WIDTHS, strict=True):
+            line.set_data(width * cosine, width * kappa**0.5 * sine)
+        # far outside, Agg's integers would overflow; where the path leaves looks the same
+        self._path.set_data(*np.clip(path, -1e3, 1e3).T)
+        self._start.set_data(path[:1, 0], path[:1, 1])
+        self._name.xy = tuple(path[0])
+        for line, part in zip(self._parts, (losses.sum(1), *losses.T), strict=True):
+            line.set_ydata(np.clip(part, *self.LOSSES))
+        return self._fast.png()
+
+
+class StepPicture:
+    """The picture behind `StepExplorer`: the step T of each singular value, on log-log axes.
+
+    Three thin lines are its limits: sigma (gradient descent), 1 (UV') and 1/sigma. Two marks stand
+    on the curve at a large and a small mode.
+    """
+
+    SIGMAS = (1e-4, 1e1)  # ends of the horizontal axis
+    STEPS = (1e-5, 1e3)  # ends of the vertical axis
+
+    def __init__(self) -> None:
+        figure = Figure(figsize=(6.4, 4.3), layout="constrained", dpi=100)
+        ax = figure.subplots()
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.set(xscale="log", yscale="log", xlim=self.SIGMAS, ylim=self.STEPS)
+        ax.set(
+            xlabel="singular value \u03c3 of the gradient", ylabel="length of the step, T(\u03c3)"
+        )
+        ends = np.array(self.SIGMAS)
+        for power, label, colour, dashes, marker in (
+            (1, "\u03c3: gradient descent", BLUE, "--", "s"),
+            (0, "1: UV'", GREEN, ":", "o"),
+            (-1, "1/\u03c3: small modes first", VERMILLION, "-.", "^"),
+        ):
+            points = np.geomspace(self.SIGMAS[0], self.SIGMAS[1], 6)
+            curve(
+                ax, points, points**power, label, color=colour, linestyle=dashes, marker=marker,
+                linewidth=1.0,
+            )  # fmt: skip
+        self._curve = curve(ax, ends, ends, "T", color=BLACK, marker=None, linewidth=3)
+        look = {"color": BLACK, "markersize": 9, "linestyle": "none"}
+        self._marks = [
+            curve(ax, [1], [1], "a large mode", marker="D", **look),
+            curve(ax, [1], [1], "a small mode", marker="v", **look),
+        ]
+        ax.legend(frameon=False, fontsize=9, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        self._fast = FastFigure(
+            figure, [self._curve, *self._marks], [BLACK, GREY, BLUE, GREEN, VERMILLION]
+        )
+
+    def png(
+        self, sigma: np.ndarray, steps: np.ndarray, marks: Sequence[tuple[float, float]]
+    ) -> bytes:
+        """Draw one state.
+
+        Args:
+            sigma: singular values, increasing.
+            steps: T at each of them; what leaves the picture is drawn on its edge.
+            marks: (sigma, T) of the large and of the small mode.
+        """
+        self._curve.set_data(sigma, np.clip(steps, *self.STEPS))
+        for line, (x, y) in zip(self._marks, marks, strict=True):
+            line.set_data([x], [float(np.clip(y, *self.STEPS))])
         return self._fast.png()

@@ -8,9 +8,11 @@ no queue of half-drawn figures, and notebook tests that compare outputs strictly
 import base64
 from collections.abc import Mapping
 
+import numpy as np
 from ipywidgets import (
     HTML,
     FloatLogSlider,
+    FloatSlider,
     Image,
     IntSlider,
     Layout,
@@ -20,7 +22,7 @@ from ipywidgets import (
 )
 
 from landscape_nb.moments import Moment
-from landscape_nb.plots import ExplorerPicture
+from landscape_nb.plots import BowlPicture, ExplorerPicture, StepPicture
 from landscape_nb.tables import MomentTable
 
 
@@ -222,3 +224,180 @@ class PictureSlider(_Pictured):
 
     def _png(self) -> bytes:
         return self._pictures[self.slider.value][0]
+
+
+class BowlExplorer(_Pictured):
+    """Sliders for learning rate and condition number over gradient descent on a bowl.
+
+    L(x, y) = (lambda_1 x^2 + lambda_2 y^2) / 2,  lambda_1 = 1,  lambda_2 = 1 / kappa;
+    after t steps of gradient descent  x_t = (1 - lr lambda_1)^t x_0  and
+    y_t = (1 - lr lambda_2)^t y_0, exactly. So a move costs one picture and no iteration.
+
+    Args:
+        lr: first value of its slider, learning rate times lambda_max, 0.1..2.4.
+        kappa: first value of its slider, lambda_max / lambda_min, 1..50.
+        steps: number of steps of gradient descent.
+
+    Attributes:
+        lr: the slider for the learning rate times lambda_max (= the learning rate here).
+        kappa: the slider for the condition number, logarithmic.
+        readout: what the steps do, as HTML.
+        picture: the Image widget.
+
+    Raises:
+        ValueError: lr or kappa outside its range, or steps below 1.
+    """
+
+    START = (1.5, 1.2)
+    LR, KAPPA = (0.1, 2.4), (1.0, 50.0)
+
+    def __init__(self, lr: float = 1.8, kappa: float = 10.0, steps: int = 30) -> None:
+        for name, value, (low, high) in (("lr", lr, self.LR), ("kappa", kappa, self.KAPPA)):
+            if not low <= value <= high:
+                raise ValueError(f"{name} must lie in {low:g}..{high:g}; got {name} = {value}.")
+        if steps < 1:
+            raise ValueError(f"steps must be at least 1; got steps = {steps}.")
+        self._steps = steps
+        layout, style = Layout(width="420px"), {"description_width": "110px"}
+        self.lr = FloatSlider(
+            value=lr, min=self.LR[0], max=self.LR[1], step=0.05, description="lr \u00d7 \u03bb max",
+            layout=layout, style=style, tooltip="learning rate times the largest eigenvalue",
+        )  # fmt: skip
+        self.kappa = FloatLogSlider(
+            value=kappa, base=10, min=0.0, max=float(np.log10(self.KAPPA[1])), step=0.02,
+            description="\u03ba", readout_format=".1f", layout=layout, style=style,
+            tooltip="condition number: largest over smallest eigenvalue",
+        )  # fmt: skip
+        self._drawing = BowlPicture(steps)
+        super().__init__(
+            {"lr": self.lr, "kappa": self.kappa},
+            "Sliders for the learning rate and the condition number.",
+        )
+
+    def factors(self) -> np.ndarray:
+        """What one step multiplies x and y by: 1 - lr lambda_i, (2,)."""
+        lr = round(self.lr.value, 9)  # a slider's 40th step may come as 2.0000000000000004
+        return 1 - lr / np.array([1.0, self.kappa.value])
+
+    def path(self) -> np.ndarray:
+        """The points (x_t, y_t), t = 0 .. steps, in closed form, (steps + 1, 2)."""
+        return self.factors() ** np.arange(self._steps + 1)[:, None] * np.array(self.START)
+
+    def sentence(self) -> str:
+        """The present state in words: the readout, and the picture's alternative text."""
+        kappa, (x, y) = self.kappa.value, self.factors()
+        if abs(abs(x) - 1) < 1e-9:  # lr lambda_max = 2
+            verdict = "It neither converges nor diverges: x jumps from side to side for ever"
+        elif abs(x) > 1:
+            verdict = "It diverges: x jumps from side to side, farther out each time"
+        elif x < -1e-9:
+            verdict = "It converges: x oscillates from side to side, closer each time"
+        elif x > 1e-9:
+            verdict = "It converges: x and y creep in from their own side"
+        else:
+            verdict = "It converges: x is at the bottom after a single step"
+        losses = self._losses().sum(1)
+        best, rate = 2 / (1 + 1 / kappa), (kappa - 1) / (kappa + 1)
+        return (
+            f"lr \u00d7 \u03bb max = {self.lr.value:.2f}, condition number \u03ba = {kappa:.1f}. "
+            f"Each step multiplies the distance to the bottom by |1 - lr \u03bb| = {abs(x):.3f} in "
+            f"x (sharp) and by {abs(y):.3f} in y (flat). {verdict}. "
+            f"Loss after {self._steps} steps: {losses[-1] / losses[0]:.1e} of the first. "
+            f"Best for this \u03ba: lr \u00d7 \u03bb max = {best:.2f}, with factor {rate:.3f}."
+        )
+
+    def _losses(self) -> np.ndarray:
+        """Parts of the loss along x and y, (steps + 1, 2)."""
+        return self.path() ** 2 / np.array([1.0, self.kappa.value]) / 2
+
+    def _png(self) -> bytes:
+        return self._drawing.png(self.kappa.value, self.path(), self._losses())
+
+
+class StepExplorer(_Pictured):
+    """Sliders for exponent and damping over Spectral Newton's step of each singular value.
+
+    T(sigma; alpha) = sigma / (sigma^alpha + d)                                           C26
+
+    alpha = 0 is gradient descent, scaled; alpha = 1 with small d moves all modes alike, as UV'
+    does; alpha = 2 with small d moves small modes farther than large ones. Where d is far above
+    sigma^alpha it is gradient descent again, whatever alpha.
+
+    Args:
+        alpha: first value of its slider, 0..2.
+        damping: first value of its slider, 1e-6..1e2.
+
+    Attributes:
+        alpha: the slider for the exponent.
+        damping: the slider for d, logarithmic.
+        readout: what happens to a large and to a small mode, as HTML.
+        picture: the Image widget.
+
+    Raises:
+        ValueError: alpha or damping outside its range.
+    """
+
+    LARGE, SMALL = 1.0, 0.01  # singular values of the two modes that the sentence follows
+    ALPHA, DAMPING = (0.0, 2.0), (1e-6, 1e2)
+
+    def __init__(self, alpha: float = 2.0, damping: float = 0.1) -> None:
+        for name, value, (low, high) in (
+            ("alpha", alpha, self.ALPHA),
+            ("damping", damping, self.DAMPING),
+        ):
+            if not low <= value <= high:
+                raise ValueError(f"{name} must lie in {low:g}..{high:g}; got {name} = {value}.")
+        layout = Layout(width="420px")
+        self.alpha = FloatSlider(
+            value=alpha, min=self.ALPHA[0], max=self.ALPHA[1], step=0.05, description="\u03b1",
+            layout=layout, tooltip="exponent of the singular value that the step is divided by",
+        )  # fmt: skip
+        low, high = np.log10(self.DAMPING)
+        self.damping = FloatLogSlider(
+            value=damping, base=10, min=float(low), max=float(high), step=0.1, description="d",
+            readout_format=".1e", layout=layout, tooltip="damping, added to the divisor",
+        )  # fmt: skip
+        self._drawing = StepPicture()
+        super().__init__(
+            {"alpha": self.alpha, "damping": self.damping},
+            "Sliders for the exponent and the damping.",
+        )
+
+    def step(self, sigma: np.ndarray) -> np.ndarray:
+        """T(sigma; alpha) = sigma / (sigma^alpha + d) at the sliders' alpha and d."""
+        sigma = np.asarray(sigma, dtype=float)
+        return sigma / (sigma**self.alpha.value + self.damping.value)
+
+    def power(self) -> float:
+        """Power p of T(large)/T(small) = (large/small)^p: gradient descent 1, UV' 0, 1/sigma -1."""
+        large, small = self.step(np.array([self.LARGE, self.SMALL]))
+        return float(np.log(large / small) / np.log(self.LARGE / self.SMALL))
+
+    def sentence(self) -> str:
+        """The present state in words: the readout, and the picture's alternative text."""
+        large, small = self.step(np.array([self.LARGE, self.SMALL]))
+        power = self.power()
+        if power > 0.95:
+            divisor = self.LARGE / large
+            near = f"This is near gradient descent, with the learning rate divided by {divisor:.3g}"
+        elif abs(power) < 0.05:
+            near = "This is near the limit UV': all modes move alike"
+        elif power < -0.95:
+            near = "This is near the limit 1/\u03c3: what the gradient hardly sees moves most"
+        elif power > 0:
+            near = "This lies between gradient descent and UV'"
+        else:
+            near = "This lies between UV' and 1/\u03c3: small modes move farther than large ones"
+        return (
+            f"\u03b1 = {self.alpha.value:.2f}, d = {self.damping.value:.1e}. A large mode "
+            f"(\u03c3 = {self.LARGE:g}) moves by {large:.3g}, a small one (\u03c3 = "
+            f"{self.SMALL:g}) by {small:.3g}: the large one {large / small:.3g} times as far. "
+            f"Gradient descent would move it {self.LARGE / self.SMALL:g} times as far. {near}."
+        )
+
+    def _png(self) -> bytes:
+        sigma = np.geomspace(*StepPicture.SIGMAS, 101)
+        modes = np.array([self.LARGE, self.SMALL])
+        return self._drawing.png(
+            sigma, self.step(sigma), list(zip(modes, self.step(modes), strict=True))
+        )

@@ -93,6 +93,19 @@ def one_model(c):
     return ln.IncrementModel(1.0, [1.0, 2.0], torch.eye(2, **F64))
 
 
+def operator(c):
+    return c.loss.hessian_operator(c.w, 3)
+
+
+def pairs(U):
+    values = torch.zeros(U.shape[1]).to(U)
+    return ln.Eigenpairs(values, U, values, INF, 0)
+
+
+def density(c):
+    return ln.spectral_density(operator(c), c.w, 2, c.g, steps=3)
+
+
 def many_models(c):
     return ln.increment_models(c.loss, c.w, c.U, [2, 4])
 
@@ -150,6 +163,16 @@ CASES = [
     ("range beyond n", lambda c: c.loss.value(c.w, range(4, 9)), "within 0..5", "range(4, 9)"),
     ("range empty", lambda c: c.loss.value(c.w, range(2, 2)), "not empty", "range(2, 2)"),
     ("range reversed", lambda c: c.loss.value(c.w, range(5, 1, -1)), "increasing", "range(5, 1"),
+    ("indices beyond n", lambda c: c.loss.value(c.w, torch.tensor([0, 6])), "within 0..5", "between 0 and 6"),
+    ("indices negative", lambda c: c.loss.gradient(c.w, torch.tensor([-1, 2])), "within 0..5", "between -1 and 2"),
+    ("indices empty", lambda c: c.loss.hvp(c.w, c.w, torch.tensor([], dtype=torch.int64)), "(m,) int64 with m >= 1", "shape (0,)"),
+    ("indices int32", lambda c: c.loss.value(c.w, torch.tensor([0, 1], dtype=torch.int32)), "tensor of indices", "torch.int32 of shape (2,)"),
+    ("indices floats", lambda c: c.loss.per_sample(c.w, torch.tensor([0.0, 1.0])), "tensor of indices", "torch.float32"),
+    ("indices a mask", lambda c: c.loss.outputs(c.w, torch.ones(6, dtype=torch.bool)), "tensor of indices", "torch.bool of shape (6,)"),
+    ("indices a matrix", lambda c: c.loss.hessian(c.w, torch.tensor([[0, 1]])), "tensor of indices", "(1, 2)"),
+    ("indices a list", lambda c: c.loss.value(c.w, [0, 1]), "k must be a whole number", "[0, 1] of type list"),
+    ("k a float tensor", lambda c: c.loss.value(c.w, torch.tensor(3.0)), "whole number", "tensor(3.)"),
+    ("k a zero tensor", lambda c: c.loss.value(c.w, torch.tensor(0)), "k must be between 1 and 6", "k = 0"),
     ("V too short", lambda c: c.loss.hvp(c.w, c.w[:5], 3), "shape (8,)", "(5,)"),
     ("V in numpy", lambda c: c.loss.hvp(c.w, c.U.numpy(), 3), "shape (8,)", "ndarray"),
     ("V float32", lambda c: c.loss.hvp(c.w, c.U.float(), 3), "V has dtype", "torch.float32"),
@@ -159,6 +182,44 @@ CASES = [
     ("no iterations", lambda c: ln.fit(c.loss, 3, max_iterations=0), "at least 1", "= 0"),
     ("ks decreasing", lambda c: ln.fit_path(c.loss, [4, 2]), "strictly increasing", "[4, 2]"),
     ("ks empty", lambda c: ln.fit_path(c.loss, []), "ks is empty", ""),
+    ("fit on indices beyond n", lambda c: ln.fit(c.loss, torch.tensor([6])), "within 0..5", "between 6 and 6"),
+    ("lr zero", lambda c: ln.gradient_descent(c.loss, 3, 0, 2), "lr must be positive", "lr = 0.0"),
+    ("lr text", lambda c: ln.gradient_descent(c.loss, 3, "0.1", 2), "lr must be one positive number", "'0.1'"),
+    ("no steps", lambda c: ln.gradient_descent(c.loss, 3, 0.1, 0), "steps must be at least 1", "steps = 0"),
+    ("half a step", lambda c: ln.gradient_descent(c.loss, 3, 0.1, 0.5), "steps must be a whole number", "0.5"),
+    ("every zero", lambda c: ln.gradient_descent(c.loss, 3, 0.1, 2, every=0), "every must be at least 1", "every = 0"),
+    ("momentum one", lambda c: ln.gradient_descent(c.loss, 3, 0.1, 2, momentum=1), "momentum must be below 1", "1.0"),
+    ("momentum negative", lambda c: ln.gradient_descent(c.loss, 3, 0.1, 2, momentum=-0.5), "momentum must be finite and not negative", "-0.5"),
+    ("batch above k", lambda c: ln.gradient_descent(c.loss, 3, 0.1, 2, batch_size=4, generator=c.g), "batch_size must be between 1 and 3", "= 4"),
+    ("batches without generator", lambda c: ln.gradient_descent(c.loss, 3, 0.1, 2, batch_size=2), "generator must be a torch.Generator", "NoneType"),
+    ("descent from NaN", lambda c: ln.gradient_descent(c.loss, 3, 0.1, 2, c.w * NAN), "w must be finite", "8 of its 8"),
+    ("descent on k above n", lambda c: ln.gradient_descent(c.loss, 7, 0.1, 2, batch_size=2, generator=c.g), "k must be between 1 and 6", "k = 7"),
+    ("descent on k a float", lambda c: ln.gradient_descent(c.loss, 3.0, 0.1, 2, batch_size=2, generator=c.g), "whole number", "3.0"),
+    # curvature by products: Gauss-Newton, traces, densities
+    ("Gauss-Newton of w too short", lambda c: ln.GaussNewtonOperator(c.loss, c.w[:5], 3), "of length N = 8", "(5,)"),
+    ("Gauss-Newton at k = 0", lambda c: ln.GaussNewtonOperator(c.loss, c.w, 0), "between 1 and 6", "k = 0"),
+    ("Gauss-Newton beyond n", lambda c: ln.GaussNewtonOperator(c.loss, c.w, torch.tensor([1, 9])), "within 0..5", "between 1 and 9"),
+    ("Gauss-Newton of V too short", lambda c: ln.GaussNewtonOperator(c.loss, c.w, 3)(c.w[:5]), "shape (8,)", "(5,)"),
+    ("Gauss-Newton of V float32", lambda c: ln.GaussNewtonOperator(c.loss, c.w, 3)(c.U.float()), "V has dtype", "torch.float32"),
+    ("trace of one probe", lambda c: ln.hutchinson_trace(operator(c), c.w, 1, c.g), "num_probes must be at least 2", "num_probes = 1"),
+    ("trace of half a probe", lambda c: ln.hutchinson_trace(operator(c), c.w, 2.5, c.g), "num_probes must be a whole", "2.5"),
+    ("trace with a seed", lambda c: ln.hutchinson_trace(operator(c), c.w, 4, 0), "generator must be a torch.Generator", "int"),
+    ("Hutch++ of five", lambda c: ln.hutchpp_trace(operator(c), c.w, 5, c.g), "num_products must be at least 6", "num_products = 5"),
+    ("Hutch++ of 3 N", lambda c: ln.hutchpp_trace(operator(c), c.w, 24, c.g), "fewer than 3 N = 24", "num_products = 24"),
+    ("Hutch++ without generator", lambda c: ln.hutchpp_trace(operator(c), c.w, 6, None), "generator must be a torch.Generator", "NoneType"),
+    ("density of one probe", lambda c: ln.spectral_density(operator(c), c.w, 1, c.g), "num_probes must be at least 2", "num_probes = 1"),
+    ("density of no steps", lambda c: ln.spectral_density(operator(c), c.w, 2, c.g, steps=0), "steps must be at least 1", "steps = 0"),
+    ("density with a seed", lambda c: ln.spectral_density(operator(c), c.w, 2, 0), "generator must be a torch.Generator", "int"),
+    ("known of another N", lambda c: ln.spectral_density(operator(c), c.w, 2, c.g, known=pairs(c.U[:4])), "known.vectors must", "(4, 2)"),
+    ("known not orthonormal", lambda c: ln.spectral_density(operator(c), c.w, 2, c.g, known=pairs(2 * c.U)), "known.vectors must have orthonormal columns", "3.0e+00"),
+    ("known in float32", lambda c: ln.spectral_density(operator(c), c.w, 2, c.g, known=pairs(c.U.float())), "known.vectors has dtype", "torch.float32"),
+    ("density of NaN products", lambda c: ln.spectral_density(lambda V: V * NAN, c.w, 2, c.g), "product is not finite", ""),
+    ("smooth of width zero", lambda c: density(c).smooth(torch.zeros(2), 0), "width must be positive", "width = 0.0"),
+    ("share of nothing", lambda c: density(c).fraction(1, 1), "low must be below high", "low = 1, high = 1"),
+    ("share backwards", lambda c: density(c).fraction(2.0, 1.0), "low must be below high", "low = 2.0, high = 1.0"),
+    ("share from NaN", lambda c: density(c).fraction(NAN, 1.0), "low must be below high", "low = nan"),
+    ("moment negative", lambda c: density(c).moment(-1), "p must be at least 0", "p = -1"),
+    ("moment of a half", lambda c: density(c).moment(0.5), "p must be a whole number", "0.5"),
     # eigenspaces
     ("D zero", lambda c: ln.top_eigenpairs(c.loss, c.w, 3, 0), "D must be between 1 and 8", "D = 0"),
     ("D above N", lambda c: ln.top_eigenpairs(c.loss, c.w, 3, 9), "D must be between 1 and 8", "D = 9"),
@@ -296,3 +357,15 @@ def test_good_input_is_not_refused(c):
     ln.quadratic_mc(one_model(c), 0.1, 2, c.g), ln.spectral_formula([1.0], 1)
     ln.next_sample_mean(torch.ones(3), 2), ln.rate_bound(1, 1, 0.1, 0, 0, 0)
     ln.gauss_newton_norm_bound([torch.ones(2, 3, **F64)], c.x), ln.data.digits(2)
+    (
+        c.loss.value(c.w, torch.tensor([5, 0, 5])),
+        ln.fit(c.loss, torch.tensor([0, 5]), max_iterations=2),
+    )
+    ln.gradient_descent(c.loss, np.int64(3), np.float64(0.1), torch.tensor(2), c.w, momentum=0)
+    ln.gradient_descent(
+        c.loss, range(1, 4), 1, 2, batch_size=3, generator=c.g, momentum=0.5, every=9
+    )
+    ln.GaussNewtonOperator(c.loss, c.w, torch.tensor([5]))(c.U)
+    ln.hutchinson_trace(operator(c), c.w, 2, c.g), ln.hutchpp_trace(operator(c), c.w, 23, c.g)
+    ln.spectral_density(operator(c), c.w, np.int64(2), c.g, steps=99, known=pairs(c.U))
+    density(c).moment(0), density(c).fraction(-INF, INF), density(c).smooth(torch.arange(3), 1)

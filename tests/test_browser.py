@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import nbformat
 import pytest
 from browser import CHROMEDRIVER, CHROMIUM, JupyterBrowser
 from selenium.webdriver.common.keys import Keys
@@ -40,16 +41,71 @@ def away_from_the_end(handle):
     return Keys.ARROW_RIGHT if now < largest else Keys.ARROW_LEFT
 
 
-@pytest.mark.parametrize("slider", [".ln-D", ".ln-sigma"])
-def test_slider_changes_picture_and_readout(explorer, slider):
+def move_and_see(lab, widget, slider, key=None):
+    """Press an arrow key on one slider: picture and readout must both change."""
+
     def picture():
-        return explorer.picture(".ln-explorer img.ln-picture")
+        return lab.picture(f".{widget} img.ln-picture")
 
     def readout():
-        return explorer.text(".ln-explorer .ln-readout")
+        return lab.text(f".{widget} .ln-readout")
 
     picture_before, readout_before = picture(), readout()
-    handle = f".ln-explorer {slider} .noUi-handle"
-    explorer.press_keys(handle, away_from_the_end(explorer.find(handle)))
-    explorer.wait_for_change(picture, picture_before, "the picture")
-    explorer.wait_for_change(readout, readout_before, "the readout")
+    handle = f".{widget} {slider} .noUi-handle"
+    lab.press_keys(handle, key or away_from_the_end(lab.find(handle)))
+    lab.wait_for_change(picture, picture_before, "the picture")
+    return lab.wait_for_change(readout, readout_before, "the readout")
+
+
+@pytest.mark.parametrize("slider", [".ln-D", ".ln-sigma"])
+def test_slider_changes_picture_and_readout(explorer, slider):
+    move_and_see(explorer, "ln-explorer", slider)
+
+
+EVERY_OTHER_WIDGET = """
+import torch
+import landscape_nb as ln
+from landscape_nb import plots
+from landscape_nb.widgets import BowlExplorer, Explorer, PictureSlider
+
+def table(D):
+    B = torch.eye(D, dtype=torch.float64).expand(3, D, D)
+    models = ln.IncrementModels([2, 4, 8], [3.0, 2.0, 1.0], [[2.0] * D, [1.0] * D, [0.5] * D], B)
+    return ln.moment_table(models)
+
+def drawn(k):
+    figure, ax = plots.new_figure()
+    plots.curve(ax, [0, 1], [0, k], "total")
+    return plots.to_png(figure), f"a line that rises to {k}"
+
+with_k = Explorer({"top": table(3)}, table(4).last(), D=2, sigma=0.1, k=4)
+bowl, pictures = BowlExplorer(), PictureSlider("m", {k: drawn(k) for k in (1, 2, 3)}, 2)
+for name, widget in {"with-k": with_k, "bowl": bowl, "pictures": pictures}.items():
+    widget.add_class(f"test-{name}")
+    display(widget)
+"""
+
+
+@pytest.fixture(scope="module")
+def widgets(lab):
+    """A notebook of our own with one of each, because whole notebooks take a minute to run."""
+    cell = nbformat.v4.new_code_cell(EVERY_OTHER_WIDGET)
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), lab.folder / "w.ipynb")
+    lab.open_notebook("w.ipynb")
+    lab.run_all()
+    return lab
+
+
+@pytest.mark.parametrize(
+    ("widget", "slider", "says"),
+    [
+        ("test-with-k", ".ln-k", "At k = 8"),
+        ("test-with-k", ".ln-D", "D = 3"),
+        ("test-bowl", ".ln-lr", "= 1.85"),
+        ("test-bowl", ".ln-kappa", "= 10.5"),
+        ("test-pictures", ".ln-m", "rises to 3"),
+    ],
+)
+def test_each_widget_follows_its_slider(widgets, widget, slider, says):
+    assert says in move_and_see(widgets, widget, slider, Keys.ARROW_RIGHT)

@@ -127,3 +127,34 @@ def test_a_large_l2_term_costs_no_digits():
     U = random_subspace(plain.num_params, 2, seeded())
     a, b = (increment_model(loss, plain.w0, U, 5) for loss in (plain, heavy))
     torch.testing.assert_close(a.B, b.B, rtol=1e-12, atol=1e-16)
+
+
+class TwoOutputs(nn.Linear):
+    def forward(self, x):
+        return super().forward(x), x
+
+
+@pytest.mark.parametrize(
+    ("model", "x", "y", "names"),
+    [
+        (nn.Linear(4, 3), torch.ones(5, 4), torch.full((5,), 3), "IndexError"),
+        (nn.Linear(4, 3), torch.ones(5, 4), torch.zeros(5), "RuntimeError"),
+        (nn.Linear(4, 3), torch.ones(5, 2, 3), torch.zeros(5).long(), "RuntimeError"),
+        (
+            nn.Linear(4, 3),
+            torch.ones(5, 4, dtype=torch.uint8),
+            torch.zeros(5).long(),
+            "RuntimeError",
+        ),
+        (TwoOutputs(4, 3), torch.ones(5, 4), torch.zeros(5).long(), "TypeError"),
+        (nn.Bilinear(4, 4, 3), torch.ones(5, 4), torch.zeros(5).long(), "TypeError"),
+    ],
+    ids=["label K", "float labels", "images", "bytes", "tuple", "two inputs"],
+)
+def test_what_does_not_fit_together_is_refused_in_words(model, x, y, names):
+    """PyTorch's own error is quoted, and what to look at is said."""
+    with pytest.raises(
+        ValueError, match=f"can't be evaluated on the first 5 samples: {names}: "
+    ) as refusal:
+        EmpiricalLoss(model, nn.CrossEntropyLoss(reduction="none"), x, y)
+    assert "in 0..K-1" in str(refusal.value) and refusal.value.__cause__ is not None

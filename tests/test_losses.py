@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.func import grad, hessian
 
-from landscape_nb import EmpiricalLoss, HessianOperator, toys
+from landscape_nb import EmpiricalLoss, HessianOperator, fit, top_eigenpairs, toys
 from landscape_nb import hessian as hessian_module
 from landscape_nb.models import MLP
 
@@ -115,6 +115,92 @@ def test_a_range_means_the_average_over_just_these_samples(mlp_problem, samples,
         p.loss.gradient(p.w, samples), grad(p.reference)(p.w, rows), rtol=0, atol=1e-12
     )
     torch.testing.assert_close(p.loss.hvp(p.w, v, samples), H @ v, rtol=0, atol=1e-12)
+
+
+INDICES = {
+    "in any order": [7, 0, 9, 4],
+    "one": [5],
+    "a sample twice": [2, 8, 2, 2],
+    "all": [3, 1, 4, 0, 5, 9, 2, 6, 8, 7],
+}
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.3], ids="l2={}".format)
+@pytest.mark.parametrize("batch_size", [1024, 3], ids="batch={}".format)
+@pytest.mark.parametrize("rows", INDICES.values(), ids=INDICES.keys())
+class TestIndexTensors:
+    """A tensor of indices means the average over just these samples, in that order."""
+
+    @pytest.fixture
+    def p(self, mlp_problem, l2, batch_size):
+        return mlp_problem(n=10, l2=l2, batch_size=batch_size)
+
+    def test_values(self, p, rows):
+        chosen = torch.tensor(rows)
+        alone = [p.reference(p.w, slice(i, i + 1)) - p.l2 / 2 * p.w @ p.w for i in rows]
+        close = dict(rtol=0, atol=1e-12)
+        torch.testing.assert_close(p.loss.per_sample(p.w, chosen), torch.stack(alone), **close)
+        value = sum(alone) / len(rows) + p.l2 / 2 * p.w @ p.w
+        assert abs(p.loss.value(p.w, chosen) - value) < 1e-12
+        nn.utils.vector_to_parameters(p.w.clone(), p.model.parameters())
+        outputs = torch.stack([p.model(p.x[i]) for i in rows]).detach()
+        torch.testing.assert_close(p.loss.outputs(p.w, chosen), outputs, **close)
+
+    def test_derivatives(self, p, rows):
+        chosen, close = torch.tensor(rows), dict(rtol=0, atol=1e-12)
+        one = [slice(i, i + 1) for i in rows]
+        gradient = sum(grad(p.reference)(p.w, i) for i in one) / len(rows)
+        torch.testing.assert_close(p.loss.gradient(p.w, chosen), gradient, **close)
+        value, same = p.loss.value_and_gradient(p.w, chosen)
+        assert torch.equal(same, p.loss.gradient(p.w, chosen))
+        assert abs(value - p.loss.value(p.w, chosen)) < 1e-12
+        H = sum(hessian(p.reference)(p.w, i) for i in one) / len(rows)
+        torch.testing.assert_close(p.loss.hessian(p.w, chosen), H, **close)
+        v = random_like(p.w)
+        torch.testing.assert_close(p.loss.hvp(p.w, v, chosen), H @ v, **close)
+        operator = p.loss.hessian_operator(p.w, chosen)
+        torch.testing.assert_close(operator.gradient, gradient, **close)
+        rows_of_gradients = torch.stack([grad(p.reference)(p.w, i) - p.l2 * p.w for i in one])
+        found = p.loss.sample_gradients(p.w, chosen)
+        torch.testing.assert_close(found, rows_of_gradients, **close)
+
+
+def test_an_index_tensor_is_neither_a_set_nor_a_prefix(mlp_problem):
+    """What it must not be taken for: duplicates dropped, or the first so many."""
+    p = mlp_problem(n=10)
+    value = p.loss.value(p.w, torch.tensor([2, 8, 2, 2]))
+    for wrong in ([2, 8], [0, 1, 2, 3], range(2, 8)):
+        assert abs(value - p.reference(p.w, list(wrong))) > 1e-3
+
+
+@pytest.mark.parametrize("k", [torch.tensor(4), torch.tensor(4, dtype=torch.int32)], ids=str)
+def test_a_tensor_without_dimensions_is_a_number_of_samples(mlp_problem, k):
+    p = mlp_problem(n=10, l2=0.1)
+    assert torch.equal(p.loss.per_sample(p.w, k), p.loss.per_sample(p.w, 4))
+    assert torch.equal(p.loss.gradient(p.w, k), p.loss.gradient(p.w, 4))
+    assert torch.equal(p.loss.hessian(p.w, k), p.loss.hessian(p.w, 4))
+    one = torch.tensor([4])  # with a dimension it is an index
+    assert torch.equal(p.loss.per_sample(p.w, one), p.loss.per_sample(p.w, range(4, 5)))
+
+
+def test_index_tensors_for_fits_and_eigenpairs(mlp_problem):
+    p, chosen = mlp_problem(n=10, l2=0.1), torch.tensor([7, 1, 4])
+    result = fit(p.loss, chosen, p.w, tol=1e-7)
+    assert result.converged
+    assert grad(p.reference)(result.w, chosen).norm() < 1e-6
+    pairs = top_eigenpairs(p.loss, p.w, chosen, 3, tol=1e-9)
+    expected = torch.linalg.eigvalsh(hessian(p.reference)(p.w, chosen)).flip(0)[:3]
+    torch.testing.assert_close(pairs.values, expected, rtol=0, atol=1e-8)
+
+
+def test_a_sample_that_is_not_finite_is_named_by_its_own_index():
+    model, x = nn.Linear(1, 1, bias=False).double(), torch.arange(6, **F64)[:, None]
+    loss = EmpiricalLoss(
+        model, lambda out, y: torch.where(y > 3, out**3, 0 * out)[:, 0], x, x[:, :]
+    )
+    huge = torch.full((1,), 1e110, **F64)
+    with pytest.raises(ValueError, match=r"loss of sample 4 is not finite"):
+        loss.per_sample(huge, torch.tensor([2, 0, 4, 5]))
 
 
 def test_outputs_are_the_models_rows(mlp_problem):

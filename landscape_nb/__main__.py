@@ -1,0 +1,98 @@
+"""The command line: `python -m landscape_nb report mymodule:make_loss`."""
+
+import argparse
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Sequence
+
+from landscape_nb.losses import EmpiricalLoss
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write a report on the loss that a function of the user's module builds.
+
+    Returns:
+        The exit status: 0, or 2 with one line on stderr for a mistake in the call or the model.
+    """
+    parser = argparse.ArgumentParser("python -m landscape_nb", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("report", help="a stabilization report as an HTML file")
+    command.add_argument(
+        "make_loss",
+        metavar="MODULE:FUNCTION",
+        help="returns an EmpiricalLoss; called without arguments",
+    )
+    command.add_argument("-k", type=int, help="samples the model was trained on (default: 80 %%)")
+    command.add_argument(
+        "--trained", action="store_true", help="the model is trained: do not fit it"
+    )
+    command.add_argument("-D", type=int, default=10, help="dimension of the probe (default 10)")
+    command.add_argument("--sigma", type=float, default=1e-3, help="of the probe (default 1e-3)")
+    command.add_argument("--tolerance", type=float, help="squared increment that counts as settled")
+    command.add_argument("--seconds", type=float, default=100.0, help="about what it may take")
+    command.add_argument("--output", default="report.html", help="(default report.html)")
+    chosen = parser.parse_args(arguments)
+    try:
+        loss = _loss(chosen.make_loss)
+        k = max(1, loss.num_samples * 4 // 5) if chosen.k is None else chosen.k
+        _refuse_unwritable(chosen.output)
+        # Imported here: matplotlib takes longer to load than a mistake takes to find.
+        from landscape_nb.report import report
+
+        page = report(
+            loss, k, loss.w0 if chosen.trained else None, D=chosen.D, sigma=chosen.sigma,
+            tolerance=chosen.tolerance, seconds=chosen.seconds, progress=sys.stderr.isatty(),
+        )  # fmt: skip
+        written = page.save(chosen.output)
+    except (ValueError, OSError) as error:
+        print(f"landscape_nb: {error}", file=sys.stderr)
+        return 2
+    print(page, f"Written to {written}", sep="\n\n")
+    return 0
+
+
+def _loss(name: str) -> EmpiricalLoss:
+    module, colon, function = name.partition(":")
+    module = module.removesuffix(".py")  # a file's name means the module in it
+    if not (module and colon and function):
+        raise ValueError(
+            f"Name a function as MODULE:FUNCTION, for example mymodule:make_loss; got {name!r}."
+        )
+    sys.path.insert(0, os.getcwd())
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise  # the module is there, what it needs is not: its own traceback tells more
+        raise ValueError(
+            f"There is no module {module!r} here; run this in the folder that holds {module}.py."
+        ) from None
+    make = getattr(found, function, None)
+    if not callable(make):
+        raise ValueError(f"{module} has no function {function!r}.")
+    try:
+        inspect.signature(make).bind()
+    except TypeError as error:
+        raise ValueError(
+            f"{function} must be callable without arguments; it has a {error}. Give it a default."
+        ) from None
+    loss = make()
+    if not isinstance(loss, EmpiricalLoss):
+        raise ValueError(
+            f"{name} must return a landscape_nb.EmpiricalLoss; it returned {type(loss).__name__}."
+        )
+    return loss
+
+
+def _refuse_unwritable(path: str) -> None:
+    folder, file = os.path.split(path)
+    if not os.path.isdir(folder or "."):
+        raise ValueError(f"There is no folder {folder!r} for {file}.")
+    if os.path.isdir(path) or not os.access(folder or ".", os.W_OK):
+        raise ValueError(f"{path!r} can't be written; name a file in a folder of yours.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,401 @@
+"""What a report says, as text, as a page and from the command line.
+
+Oracles: html.parser, the numbers of the diagnosis behind it, the exit status of the command.
+"""
+
+import base64
+import dataclasses
+import html
+import os
+import re
+import sys
+from html.parser import HTMLParser
+
+import pytest
+import torch
+from torch import nn
+
+from landscape_nb import EmpiricalLoss
+from landscape_nb import report as module
+from landscape_nb.__main__ import main
+from landscape_nb.data import digits
+from landscape_nb.models import MLP, DecoderTransformer, TransformerConfig, sequence_loss
+from landscape_nb.report import Report, Section, report
+
+cross_entropy = nn.CrossEntropyLoss(reduction="none")
+pytestmark = pytest.mark.usefixtures("one_thread")
+HEADINGS = [
+    "What was measured",
+    "What to doubt",
+    "Curvature",
+    "What one more sample changes",
+    "Local regime",
+    "How much data is enough",
+]
+
+
+class Convolutional(nn.Sequential):
+    """Batch norm in eval mode: its running averages are constants."""
+
+    def __init__(self):
+        super().__init__(
+            nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 3, 3, stride=2), nn.BatchNorm2d(3), nn.Tanh(),
+            nn.Flatten(), nn.Linear(27, 10),
+        )  # fmt: skip
+        self.double()
+        with torch.no_grad():
+            self(digits(30).inputs)  # running averages that mean something
+        self.eval()
+
+
+class Tied(nn.Module):
+    """An auto-encoder whose decoder is its encoder, transposed."""
+
+    def __init__(self):
+        super().__init__()
+        self.W = nn.Parameter(0.1 * torch.randn(3, 64, generator=seeded(), dtype=torch.float64))
+
+    def forward(self, x):
+        return torch.tanh(x @ self.W.T) @ self.W
+
+
+def seeded():
+    return torch.Generator().manual_seed(0)
+
+
+def squares(out, y):
+    return (out - y).square().flatten(1).mean(1)
+
+
+def frozen():
+    model = MLP([64, 4, 10])
+    model[0].requires_grad_(False)
+    return classifier(model)
+
+
+def transformer():
+    tokens = torch.randint(7, (30, 6), generator=seeded())
+    config = TransformerConfig(7, context=5, width=4, depth=1, heads=2, kv_heads=1, hidden=4)
+    model = DecoderTransformer(config, dtype=torch.float64)
+    return EmpiricalLoss(model, sequence_loss, tokens[:, :-1], tokens[:, 1:])
+
+
+def regression():
+    x = torch.linspace(-1, 1, 30, dtype=torch.float64)[torch.randperm(30, generator=seeded())]
+    return EmpiricalLoss(MLP([1, 3, 1]), squares, x[:, None], x[:, None] ** 3)
+
+
+def classifier(model, n=30, **options):
+    return EmpiricalLoss(model, cross_entropy, *digits(n), **options)
+
+
+MODELS = {
+    "convolution with batch norm": lambda: classifier(Convolutional()),
+    "transformer": transformer,
+    "regression": regression,
+    "tied weights": lambda: EmpiricalLoss(Tied(), squares, *[digits(30).inputs] * 2),
+    "frozen parameters": frozen,
+}
+
+
+def quick(loss, k=20, **options):
+    return report(loss, k, **{"D": 3, "seconds": 0.05, "progress": False} | options)
+
+
+@pytest.fixture(scope="module")
+def page():
+    return quick(classifier(MLP([64, 3, 10]), l2=1e-2))
+
+
+class Page(HTMLParser):
+    """Collects tags, and complains about what isn't closed in order."""
+
+    VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.open, self.tags, self.text, self.wrong = [], [], [], []
+        self.feed(text)
+        self.close()
+        self.wrong += self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(f"</{tag}>")
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def assert_fit_to_publish(text):
+    read = Page(text)
+    assert read.wrong == []
+    assert not re.search(r"https?:|//\w", re.sub(r'src="data:image/png;base64,[^"]*"', "", text))
+    forbidden = {"script", "link", "iframe", "object", "embed", "base", "form", "video", "audio"}
+    assert forbidden.isdisjoint(tag for tag, _ in read.tags)
+    assert not [name for _, attributes in read.tags for name in attributes if name[:2] == "on"]
+    pictures = read.all("img")
+    assert len(pictures) == 3
+    for picture in pictures:
+        head, data = picture["src"].split(",")
+        assert head == "data:image/png;base64"
+        assert base64.b64decode(data, validate=True).startswith(b"\x89PNG")
+        assert len(picture["alt"]) > 40
+    return read
+
+
+# -- models ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models(name):
+    """Every kind of model gets a whole report, and stays as it is."""
+    loss = MODELS[name]()
+    before = {key: value.clone() for key, value in loss._model.state_dict().items()}
+    page = quick(loss)
+    read = assert_fit_to_publish(page.html())
+    assert [section.title for section in page.sections] == HEADINGS
+    assert "nan" not in re.split(r"\W+", "".join(read.text)) and "nan" not in str(page)
+    after = loss._model.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
+    assert len(page.diagnosis.w) == {"frozen parameters": 50}.get(name, loss.num_params)
+    assert not loss._model.training or name != "convolution with batch norm"
+
+
+def test_float32():
+    x, y = digits(30, dtype=torch.float32)
+    loss = EmpiricalLoss(MLP([64, 3, 10], dtype=torch.float32), cross_entropy, x, y)
+    assert_fit_to_publish(quick(loss).html())
+
+
+def test_a_linear_loss_is_reported_too():
+    x = digits(30).inputs
+    loss = EmpiricalLoss(nn.Linear(64, 1).double(), lambda out, y: out[:, 0], x, x)
+    text = str(quick(loss, w=loss.w0))
+    assert "Nothing bends upward" in text and "No direction bends upward" in text
+    assert "inf" not in re.split(r"\W+", text)
+
+
+# -- text -----------------------------------------------------------------------------------------
+
+
+def test_text_has_every_section_and_what_the_pictures_show(page):
+    text = str(page)
+    assert [line for line in text.splitlines() if line in HEADINGS] == HEADINGS
+    for section in page.sections:
+        assert f"{section.title}\n{'-' * len(section.title)}\n" in text
+        assert all(sentence in text for sentence in section.sentences)
+        if section.picture:
+            assert section.picture[1] in text
+
+
+def test_sentences_end(page):
+    words = [sentence for section in page.sections for sentence in section.sentences]
+    words += [section.picture[1] for section in page.sections if section.picture]
+    assert [sentence for sentence in words if sentence[-1] not in ".?"] == []
+
+
+def test_numbers_are_those_of_the_diagnosis(page):
+    d, text = page.diagnosis, str(page)
+    for number in (
+        f"{d.value:.4g}", f"{d.seen_value:.4g}", f"{d.unseen_value:.4g}", f"{d.grad_norm:.1e}",
+        f"lambda_1 = {float(d.pairs.values[0]):.4g}", f"{float(d.trace.value):.4g} ±",
+        f"Delta_1 = {d.delta1:.2e}", f"{d.tolerance:.2e}", f"{d.lowest:.2e}", *d.doubts,
+    ):  # fmt: skip
+        assert number in text
+
+
+def test_the_trace_is_split_from_the_l2_term(page):
+    d = page.diagnosis
+    N, l2 = len(d.w), 1e-2
+    share = float(d.pairs.values.sum() - 3 * l2) / float(d.trace.value - N * l2)
+    assert f"of which {N * l2:.4g} is the L2 term's" in str(page)
+    assert f"carry about {100 * share:.0f} % of the rest" in str(page)
+
+
+def test_shares_of_each_probe_sum_to_one(page):
+    (section,) = (section for section in page.sections if section.table)
+    head, *rows = section.table
+    assert head[2:6] == ("value", "cross", "gradient", "curvature") and len(rows) == 3
+    for row in rows:
+        assert sum(float(cell.removesuffix(" %")) for cell in row[2:6]) == pytest.approx(
+            100, abs=0.03
+        )
+    assert rows[-1][-2:] == ("1", "1")
+
+
+def test_not_reached_is_said_once(page):
+    never = dataclasses.replace(page.diagnosis.enough, K=None, low=None, high=None, reached=0.0)
+    section = module._enough(dataclasses.replace(page.diagnosis, enough=never))
+    assert "The tolerance is not reached" in section.sentences[-1]
+    assert "None" not in " ".join(section.sentences)
+
+
+def test_nothing_to_doubt_is_said(page):
+    calm = module._what_to_doubt(dataclasses.replace(page.diagnosis, doubts=[]))
+    assert calm.sentences[0].startswith("Nothing stands out")
+
+
+# -- page -----------------------------------------------------------------------------------------
+
+
+def test_page(page):
+    read = assert_fit_to_publish(page.html())
+    assert [tag for tag, _ in read.tags][:3] == ["html", "head", "meta"]
+    assert read.all("html") == [{"lang": "en"}]
+    assert [attributes.get("charset") for attributes in read.all("meta")] == ["utf-8"]
+    assert len(read.all("h1")) == 1 and len(read.all("h2")) == len(HEADINGS)
+    assert len(read.all("tr")) == 4 and len(read.all("li")) == max(1, len(page.diagnosis.doubts))
+
+
+def test_page_says_what_the_text_says(page):
+    shown = "".join(Page(page.html()).text)
+    for section in page.sections:
+        assert all(sentence in shown for sentence in section.sentences)
+        assert all(cell in shown for row in section.table for cell in row)
+
+
+def test_in_a_notebook(page):
+    inline = page._repr_html_()
+    assert_fit_to_publish(inline)
+    assert "<html" not in inline and "<h3>Curvature</h3>" in inline
+
+
+def test_everything_is_escaped(page):
+    nasty = "<b>&\"'</b><script>alert(1)</script>"
+    section = Section(nasty, (nasty,), ((nasty,), (nasty,)), (b"\x89PNG", nasty))
+    text = Report(page.diagnosis, (section,)).html()
+    read = Page(text)
+    assert read.wrong == [] and "script" not in dict(read.tags) and "b" not in dict(read.tags)
+    assert "".join(read.text).count(nasty) == 5  # title, sentence, two cells, below the picture
+    assert read.all("img")[0]["alt"] == nasty
+    assert html.escape(nasty) in text
+
+
+def test_save(page, tmp_path):
+    path = page.save(tmp_path / "report.html")
+    assert path == tmp_path / "report.html" and path.read_text(encoding="utf-8") == page.html()
+    assert page.save(str(path)) == path
+    with pytest.raises(FileNotFoundError):
+        page.save(tmp_path / "none" / "report.html")
+
+
+# -- command line ---------------------------------------------------------------------------------
+
+MODULE = """
+import torch
+from landscape_nb import EmpiricalLoss
+from landscape_nb.data import digits
+from landscape_nb.models import MLP
+
+number = 3
+
+def make_loss(n=30):
+    return EmpiricalLoss(MLP([64, 3, 10]), torch.nn.CrossEntropyLoss(reduction="none"), *digits(n))
+
+def two():
+    return make_loss(2)
+
+def no_loss():
+    return MLP([64, 10])
+
+def demanding(n):
+    return make_loss(n)
+
+def mistaken():
+    return EmpiricalLoss(MLP([64, 3, 10]), torch.nn.CrossEntropyLoss(), *digits(30))
+"""
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Run in a folder with a module of the user's; returns status, stdout, stderr."""
+    name = f"mine_{tmp_path.name}".replace("-", "_")
+    (tmp_path / f"{name}.py").write_text(MODULE)
+    (tmp_path / "needy.py").write_text("import no_such_package_anywhere\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def run(*arguments):
+        options = ["-D", "2", "--seconds", "0.05"]
+        chosen = [a.replace("mine", name) for a in arguments]
+        status = main(["report", *chosen, *options])
+        return (status, *capsys.readouterr())
+
+    return run
+
+
+def test_command(command, tmp_path):
+    status, out, err = command("mine:make_loss")
+    assert status == 0 and err == ""
+    assert "k = 24 samples" in out and "Written to report.html" in out
+    assert all(heading in out for heading in HEADINGS)
+    assert_fit_to_publish((tmp_path / "report.html").read_text(encoding="utf-8"))
+
+
+def test_command_with_options(command, tmp_path):
+    (tmp_path / "out").mkdir()
+    where = os.path.join("out", "page.html")
+    options = ["-k", "20", "--trained", "--sigma", "0.01", "--tolerance", "1", "--output", where]
+    status, out, _ = command("mine.py:make_loss", *options)
+    assert status == 0 and (tmp_path / where).exists()
+    assert "k = 20 samples" in out and "the one given" in out and "sigma = 0.01" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere:make_loss"], "There is no module 'nowhere' here"),
+        (["nowhere.inside:make_loss"], "There is no module 'nowhere.inside' here"),
+        (["mine:none"], "has no function 'none'"),
+        (["mine:number"], "has no function 'number'"),
+        (["mine"], "MODULE:FUNCTION"),
+        (["mine:"], "MODULE:FUNCTION"),
+        (["mine:no_loss"], "must return a landscape_nb.EmpiricalLoss; it returned MLP"),
+        (["mine:demanding"], "must be callable without arguments"),
+        (["mine:mistaken"], "one loss per sample"),
+        (["mine:two"], "three samples at least"),
+        (["mine:make_loss", "-k", "29"], "k must be between 1 and 28"),
+        (["mine:make_loss", "-k", "0"], "k must be between 1 and 28"),
+        (["mine:make_loss", "--sigma", "0"], "sigma must be positive"),
+        (["mine:make_loss", "--output", "none/report.html"], "There is no folder 'none'"),
+        (["mine:make_loss", "--output", "."], "can't be written"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_command_refuses_in_one_line(command, tmp_path, arguments, message):
+    before = sorted(path.name for path in tmp_path.rglob("*") if "__pycache__" not in str(path))
+    status, out, err = command(*arguments)
+    assert status == 2 and out == ""
+    assert message in err and err.startswith("landscape_nb: ") and err.count("\n") == 1
+    after = sorted(path.name for path in tmp_path.rglob("*") if "__pycache__" not in str(path))
+    assert before == after
+
+
+def test_a_file_that_can_not_be_written_after_all(command, page, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "report.html")
+
+    monkeypatch.setattr(module, "report", lambda *_, **__: page)
+    monkeypatch.setattr(module.Path, "write_text", refuse)
+    status, out, err = command("mine:make_loss")
+    assert status == 2 and out == "" and "Permission denied" in err and err.count("\n") == 1
+
+
+def test_what_a_module_lacks_itself_keeps_its_traceback(command):
+    with pytest.raises(ModuleNotFoundError, match="no_such_package_anywhere"):
+        command("needy:make_loss")
+
+
+def test_unknown_options_are_refused_by_the_parser(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        command("mine:make_loss", "--faster")
+    assert caught.value.code == 2 and "--faster" in capsys.readouterr().err
