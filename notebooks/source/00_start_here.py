@@ -8,7 +8,7 @@
 # landscape*, changes a little. How much does it change around your solution? In which directions?
 # And when have you seen so much data that one more sample no longer matters?
 #
-# This course of ten notebooks (four so far) answers that question with small models on an ordinary
+# This course of ten notebooks answers that question with small models on an ordinary
 # laptop. It follows a few research papers and tests their claims. You need calculus and a little linear algebra. Nobody
 # expects you to have read the papers.
 #
@@ -60,14 +60,14 @@ print("Set-up complete:", setup_check().complete)
 # |---|---|
 # | **[00 Start here](00_start_here.ipynb)** | What changes when one sample is added? |
 # | **[01 Quadratic toy](01_quadratic_toy.ipynb)** | Do the formulas and the $1/k^2$ law hold where we know everything? |
-# | 02 Curvature *(planned)* | What is curvature, and what does it do to training? |
-# | 03 Top eigenspace *(planned)* | How do you find the most sharply curved directions of a landscape whose curvatures are too many to write down? |
+# | **[02 Curvature](02_curvature.ipynb)** | What is curvature, and what does it do to training? |
+# | **[03 Top eigenspace](03_top_eigenspace.ipynb)** | How do you find the most sharply curved directions of a landscape whose curvatures are too many to write down? |
 # | **[04 MLP stabilization](04_mlp_stabilization.ipynb)** | Does the landscape of a trained network settle as data grows? |
-# | 05 Loss surfaces *(planned)* | What does settling look like, and how much data is enough? |
-# | 06 Bulk and outliers *(planned)* | What shape has the spectrum of curvatures, and what moves it? |
+# | **[05 Loss surfaces](05_loss_surfaces.ipynb)** | What does settling look like, and how much data is enough? |
+# | **[06 Bulk and outliers](06_bulk_and_outliers.ipynb)** | What shape has the spectrum of curvatures, and what moves it? |
 # | **[07 Transformer](07_transformer.ipynb)** | Does all this hold for a language model? |
-# | 08 Spectral exponents *(planned)* | How does curvature follow the gradient, layer by layer? |
-# | 09 Your model *(planned)* | What does *your* model say? |
+# | **[08 Spectral exponents](08_spectral_exponents.ipynb)** | How does curvature follow the gradient, layer by layer? |
+# | **[09 Your model](09_your_model.ipynb)** | What does *your* model say? |
 #
 # Each notebook has the same rhythm: a question, the words you need, **your prediction**, a run, a
 # picture, sliders where they help, exercises that check themselves, and a section called *What to

@@ -808,7 +808,9 @@ for claim, holds in verdicts.items():
 # The three that fail are claims that one can read out of the papers, or into them. Each comes with
 # its counterexample above.
 #
-# **Next:** [04 MLP stabilization](04_mlp_stabilization.ipynb) asks the same questions of a trained
+# **Next:** [02 Curvature](02_curvature.ipynb) shows what a Hessian does to training, and
+# [03 Top eigenspace](03_top_eigenspace.ipynb) how to find its sharpest directions. Or go straight to
+# [04 MLP stabilization](04_mlp_stabilization.ipynb), which asks the same questions of a trained
 # network.
 
 # %% tags=["nbval-ignore-output"]

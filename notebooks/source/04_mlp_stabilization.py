@@ -779,8 +779,9 @@ else:
 # description, not a law.
 
 # %% [markdown]
-# **Next:** [07 Transformer](07_transformer.ipynb) repeats the experiment on a language model; the notebooks on
-# curvature and loss surfaces are planned. Back to [the map](00_start_here.ipynb).
+# **Next:** [05 Loss surfaces](05_loss_surfaces.ipynb) draws the landscape as it settles, and asks when there is
+# enough data. [07 Transformer](07_transformer.ipynb) repeats this experiment on a language model. Back to
+# [the map](00_start_here.ipynb).
 
 # %% tags=["nbval-ignore-output"]
 print(cost.line(120, 1000))

@@ -789,7 +789,8 @@ else:
 # * ReLU$^2$ has a second derivative that jumps at zero. The Hessian is exact between the jumps.
 
 # %% [markdown]
-# **Next:** the notebooks on curvature, spectra and surfaces are planned. Back to
+# **Next:** [08 Spectral exponents](08_spectral_exponents.ipynb) looks at curvature layer by layer;
+# [09 Your model](09_your_model.ipynb) asks all of this about a model of your own. Back to
 # [the map](00_start_here.ipynb).
 
 # %% tags=["nbval-ignore-output"]
