@@ -37,7 +37,8 @@ class _Pictured(VBox):
     def __init__(self, sliders: Mapping[str, Widget], purpose: str) -> None:
         self._purpose = purpose
         self.readout = HTML()
-        self.picture = Image(format="png", layout=Layout(max_width="100%"))
+        # in its own size: a stretched picture is a blurred one
+        self.picture = Image(format="png", layout=Layout(max_width="100%", align_self="flex-start"))
         parts = {**sliders, "readout": self.readout, "picture": self.picture}
         for name, part in {"explorer": self, **parts}.items():
             part.add_class(f"ln-{name}")

@@ -66,7 +66,7 @@ EVERY_OTHER_WIDGET = """
 import torch
 import landscape_nb as ln
 from landscape_nb import plots
-from landscape_nb.widgets import BowlExplorer, Explorer, PictureSlider
+from landscape_nb.widgets import BowlExplorer, Explorer, PictureSlider, StepExplorer
 
 def table(D):
     B = torch.eye(D, dtype=torch.float64).expand(3, D, D)
@@ -80,7 +80,8 @@ def drawn(k):
 
 with_k = Explorer({"top": table(3)}, table(4).last(), D=2, sigma=0.1, k=4)
 bowl, pictures = BowlExplorer(), PictureSlider("m", {k: drawn(k) for k in (1, 2, 3)}, 2)
-for name, widget in {"with-k": with_k, "bowl": bowl, "pictures": pictures}.items():
+shown = {"with-k": with_k, "bowl": bowl, "pictures": pictures, "step": StepExplorer(alpha=1.0)}
+for name, widget in shown.items():
     widget.add_class(f"test-{name}")
     display(widget)
 """
@@ -105,6 +106,8 @@ def widgets(lab):
         ("test-bowl", ".ln-lr", "= 1.85"),
         ("test-bowl", ".ln-kappa", "= 10.5"),
         ("test-pictures", ".ln-m", "rises to 3"),
+        ("test-step", ".ln-alpha", "\u03b1 = 1.05"),
+        ("test-step", ".ln-damping", "d = "),
     ],
 )
 def test_each_widget_follows_its_slider(widgets, widget, slider, says):
