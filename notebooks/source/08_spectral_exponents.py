@@ -456,6 +456,20 @@ for name, row in zip(names, alpha, strict=True):
     a = alpha[row]
     print(f"{name:10} {a.mean():.2f} [{a.min():.2f}, {a.max():.2f}]   {np.mean(r2):.2f}")
 
+# %% [markdown]
+# The first transformer was also kept along its training, after 64 to 6208 sequences. Its query and its up:
+
+# %% tags=["nbval-ignore-output"]
+print("sequences seen   query: alpha gamma s      up: alpha gamma s")
+first = pretrained()[0]
+for j, seen in enumerate(first.consumed[:-1]):
+    text, row = first.loss(4, checkpoint=j), []
+    for name in parts_of.values():
+        modes = layers.gradient_modes(text, text.w0, 4, name, 16)
+        e = layers.exponents(modes.sigma, modes.h)
+        row += [f"{x.value:5.2f}" for x in (e.alpha, e.gamma, e.s)]
+    print(f"{seen:14}          {' '.join(row[:3])}          {' '.join(row[3:])}")
+
 # %%
 convolutions = [alpha["CNN", place].mean() for place in (1, 2)]
 print("both convolutions: mean alpha below 1.8:", max(convolutions) < 1.8)
