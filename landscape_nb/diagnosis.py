@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from landscape_nb import checks
 from landscape_nb.eigenspaces import bottom_eigenpairs, random_subspace, top_eigenpairs
-from landscape_nb.enough import EnoughData, enough_data_interval
+from landscape_nb.enough import EnoughData, enough_data_interval, resampled_means
 from landscape_nb.estimates import Estimate
 from landscape_nb.increments import increment, next_sample_models
 from landscape_nb.krylov import ConvergenceError, Eigenpairs
@@ -198,8 +198,8 @@ def diagnose(
             iterations = 300 if 300 * iteration_seconds * sum(_SHARES) < seconds / 3 else 0
             ks, curves = _along_k(loss, point, k, unseen, iterations)
             enough = enough_data_interval(ks, curves, tolerance, seeded)
-            drawn = torch.randint(len(curves), (1000, len(curves)), generator=seeded)
-            band = curves[drawn].mean(1).quantile(torch.tensor([0.05, 0.95]).double(), dim=0)
+            means = resampled_means(curves, 1000, seeded)
+            band = means.quantile(torch.tensor([0.05, 0.95]).double(), dim=0)
 
     found = Diagnosis(
         description=repr(loss), k=k, D=D, sigma=sigma, l2=loss.l2, w=point, value=float(value),

@@ -114,17 +114,19 @@ def enough_data_interval(
             "One run says nothing about its own scatter: use enough_data."
         )
     rows = _curves(rows, (len(rows), len(grid)))
-    drawn = torch.randint(len(rows), (m, len(rows)), generator=generator)
-    counts = torch.zeros(m, len(rows), dtype=rows.dtype).scatter_add_(
-        1, drawn, torch.ones(m, len(rows), dtype=rows.dtype)
-    )
-    means = counts @ rows / len(rows)
-    found = _first_settled(grid, means, tolerance)
+    found = _first_settled(grid, resampled_means(rows, m, generator), tolerance)
     ordered = sorted(found, key=lambda k: (k is None, k))
     tail = (1 - level) / 2
     ends = (ordered[int(tail * (m - 1))], ordered[-1 - int(tail * (m - 1))])
     (K,) = _first_settled(grid, rows.mean(0, keepdim=True), tolerance)
     return EnoughData(K, *ends, level, 1 - found.count(None) / m)
+
+
+def resampled_means(rows: Tensor, num_resamples: int, generator: torch.Generator) -> Tensor:
+    """Means over rows (R, K) drawn with replacement, (num_resamples, K): Efron's bootstrap."""
+    drawn = torch.randint(len(rows), (num_resamples, len(rows)), generator=generator)
+    counts = rows.new_zeros(drawn.shape)
+    return counts.scatter_add_(1, drawn, torch.ones_like(counts)) @ rows / len(rows)
 
 
 def _first_settled(grid: list[int], curves: Tensor, tolerance: float) -> list[int | None]:

@@ -39,6 +39,7 @@ class Section:
     sentences: tuple[str, ...]
     table: tuple[tuple[str, ...], ...] = ()
     picture: tuple[bytes, str] | None = None  # PNG, and what it shows
+    warns: bool = False  # sentences are warnings, one item each
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -136,7 +137,7 @@ def _what_was_measured(d: Diagnosis) -> Section:
 
 def _what_to_doubt(d: Diagnosis) -> Section:
     none = "Nothing stands out: converged, local, a gap behind the last direction."
-    return Section("What to doubt", tuple(d.doubts) or (none,))
+    return Section("What to doubt", tuple(d.doubts) or (none,), warns=True)
 
 
 def _spectrum(d: Diagnosis) -> Section:
@@ -283,7 +284,7 @@ _CHAPTERS: Sequence[Callable[[Diagnosis], Section]] = (
 def _section_html(section: Section, level: int) -> str:
     parts = [f"<h{level}>{html.escape(section.title)}</h{level}>"]
     items = [html.escape(sentence) for sentence in section.sentences]
-    if section.title == "What to doubt":
+    if section.warns:
         listed = "".join(f"<li>{item}</li>" for item in items)
         parts.append(f'<ul class="doubts">{listed}</ul>')
     else:

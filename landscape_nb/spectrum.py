@@ -191,20 +191,16 @@ def spectral_density(
             raise ValueError(
                 f"known holds {U.shape[1]} vectors but values of shape {tuple(values.shape)}."
             )
-    rows = []
-    for _ in range(P if len(values) < N else 0):
+    unknown = N - len(values)
+    m, longest = min(steps, unknown), 0
+    nodes, weights = torch.zeros(2, P, m, dtype=torch.float64)
+    for row in range(P if m else 0):
         x = torch.randn(N, dtype=torch.float64, generator=generator, device=generator.device)
-        nodes, weights = lanczos_quadrature(H, x.to(like), min(steps, N - len(values)), U)
-        rows.append((nodes, weights * (N - len(values)) / N))
-    width = max((len(nodes) for nodes, _ in rows), default=0)
-    padded = [
-        (torch.cat([t, t[-1:].expand(width - len(t))]), torch.cat([s, s.new_zeros(width - len(s))]))
-        for t, s in rows
-    ]
-    nodes, weights = (torch.stack(part) for part in zip(*padded, strict=True)) if rows else (
-        torch.zeros(P, 0, dtype=torch.float64), torch.zeros(P, 0, dtype=torch.float64)
-    )  # fmt: skip
-    return SpectralDensity(nodes, weights, values.double().cpu(), N)
+        t, shares = lanczos_quadrature(H, x.to(like), m, U)
+        nodes[row, : len(t)], nodes[row, len(t) :] = t, t[-1]
+        weights[row, : len(t)] = shares * unknown / N
+        longest = max(longest, len(t))
+    return SpectralDensity(nodes[:, :longest], weights[:, :longest], values.double().cpu(), N)
 
 
 _BLOCK = 2**25  # numbers in one block of probes: chosen here

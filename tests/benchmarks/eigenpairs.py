@@ -11,14 +11,13 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from statistics import median
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from curvlinops import HessianLinearOperator
 from paper_method import deflated_power_iteration, gradient, hessian_vector_product
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
-from setting import L2, Problem, n, ratio, timed, use_one_thread, versions
+from setting import L2, Judged, Pairs, Problem, n, ratio, timed, use_one_thread, versions
 from torch import Tensor, nn
 
 import landscape_nb as ln
@@ -29,23 +28,6 @@ ROUNDS = 7
 # ARPACK bounds each residual by tol |theta|, we by tol |lambda_1|: equal tol asks more of it.
 # So it also runs at the cheapest of these settings that reaches our residual with right values.
 ARPACK_SETTINGS = [(tol, ncv) for ncv in (21, 30, 40) for tol in (1e-2, 3e-3, 1e-3, 3e-4, 1e-4)]
-
-
-class Pairs(NamedTuple):
-    """What every method hands over."""
-
-    values: Tensor
-    vectors: Tensor
-    products: int
-
-
-class Judged(NamedTuple):
-    """What every method is judged by."""
-
-    products: int
-    residual: float  # worst |H u - theta u| / lambda_1
-    orthogonality: float  # largest entry of |U'U - I|
-    right: int  # values within 1% of the true one at their place
 
 
 def judge(pairs: Pairs, problem: Problem, w: Tensor, true: Tensor) -> Judged:

@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Callable
 from functools import cached_property, partial
 from statistics import median
-from typing import NamedTuple
 
 import numpy as np
 import paper_method
@@ -28,7 +27,17 @@ from hessian_eigenthings import (
 )
 from pyhessian import hessian as PyHessian
 from scipy.sparse.linalg import LinearOperator, eigsh
-from setting import Measured, Problem, in_own_process, measured, n, use_one_thread, versions
+from setting import (
+    Judged,
+    Measured,
+    Pairs,
+    Problem,
+    in_own_process,
+    measured,
+    n,
+    use_one_thread,
+    versions,
+)
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -91,23 +100,6 @@ def mean_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 # -- eigenpairs ------------------------------------------------------------------------------------
-
-
-class Pairs(NamedTuple):
-    """What every method hands over."""
-
-    values: Tensor
-    vectors: Tensor
-    products: int
-
-
-class Judged(NamedTuple):
-    """What every method is judged by."""
-
-    products: int
-    residual: float  # worst |H u - theta u| / lambda_1
-    orthogonality: float  # largest entry of |U'U - I|
-    right: int  # values within 1% of the reference at their place
 
 
 Method = Callable[[Language, int, int], Pairs]  # (problem, D, seed)
