@@ -19,8 +19,9 @@ Sources are cited as KG26 (arXiv 2604.14870), KG24 (arXiv 2409.11995), N25 (Niki
 S17 (arXiv 1706.04454), C26 (arXiv 2606.02596). The files follow the papers: `losses` defines
 L_k, `eigenspaces` U_D, `increments` Eq. 9, `criteria` Eqs. 1-4, `moments` Eqs. 15-16, `bounds`
 Eq. 10; `spectrum` and `gauss_newton` serve S17, `surfaces` and `enough` N25, `layers` and
-`spectral_newton` C26. `sweeps` runs a study, `report` writes one. What needs matplotlib (`plots`,
-`widgets`, `report`) is imported by name, so that this package loads without it.
+`spectral_newton` C26. `sweeps` runs a study, `report` writes one; `course` checks exercises. What
+needs matplotlib (`plots`, `widgets`, `report`, `course`) is imported by name, so that this package
+loads without it.
 """
 
 from landscape_nb import data, models, toys

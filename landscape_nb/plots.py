@@ -1,7 +1,8 @@
 """Pictures of results. Nothing is computed here beyond what drawing needs.
 
 Colours are those of Okabe and Ito, which colour-blind readers can tell apart; every curve also
-has its own marker or dash, so that a grey print still reads.
+has its own marker or dash, so that a grey print still reads. Orange and sky blue are darkened until
+a line has a contrast of 3 to 1 on white; words are black, grey or blue, 4.5 to 1.
 """
 
 import base64
@@ -15,16 +16,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from landscape_nb.canvas import FastFigure
 from landscape_nb.moments import Moment
 from landscape_nb.tables import MomentTable
 
-BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
-GREY = "#777777"
+BLACK, ORANGE, SKY, GREEN = "#000000", "#C48000", "#3498D0", "#009E73"
+BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+GREY = "#767676"
 
 # One look for each name that returns from notebook to notebook.
 LOOKS: dict[str, dict] = {
@@ -39,6 +40,7 @@ LOOKS: dict[str, dict] = {
     "Jacobian": {"color": VERMILLION, "marker": "D", "linestyle": "-."},
     "own": {"color": PURPLE, "marker": "v", "linestyle": (0, (3, 1, 1, 1))},
     "full": {"color": BLACK, "marker": "*", "linestyle": "-"},
+    "guess": {"color": VERMILLION, "marker": "D", "linestyle": "--", "markerfacecolor": "white"},
 }
 
 
@@ -130,6 +132,51 @@ def log_log(
     if ticks is not None:
         ax.set_xticks(list(ticks), [f"{tick:g}" for tick in ticks])
         ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def plain_digits(ax: Axes) -> None:
+    """Where a logarithmic y axis spans less than two decades: 3, 5, 8 in place of 3 x 10^0."""
+    low, high = ax.get_ylim()
+    if 1e-3 <= low and high < min(100 * low, 1e5):
+        ticks = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
+        kept = [tick for tick in ticks if low <= tick <= high]
+        ax.set_yticks(kept, [f"{tick:g}" for tick in kept])
+        ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def guess_on_a_line(ax: Axes, guess: float, truths: ArrayLike, label: str) -> None:
+    """A guessed number and the measured ones on one line, logarithmic if they are far apart."""
+    runs = np.asarray(truths, dtype=float)
+    ax.plot(runs, np.zeros(len(runs)), "|", color=BLUE, markersize=14, markeredgewidth=1.5)
+    middle = float(np.median(runs))
+    marks = ((guess, "your guess", "D", VERMILLION, 12), (middle, "measured", "o", BLUE, -20))
+    for x, text, marker, colour, offset in marks:
+        face = "white" if text == "your guess" else colour
+        ax.plot([x], [0], marker, color=colour, markerfacecolor=face, markersize=9)
+        ax.annotate(
+            text, (x, 0), xytext=(0, offset), textcoords="offset points", ha="center", fontsize=9,
+        )  # fmt: skip
+    everything = [guess, *runs]
+    if min(everything) > 0 and max(everything) > 20 * min(everything):
+        ax.set_xscale("log")
+    ax.axhline(0, color=GREY, linewidth=0.8, zorder=0)
+    ax.margins(x=0.15)
+    ax.set(yticks=[], ylim=(-1, 1), xlabel=label)
+    ax.spines["left"].set_visible(False)
+
+
+def guess_among_options(ax: Axes, options: Sequence[str], guess: str, truth: str) -> None:
+    """All options in a row; the guess has a diamond above it, what was found a disc below."""
+    for i, option in enumerate(options):
+        weight = "bold" if option == truth else "normal"
+        ax.text(i, 0, option, ha="center", va="center", fontsize=11, weight=weight)
+    at = {"guess": options.index(guess), "truth": options.index(truth)}
+    ax.plot(at["guess"], 0.55, "D", color=VERMILLION, markerfacecolor="white", markersize=8)
+    ax.plot(at["truth"], -0.55, "o", color=BLUE, markersize=8)
+    ax.text(at["guess"] + 0.06, 0.55, " your guess", va="center", fontsize=9)
+    ax.text(at["truth"] + 0.06, -0.55, " found", va="center", fontsize=9)
+    ax.set(xlim=(-0.5, len(options) - 0.3), ylim=(-1, 1))
+    ax.set_axis_off()
 
 
 def grouped_bars(
@@ -327,7 +374,7 @@ def one_more_sample(
     figure, (left, middle, right) = new_figure(3, width=3.7, height=3.7)
     xs, ys = np.ravel(np.asarray(x)), np.ravel(np.asarray(y))
     ends = np.array([1.1 * xs.min(), 1.1 * xs.max()])
-    left.plot(xs[:k], ys[:k], "o", color=GREY, markersize=3.5, alpha=0.7, label="samples so far")
+    left.plot(xs[:k], ys[:k], "o", color=GREY, markersize=3.5, label="samples so far")
     for (slope, offset), look, when in zip(
         lines, _BEFORE_AND_AFTER, ("before", "after"), strict=True
     ):
@@ -383,16 +430,15 @@ class ExplorerPicture:
             ticks=ks.tolist() if len(ks) <= 6 else None,
         )  # fmt: skip
         floor = 1e-10 * float(first.value.min())  # fourteen decades or so: chosen here
-        left.set(
-            xlim=(ks[0] / 1.2, ks[-1] * 1.2),
-            ylim=(floor, 3 * float(first.at(first.D, sigmas[1]).total.max())),
-        )
+        top = 3 * float(first.at(first.D, sigmas[1]).total.max())
+        # two decades above all curves are the legend's
+        left.set(xlim=(ks[0] / 1.2, ks[-1] * 1.2), ylim=(floor, 100 * top))
         blank = np.full(len(ks), np.nan)
         self._lines = {name: curve(left, ks, blank, name) for name in self.PARTS}
         left.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
         left.text(
             0.02, 0.02, "smaller parts lie below the picture", transform=left.transAxes,
-            color=GREY, fontsize=7,
+            color=BLACK, fontsize=8,
         )  # fmt: skip
 
         groups = np.arange(len(self._names))
@@ -404,7 +450,9 @@ class ExplorerPicture:
         where = "at this k" if one_k else "averaged over k"
         right.set_title(f"What each probe sees, {where}", fontsize=10)
         right.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
-        raw = right.bar(groups - 0.2, np.ones(len(groups)), 0.36, color=SKY, label="raw")
+        raw = right.bar(
+            groups - 0.2, np.ones(len(groups)), 0.36, color=SKY, edgecolor=BLUE, label="raw",
+        )  # fmt: skip
         centred = right.bar(
             groups + 0.2, np.ones(len(groups)), 0.36, color=BLUE, hatch="//", edgecolor="white",
             label="centred (gradient + curvature)",
@@ -415,8 +463,8 @@ class ExplorerPicture:
             right.text(b.get_x() + b.get_width() / 2, 0, "", ha="center", va="bottom", fontsize=8)
             for b in self._bars
         ]
-        grey = {"color": GREY, "linewidth": 5, "alpha": 0.3, "solid_capstyle": "butt"}
-        self._marked = left.plot([np.nan, np.nan], left.get_ylim(), **grey)[0]
+        grey = {"color": GREY, "linewidth": 3, "alpha": 0.8, "solid_capstyle": "butt"}
+        self._marked = left.plot([np.nan, np.nan], [20 * floor, top], **grey)[0]
         self._fast = FastFigure(
             figure,
             [self._marked, *self._lines.values(), *self._bars, *self._numbers],
@@ -437,7 +485,8 @@ class ExplorerPicture:
         for bar, number, height in zip(self._bars, self._numbers, [*raw, *centred], strict=True):
             bar.set_height(min(height, 1.2))
             number.set_text(f"{height:.2f}" if height >= 0.005 else f"{height:.0e}")
-            number.set_y(min(height, 1.2) + 0.01)
+            top = min(height, 1.2) + 0.01
+            number.set_y(1.01 if 0.94 < top < 1 else top)  # the line at 1 would cross it out
         return self._fast.png()
 
 
@@ -482,7 +531,7 @@ class BowlPicture:
         right.set(yscale="log", xlim=(-0.5, steps + 0.5), ylim=self.LOSSES)
         right.set(xlabel="step", ylabel="loss")
         self._parts = [
-            curve(right, count, blank, "loss", color=BLACK, marker=None, linewidth=4, alpha=0.3),
+            curve(right, count, blank, "loss", color=BLACK, marker=None, linewidth=4, alpha=0.5),
             curve(right, count, blank, "part of x (sharp)", color=VERMILLION, marker="^"),
             curve(right, count, blank, "part of y (flat)", color=BLUE, marker="s", linestyle="--"),
         ]

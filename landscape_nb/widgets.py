@@ -6,13 +6,18 @@ no queue of half-drawn figures, and notebook tests that compare outputs strictly
 """
 
 import base64
+import html
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from ipywidgets import (
     HTML,
+    Button,
+    FileUpload,
     FloatLogSlider,
     FloatSlider,
+    HBox,
     Image,
     IntSlider,
     Layout,
@@ -21,9 +26,85 @@ from ipywidgets import (
     Widget,
 )
 
+from landscape_nb import work
 from landscape_nb.moments import Moment
 from landscape_nb.plots import BowlPicture, ExplorerPicture, StepPicture
 from landscape_nb.tables import MomentTable
+
+# A slider is as wide as this if there is room, and as wide as the page if there is not.
+_WIDTH = {"width": "auto", "max_width": "420px"}
+
+# A keyboard's place is outlined. After a restart of the kernel no slider has any effect: ipywidgets
+# marks such parts with a broken chain only, and lets them move; here a sentence takes their place.
+_STYLE = """
+.ln-explorer .noUi-handle:focus-visible, .ln-explorer .widget-readout:focus-visible {
+  outline: 2px solid currentColor; outline-offset: 2px;
+}
+.ln-explorer.jupyter-widgets-disconnected .widget-slider { display: none; }
+.ln-explorer .jupyter-widgets-disconnected::before { content: none; }
+.ln-explorer.jupyter-widgets-disconnected::before {
+  content: "The kernel was restarted: this picture stands still. "
+    "To move it again, run the cells above and then this one.";
+  font: inherit; font-weight: bold; color: inherit; white-space: normal; line-height: 1.5;
+}
+"""
+
+# ipywidgets 8.1 names no slider for a screen reader, tells it the exponent or the index in place of
+# the value, gives pictures no alternative text, and replaces a status message rather than changing
+# it, which most screen readers pass over. Where a page forbids scripts all else still works.
+_NAME_PARTS = """
+const root = this.closest('.ln-explorer');
+const put = (part, name, value) => {
+  if (part.getAttribute(name) !== value) part.setAttribute(name, value);
+};
+const nameParts = () => {
+  for (const slider of root.querySelectorAll('.widget-slider')) {
+    const handle = slider.querySelector('[role=slider]');
+    const label = slider.querySelector('.widget-label');
+    const number = slider.querySelector('.widget-readout');
+    const names = new Set([label.textContent, label.title]);
+    const name = [...names].filter(Boolean).join(', ');
+    put(handle, 'aria-label', name);
+    put(handle, 'aria-valuetext', number.textContent);
+    if (slider.classList.contains('ln-choice')) {
+      put(number, 'contenteditable', 'false');
+    } else {
+      put(number, 'role', 'textbox');
+      put(number, 'aria-label', name + ', as a number');
+    }
+  }
+  const words = root.querySelector('.ln-readout .widget-html-content');
+  const picture = root.querySelector('.ln-picture');
+  if (!words || !picture) return;
+  put(words, 'role', 'status');
+  for (const inner of words.querySelectorAll('[role=status]')) inner.removeAttribute('role');
+  put(picture, 'alt', words.textContent);
+};
+if (root && !root.lnNamed) {
+  root.lnNamed = new MutationObserver(nameParts);
+  root.lnNamed.observe(root, {
+    subtree: true, childList: true, characterData: true,
+    attributeFilter: ['aria-valuetext', 'contenteditable', 'title'],
+  });
+  nameParts();
+}
+"""
+
+
+_WORK_STYLE = """
+.ln-work.jupyter-widgets-disconnected .widget-hbox { display: none; }
+.ln-work .jupyter-widgets-disconnected::before { content: none; }
+.ln-work.jupyter-widgets-disconnected::before {
+  content: "The kernel was restarted: run this cell again to save or restore.";
+  font: inherit; font-weight: bold; color: inherit; white-space: normal; line-height: 1.5;
+}
+"""
+
+# The place of the answer is there before the answer, so that a screen reader speaks it.
+_NAME_STATUS = """
+const words = this.closest('.ln-work').querySelector('.ln-readout .widget-html-content');
+if (words) words.setAttribute('role', 'status');
+"""
 
 
 class _Pictured(VBox):
@@ -37,15 +118,23 @@ class _Pictured(VBox):
     def __init__(self, sliders: Mapping[str, Widget], purpose: str) -> None:
         self._purpose = purpose
         self.readout = HTML()
-        # in its own size: a stretched picture is a blurred one
-        self.picture = Image(format="png", layout=Layout(max_width="100%", align_self="flex-start"))
+        # in its own size, for a stretched picture is a blurred one, or as wide as the page
+        whole = Layout(max_width="100%", margin="2px 0", align_self="flex-start")
+        self.picture = Image(format="png", layout=whole)
         parts = {**sliders, "readout": self.readout, "picture": self.picture}
         for name, part in {"explorer": self, **parts}.items():
             part.add_class(f"ln-{name}")
         for slider in sliders.values():
             slider.observe(self._redraw, names="value")
+            if isinstance(slider, SelectionSlider):
+                slider.add_class("ln-choice")  # what is typed into its number has no effect
         self._redraw()
-        super().__init__(list(parts.values()))
+        # the script runs as soon as the style is in the page, and with it the widget
+        style = HTML(
+            f'<style onload="{html.escape(_NAME_PARTS)}">{_STYLE}</style>',
+            layout={"display": "none"},  # takes no room, applies all the same
+        )
+        super().__init__([*parts.values(), style])
 
     def sentence(self) -> str:
         """The present state in words: the readout, and the picture's alternative text."""
@@ -113,14 +202,13 @@ class Explorer(_Pictured):
         self._probes, self._full = dict(probes), full
         largest = min(table.D for table in probes.values())
         low, high = sigma_range
-        wide = Layout(width="420px")
         self.D = IntSlider(
-            value=min(D, largest), min=1, max=largest, description="D", layout=wide,
+            value=min(D, largest), min=1, max=largest, description="D", layout=_WIDTH,
             tooltip="dimension of the probed subspace",
         )  # fmt: skip
         self.sigma = FloatLogSlider(
             value=sigma, base=10, min=low, max=high, step=0.1, description="sigma",
-            readout_format=".1e", layout=wide, tooltip="standard deviation of the probe",
+            readout_format=".1e", layout=_WIDTH, tooltip="standard deviation of the probe",
         )  # fmt: skip
         sliders: dict[str, Widget] = {"D": self.D, "sigma": self.sigma}
         self.k: SelectionSlider | None = None
@@ -129,7 +217,7 @@ class Explorer(_Pictured):
             if k not in ks:
                 raise ValueError(f"k must be one of the tables' ks, {ks}; got k = {k}.")
             self.k = SelectionSlider(
-                options=ks, value=k, description="k", layout=wide, tooltip="number of samples",
+                options=ks, value=k, description="k", layout=_WIDTH, tooltip="number of samples",
             )  # fmt: skip
             sliders["k"] = self.k
         self._drawing = ExplorerPicture(probes, full, (10**low, 10**high), one_k=k is not None)
@@ -215,7 +303,7 @@ class PictureSlider(_Pictured):
         self._pictures = dict(pictures)
         self.slider = SelectionSlider(
             options=list(pictures), value=next(iter(pictures)) if value is None else value,
-            description=name, layout=Layout(width="420px"),
+            description=name, layout=_WIDTH, tooltip=name,
         )  # fmt: skip
         super().__init__({name: self.slider}, f"A slider for {name}.")
 
@@ -259,7 +347,7 @@ class BowlExplorer(_Pictured):
         if steps < 1:
             raise ValueError(f"steps must be at least 1; got steps = {steps}.")
         self._steps = steps
-        layout, style = Layout(width="420px"), {"description_width": "110px"}
+        layout, style = _WIDTH, {"description_width": "110px"}
         self.lr = FloatSlider(
             value=lr, min=self.LR[0], max=self.LR[1], step=0.05, description="lr \u00d7 \u03bb max",
             layout=layout, style=style, tooltip="learning rate times the largest eigenvalue",
@@ -348,7 +436,7 @@ class StepExplorer(_Pictured):
         ):
             if not low <= value <= high:
                 raise ValueError(f"{name} must lie in {low:g}..{high:g}; got {name} = {value}.")
-        layout = Layout(width="420px")
+        layout = _WIDTH
         self.alpha = FloatSlider(
             value=alpha, min=self.ALPHA[0], max=self.ALPHA[1], step=0.05, description="\u03b1",
             layout=layout, tooltip="exponent of the singular value that the step is divided by",
@@ -402,3 +490,78 @@ class StepExplorer(_Pictured):
         return self._drawing.png(
             sigma, self.step(sigma), list(zip(modes, self.step(modes), strict=True))
         )
+
+
+class SaveMyWork(VBox):
+    """A button that packs the learner's answers and predictions, and one that brings them back.
+
+    The zip lies beside the notebooks as my_work.zip, and a link hands it to the browser, because
+    a session on a server may end with all its files.
+
+    Args:
+        folder: where the notebooks lie; the present one by default.
+
+    Attributes:
+        button: saves when clicked.
+        upload: restores the zip that is chosen.
+        readout: what happened, as HTML.
+    """
+
+    def __init__(self, folder: Path | str = ".") -> None:
+        self._folder = Path(folder)
+        wide = Layout(width="auto")
+        self.button = Button(
+            description="Save my work", icon="download", layout=wide,
+            tooltip="pack the answers and predictions of all notebooks into a zip",
+        )  # fmt: skip
+        self.upload = FileUpload(accept=".zip", description="Restore my work", layout=wide)
+        self.readout = HTML()
+        self.button.on_click(lambda _: self._tell(self._save))
+        self.upload.observe(self._uploaded, names="value")
+        for name, part in {"work": self, "save": self.button, "restore": self.upload}.items():
+            part.add_class(f"ln-{name}")
+        self.readout.add_class("ln-readout")
+        style = HTML(
+            f'<style onload="{html.escape(_NAME_STATUS)}">{_WORK_STYLE}</style>',
+            layout={"display": "none"},
+        )
+        super().__init__([HBox([self.button, self.upload]), self.readout, style])
+
+    def _tell(self, do, *arguments) -> None:
+        """Show what was done, or why it could not be."""
+        try:
+            words = do(*arguments)
+        except (OSError, ValueError) as error:
+            words = f"<b>Nothing was changed.</b> {html.escape(str(error))}"
+        self.readout.value = f'<div style="line-height:1.5">{words}</div>'
+
+    def _save(self) -> str:
+        content, files = work.save(self._folder)
+        notebooks = len({name.split("/")[0] for name in files})
+        link = base64.b64encode(content).decode()
+        return (
+            f"Saved {len(files)} answers and predictions from {notebooks} notebooks in "
+            f'my_work.zip. <a download="my_work.zip" href="data:application/zip;base64,{link}">'
+            "Download my_work.zip</a>. Edits that were neither run nor saved are not in it."
+        )
+
+    def _uploaded(self, change: dict) -> None:
+        if change["new"]:
+            self._tell(self._restore, bytes(change["new"][0].content))
+            self.upload.value = ()  # so that the same file can be chosen again
+
+    def _restore(self, content: bytes) -> str:
+        restored, unknown = work.restore(content, self._folder)
+        told = [f"{name}: {len(tags)}" for name, tags in restored.items()]
+        words = (
+            f"Restored answers and predictions: {', '.join(told) or 'none'}. In a notebook that is "
+            "open, choose <b>File &gt; Reload Notebook from Disk</b> to see them. What they "
+            f"replaced is in {work.BACKUP}."
+        )
+        lost = f" No notebook here has a place for: {html.escape(', '.join(unknown))}."
+        return words + (lost if unknown else "")
+
+    def _repr_mimebundle_(self, include=None, exclude=None, **kwargs) -> tuple[dict, dict]:
+        data = super()._repr_mimebundle_(include=include, exclude=exclude, **kwargs)
+        data["text/plain"] = "Two buttons: Save my work, Restore my work."
+        return data, {}

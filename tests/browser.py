@@ -26,6 +26,7 @@ from pathlib import Path
 
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -69,6 +70,36 @@ FORGET_OUTPUTS_AND_RUN = (
       .then(() => app.commands.execute('notebook:run-all-cells'))
       .then(() => done(null), error => done(String(error)));"""
 )
+RESTART = (
+    PANEL
+    + """
+    const done = arguments[arguments.length - 1];
+    panel.sessionContext.session.kernel.restart()
+      .then(() => done(null), error => done(String(error)));"""
+)
+# Two frames after the promise the page shows the new colours.
+SET_THEME = """
+    const done = arguments[arguments.length - 1];
+    window.jupyterapp.commands.execute('apputils:change-theme', {theme: arguments[0]})
+      .then(() => requestAnimationFrame(() => requestAnimationFrame(() => done(null))),
+            error => done(String(error)));"""
+SHOWN_THEME = "return document.body.dataset.jpThemeName"
+# The notebook as a learner who uses no mouse leaves it: a cell chosen, none being edited.
+TO_COMMAND_MODE = (
+    PANEL
+    + """
+    const done = arguments[arguments.length - 1];
+    panel.content.activeCellIndex = 0;
+    window.jupyterapp.commands.execute('notebook:enter-command-mode').then(() => {
+      panel.content.activeCell.node.focus(); done(null); });"""
+)
+# A file dialogue cannot be driven: its input is put into the page, where a test can fill it.
+CATCH_FILE_DIALOGUE = """
+    document.querySelectorAll('input.caught').forEach(input => input.remove());
+    HTMLInputElement.prototype.click = function () {
+      if (this.type !== 'file') { return HTMLElement.prototype.click.call(this); }
+      this.classList.add('caught'); document.body.append(this);
+    };"""
 CODE_CELLS = (
     PANEL
     + """
@@ -158,13 +189,7 @@ class JupyterBrowser:
         driver.set_script_timeout(self.timeout)
         # the client's own limit, 120 s, is shorter than a notebook may take on a busy machine
         driver.command_executor.client_config.timeout = self.timeout + 60
-        frame = "return [outerWidth - innerWidth, outerHeight - innerHeight]"
-        driver.set_window_size(
-            *(
-                size + edge
-                for size, edge in zip(VIEWPORT, driver.execute_script(frame), strict=True)
-            )
-        )
+        _set_viewport(driver, VIEWPORT)
         return driver
 
     def _wait(self, condition, message: str, timeout: float | None = None):
@@ -190,10 +215,52 @@ class JupyterBrowser:
         self.wait_idle()
         for cell in self._driver.execute_script(CODE_CELLS):
             source = "".join(cell["source"])
-            errors = [out for out in cell["outputs"] if out["output_type"] == "error"]
+            expected = "raises-exception" in cell["metadata"].get("tags", [])  # an open exercise
+            errors = [o for o in cell["outputs"] if o["output_type"] == "error" and not expected]
             if errors or (source.strip() and cell["execution_count"] is None):
                 detail = errors[0]["evalue"] if errors else "not run"
                 raise RuntimeError(f"a cell failed in the browser: {detail}\n{source}")
+
+    def restart_kernel(self) -> None:
+        """Start the kernel afresh, as Kernel > Restart Kernel does after its question."""
+        self._execute(RESTART)
+        self.wait_idle()
+
+    def set_theme(self, name: str) -> None:
+        """Change JupyterLab's colours, for example to "JupyterLab Dark"."""
+        self._execute(SET_THEME, name)
+        shown = f"the theme is not {name!r}"
+        self._wait(lambda _: self.run_script(SHOWN_THEME) == name, shown, timeout=20)
+
+    def set_viewport(self, width: int = VIEWPORT[0], height: int = VIEWPORT[1]) -> None:
+        """Make the page so wide and high, in CSS pixels."""
+        _set_viewport(self._driver, (width, height))
+        self._wait(
+            lambda _: self.run_script("return [innerWidth, innerHeight]") == [width, height],
+            f"the page is not {width} x {height}",
+            timeout=20,
+        )
+
+    def _execute(self, source: str, *arguments) -> None:
+        error = self.await_script(source, *arguments)
+        if error:
+            raise RuntimeError(error)
+
+    def run_script(self, source: str, *arguments):
+        """What a script in the page returns."""
+        return self._driver.execute_script(source, *arguments)
+
+    def await_script(self, source: str, *arguments):
+        """What a script in the page hands to its last argument, a callback."""
+        return self._driver.execute_async_script(source, *arguments)
+
+    def focus_notebook(self) -> None:
+        """Put the keyboard where Escape leaves it: on the first cell, not in its text."""
+        self._execute(TO_COMMAND_MODE)
+
+    def press(self, *keys: str) -> None:
+        """Type at the place where the keyboard is."""
+        ActionChains(self._driver).send_keys(*keys).perform()
 
     def find(self, selector: str):
         """The one visible element that a CSS selector names, scrolled into view."""
@@ -228,7 +295,17 @@ class JupyterBrowser:
         read = """const done = arguments[arguments.length - 1];
             fetch(arguments[0].src).then(reply => reply.arrayBuffer())
               .then(buffer => done(Array.from(new Uint8Array(buffer))));"""
-        return bytes(self._driver.execute_async_script(read, self.find(selector)))
+        return bytes(self.await_script(read, self.find(selector)))
+
+    def wait_until(self, condition, message: str, timeout: float = 20):
+        """The first true value of condition()."""
+        return self._wait(lambda _: condition(), message, timeout)
+
+    def upload(self, selector: str, path: Path) -> None:
+        """Press a button that asks for a file, and choose this one."""
+        self.run_script(CATCH_FILE_DIALOGUE)
+        self.find(selector).click()
+        self._driver.find_element(By.CSS_SELECTOR, "input.caught").send_keys(str(path))
 
     def wait_for_change(self, read, before, what: str, timeout: float = 20):
         """The first value of read() that differs from `before`."""
@@ -249,3 +326,11 @@ class JupyterBrowser:
             time.sleep(0.3)  # pictures and equations are drawn after the scrolling
             yield number
             number, last = number + 1, now
+
+
+def _set_viewport(driver: webdriver.Chrome, size: tuple[int, int]) -> None:
+    """Make the page, not the window with its frame, so wide and high."""
+    window = driver.get_window_size()
+    page = driver.execute_script("return [innerWidth, innerHeight]")
+    edges = (window["width"] - page[0], window["height"] - page[1])
+    driver.set_window_size(*(side + edge for side, edge in zip(size, edges, strict=True)))

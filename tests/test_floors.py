@@ -21,6 +21,8 @@ FLOORS = {
     "cost": 0,
     "setup_check": 0,
     "estimates": 0,
+    "answers": 0,
+    "work": 0,
     "losses": 1,
     "training": 1,
     "pretraining": 1,

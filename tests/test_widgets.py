@@ -1,10 +1,14 @@
 """The explorer without a browser: what its sliders mean, and what it draws."""
 
 import base64
+import io
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgba
+from matplotlib.text import Text
+from PIL import Image
 
 from landscape_nb import IncrementModels, moment_table
 from landscape_nb.plots import BowlPicture, ExplorerPicture, StepPicture, new_figure, number_map
@@ -254,3 +258,57 @@ def test_the_step_explorer_shows_picture_and_words_without_a_kernel():
 def test_the_step_explorer_refuses_what_it_can_t_show(arguments, message):
     with pytest.raises(ValueError, match=message):
         StepExplorer(**arguments)
+
+
+def contrast_with_white(colour, alpha=None):
+    """Contrast ratio of WCAG 2 between a colour, seen through its alpha, and white paper."""
+    *rgb, opaque = to_rgba(colour, alpha)
+    seen = [opaque * v + 1 - opaque for v in rgb]
+    linear = [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in seen]
+    return 1.05 / (float(np.dot((0.2126, 0.7152, 0.0722), linear)) + 0.05)
+
+
+def test_contrast_knows_black_and_a_well_known_grey():
+    assert contrast_with_white("black") == pytest.approx(21)
+    assert contrast_with_white("#767676") == pytest.approx(4.54, abs=0.01)
+    assert contrast_with_white("black", 0.0) == pytest.approx(1)
+
+
+@pytest.fixture(params=["explorer", "bowl", "step"])
+def drawing(request, tables):
+    if request.param == "explorer":
+        return ExplorerPicture(*tables, (1e-4, 1.0), one_k=True)
+    return BowlPicture(steps=3) if request.param == "bowl" else StepPicture()
+
+
+def test_pictures_have_words_and_lines_dark_enough_for_white_paper(drawing):
+    figure = drawing._fast._canvas.figure
+    words = [text for text in figure.findobj(Text) if text.get_text()]
+    lines = [line for ax in figure.axes for line in ax.lines]
+    bars = [bar for ax in figure.axes for bar in ax.patches]
+    assert words and lines
+    for text in words:
+        assert contrast_with_white(text.get_color(), text.get_alpha()) >= 4.5, text.get_text()
+    for line in lines:
+        assert contrast_with_white(line.get_color(), line.get_alpha()) >= 3, line.get_label()
+    for bar in bars:  # a light bar has a dark edge
+        inked = max(map(contrast_with_white, (bar.get_facecolor(), bar.get_edgecolor())))
+        assert inked >= 3, bar
+
+
+def test_widgets_show_pictures_with_paper_of_their_own(tables):
+    for widget in (Explorer(*tables, D=2, sigma=0.1), BowlExplorer(), StepExplorer()):
+        pixels = Image.open(io.BytesIO(widget.picture.value)).convert("RGBA")
+        assert pixels.getpixel((0, 0)) == (255, 255, 255, 255)
+        assert pixels.getextrema()[3] == (255, 255)
+
+
+def test_the_number_on_a_bar_stands_clear_of_the_line_at_one(tables):
+    probes, full = tables
+    drawing = ExplorerPicture(probes, full, (1e-4, 1.0))
+    for height in (0.5, 0.93, 0.97, 1.0, 1.1):
+        drawing.png(probes["top"].at(2, 0.1), [height] * 2, [height] * 2)
+        box = drawing._numbers[0].get_window_extent()
+        ax = drawing._numbers[0].axes
+        low, high = (ax.transData.inverted().transform((0, y))[1] for y in (box.y0, box.y1))
+        assert low > min(height, 1) and not low < 1 < high

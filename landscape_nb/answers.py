@@ -1,0 +1,304 @@
+"""What is wrong with an answer, said without giving the right one away.
+
+An answer is compared with the truth on several cases at once. One wrong number says little; the
+same factor in every case, or a factor that follows one of the arguments, says which part of a
+formula to look at.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+RTOL = 1e-6  # chosen here: far above rounding in float64, far below any wrong formula
+# What a constant factor usually means. Others are named by their number.
+FACTORS = {
+    2.0: "Off by a factor of 2: is the 1/2 there?",
+    0.5: "Off by a factor of 1/2: is there a 1/2 too many?",
+    4.0: "Off by a factor of 4: is the 1/4 there, or a 1/2 that gets squared?",
+    0.25: "Off by a factor of 1/4: is there a 1/4 too many, or a 1/2 squared?",
+}
+Case = Mapping[str, Any]  # name of an argument -> its value
+
+
+class Pair(NamedTuple):
+    """What an answer gave and what is right, as float64 arrays of one shape."""
+
+    found: np.ndarray
+    expected: np.ndarray
+
+
+def diagnose(
+    found: Sequence[Any],
+    expected: Sequence[Any],
+    cases: Sequence[Case],
+    mistakes: Mapping[str, Sequence[Any]] | None = None,
+    *,
+    up_to: str | None = None,
+    rtol: float = RTOL,
+) -> str | None:
+    """What an answer's values on all cases say about the mistake behind them.
+
+    Args:
+        found: what the answer gave, one value for each case: a number, tensor, array or list; or a
+            word, True/False, a tuple or None where some case asks for that.
+        expected: the truth, in the same order.
+        cases: the arguments of each case; whole and real numbers among them are tried as
+            explanations ("off by sigma to the power 2").
+        mistakes: hint -> the values that one known mistake would give, tried before anything
+            general.
+        up_to: "sign" where each column's sign is free, as an eigenvector's is; "rotation" where
+            only the span of the columns counts; None where the values themselves do.
+        rtol: relative error that still counts as equal.
+
+    Returns:
+        One or two sentences that never contain an expected value; None if the answer is right.
+
+    >>> diagnose([1.0, 4.0], [0.5, 2.0], [{"x": 1.0}, {"x": 2.0}])
+    'Off by a factor of 2: is the 1/2 there?'
+    >>> diagnose([4.0, 15.0], [2.0, 5.0], [{"x": 2.0}, {"x": 3.0}])
+    'Off by a factor of x in every case: which power of x belongs there?'
+    >>> diagnose([3.0], [3.0], [{}]) is None
+    True
+    """
+    if any(e is None or isinstance(e, bool | str | tuple) for e in expected):
+        return _diagnose_choices(found, expected, mistakes or {})
+    pairs = []
+    for f, e, case in zip(found, expected, cases, strict=True):
+        pair = _pair(f, e, case)
+        if isinstance(pair, str):
+            return pair
+        pairs.append(pair)
+    same = _SAME[up_to]
+    wrong = [i for i, pair in enumerate(pairs) if not same(pair, rtol)]
+    if not wrong:
+        return None
+    for hint, values in (mistakes or {}).items():
+        wanted = [Pair(pairs[i].found, _numbers(values[i])) for i in wrong]
+        if all(p.found.shape == p.expected.shape and same(p, rtol) for p in wanted):
+            return hint
+    if up_to == "rotation" and not all(_orthonormal(pairs[i].found, rtol) for i in wrong):
+        return "The columns must be orthonormal: of length 1 and perpendicular to each other."
+    told = _relation(pairs, cases, rtol, up_to)
+    if told or len(wrong) == len(pairs):
+        return told or _distance(pairs)
+    some = [pairs[i] for i in wrong]
+    told = _relation(some, [cases[i] for i in wrong], rtol, up_to) or _distance(some)
+    right = len(pairs) - len(wrong)
+    return f"Right in {right} of {len(pairs)} cases. {_where(cases[wrong[0]])}{told}"
+
+
+def _diagnose_choices(
+    found: Sequence[Any], expected: Sequence[Any], mistakes: Mapping[str, Sequence[Any]]
+) -> str | None:
+    found = [f.item() if getattr(f, "shape", None) == () else f for f in found]
+    wrong = [i for i, (f, e) in enumerate(zip(found, expected, strict=True)) if not _is(f, e)]
+    if not wrong:
+        return None
+    first, kind = found[wrong[0]], type(expected[wrong[0]])
+    if first is None and not any(e is None for e in expected):
+        return _NOTHING
+    if kind in _KINDS and not isinstance(first, kind):
+        return f"A {_KINDS[kind]} is asked for; the answer is {first!r}."
+    for hint, values in mistakes.items():
+        if all(_is(found[i], values[i]) for i in wrong):
+            return hint
+    return f"{first!r} is not it."
+
+
+def _is(found: Any, expected: Any) -> bool:
+    try:
+        if isinstance(found, float) and isinstance(expected, int | float):
+            return math.isclose(found, expected, rel_tol=RTOL)
+        return bool(found == expected)
+    except (RuntimeError, TypeError, ValueError):  # an array where a word is asked for
+        return False
+
+
+_NOTHING = "The function returned nothing: does it end with `return`?"
+_KINDS = {bool: "True or False", str: "word in quotes", tuple: "tuple, such as (1, 2),"}
+
+
+def _numbers(value: Any) -> np.ndarray:
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu()
+    elif isinstance(value, list | tuple):
+        value = [_numbers(v) for v in value]
+    return np.asarray(value, dtype=np.float64)
+
+
+def _pair(found: Any, expected: Any, case: Case) -> Pair | str:
+    """Both as arrays of one shape, or the sentence that says why they cannot be compared."""
+    if found is None:
+        return _NOTHING
+    right = _numbers(expected)
+    try:
+        left = _numbers(found)
+    except (TypeError, ValueError):
+        return f"A number or a tensor is asked for; the answer is a {type(found).__name__}."
+    if left.shape != right.shape:
+        if left.ndim == 2 and left.shape == right.shape[::-1]:
+            return f"The shape is {left.shape}, asked for is {right.shape}: is it transposed?"
+        return f"The shape is {left.shape}, asked for is {right.shape}."
+    if np.isfinite(right).all() and not np.isfinite(left).all():
+        return (
+            f"{_where(case)}The answer is not finite: is something divided by zero there, or the "
+            "root or logarithm of a negative number taken?"
+        )
+    return Pair(left, right)
+
+
+def _where(case: Case) -> str:
+    """The scalar arguments of a case, to begin a sentence with."""
+    named = [f"{name} = {x:g}" for name, x in _scalars(case).items()]
+    return f"At {', '.join(named)}: " if named else ""
+
+
+def _scalars(case: Case) -> dict[str, float]:
+    return {
+        name: float(x)
+        for name, x in case.items()
+        if isinstance(x, int | float) and not isinstance(x, bool)
+    }
+
+
+def _equal(pair: Pair, rtol: float) -> bool:
+    finite = np.abs(pair.expected[np.isfinite(pair.expected)])
+    allowed = rtol * float(finite.max(initial=0.0)) + 1e-12
+    with np.errstate(invalid="ignore"):  # inf - inf
+        near = np.abs(pair.found - pair.expected) <= allowed
+    return bool((near | (pair.found == pair.expected)).all())
+
+
+def _equal_up_to_sign(pair: Pair, rtol: float) -> bool:
+    """Columns may differ in sign; a vector is one column."""
+    sign = np.sign((pair.found * pair.expected).sum(0, keepdims=True))
+    return _equal(Pair(pair.found * np.where(sign == 0, 1.0, sign), pair.expected), rtol)
+
+
+def _equal_up_to_rotation(pair: Pair, rtol: float) -> bool:
+    """The columns span the same space and are orthonormal, as the expected ones are."""
+    if pair.found.ndim != 2:
+        return _equal_up_to_sign(pair, rtol)
+    return _orthonormal(pair.found, rtol) and _equal(
+        Pair(pair.expected @ (pair.expected.T @ pair.found), pair.found), rtol
+    )
+
+
+def _orthonormal(columns: np.ndarray, rtol: float) -> bool:
+    columns = columns.reshape(len(columns), -1)
+    gram = columns.T @ columns
+    return _equal(Pair(gram, np.eye(len(gram))), rtol)
+
+
+_SAME: dict[str | None, Callable[[Pair, float], bool]] = {
+    None: _equal,
+    "sign": _equal_up_to_sign,
+    "rotation": _equal_up_to_rotation,
+}
+
+
+def _relation(
+    pairs: Sequence[Pair], cases: Sequence[Case], rtol: float, up_to: str | None
+) -> str | None:
+    """The simplest relation that turns every expected value into the one found, if any does."""
+
+    def all_are(change: Callable[[np.ndarray], np.ndarray]) -> bool:
+        with np.errstate(all="ignore"):
+            changed = [Pair(p.found, change(p.expected)) for p in pairs]
+        return all(
+            p.found.shape == p.expected.shape and np.isfinite(p.expected).all() and _equal(p, rtol)
+            for p in changed
+        )
+
+    simple: list[tuple[Callable[[np.ndarray], np.ndarray], str]] = [
+        (lambda e: -e, "Right up to the sign."),
+        (lambda e: np.swapaxes(e, -1, -2) if e.ndim > 1 else e, "Right, but transposed."),
+        (lambda e: np.flip(e, -1) if e.ndim else e, "Right, but in reverse order."),
+        (np.square, "It is the square of what is asked for: is a root missing?"),
+        (lambda e: np.sqrt(np.abs(e)), "It is the root of what is asked for: is a square missing?"),
+        (lambda e: 1 / e, "It is one divided by what is asked for."),
+    ]
+    for change, sentence in simple:
+        if all_are(change):
+            return sentence
+    if not up_to and all(p.expected.ndim and _equal_up_to_sign(p, rtol) for p in pairs):
+        return "Right up to the sign of some columns."
+    if all(_equal(Pair(np.sort(p.found, None), np.sort(p.expected, None)), rtol) for p in pairs):
+        return "The right numbers, in another order."
+    return _factor(pairs, cases, rtol)
+
+
+def _factor(pairs: Sequence[Pair], cases: Sequence[Case], rtol: float) -> str | None:
+    """A factor shared by all entries of a case: constant, or a power of an argument."""
+    ratios = []
+    for found, expected in pairs:
+        kept = expected != 0
+        if not kept.any() or np.any(found[~kept] != 0):
+            return _offset(pairs, rtol)
+        ratio = (found[kept] / expected[kept]).ravel()
+        if not np.allclose(ratio, ratio[0], rtol=10 * rtol, atol=0) or ratio[0] == 0:
+            return _offset(pairs, rtol)
+        ratios.append(float(ratio[0]))
+
+    def explained(factors: Sequence[float]) -> bool:
+        return bool(np.allclose(ratios, factors, rtol=min(100 * rtol, 1e-3), atol=0))
+
+    for factor, sentence in FACTORS.items():
+        if explained([factor] * len(ratios)):
+            return sentence
+    for name, values in _varying(cases).items():
+        for power in (1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 4.0, -4.0, 0.5, -0.5):
+            if all(v > 0 for v in values) and explained([v**power for v in values]):
+                shown = {1.0: name, -1.0: f"1/{name}"}.get(power, f"{name} to the power {power:g}")
+                return (
+                    f"Off by a factor of {shown} in every case: "
+                    f"which power of {name} belongs there?"
+                )
+            if all(v > 0 for v in values) and explained([(1 + 1 / v) ** power for v in values]):
+                return f"Is {name} written where {name} + 1 belongs, or the other way round?"
+    if len(ratios) > 1 and explained([ratios[0]] * len(ratios)) or len(ratios) == 1:
+        whole = round(ratios[0])
+        shown = f"{whole}" if whole and abs(ratios[0] - whole) < 1e-9 else f"{ratios[0]:.4g}"
+        where = "in every case" if len(ratios) > 1 else "here"
+        return f"Off by a factor of {shown} {where}." if _far(ratios[0]) else None
+    return _offset(pairs, rtol)
+
+
+def _far(ratio: float) -> bool:
+    return abs(ratio - 1) > 0.02  # nearer than that, a factor explains nothing
+
+
+def _varying(cases: Sequence[Case]) -> dict[str, list[float]]:
+    """Scalar arguments that take at least two values, which can explain a varying factor."""
+    rows = [_scalars(case) for case in cases]
+    names = [name for name in rows[0] if all(name in row for row in rows)] if rows else []
+    columns = {name: [row[name] for row in rows] for name in names}
+    return {name: values for name, values in columns.items() if len(set(values)) > 1}
+
+
+def _offset(pairs: Sequence[Pair], rtol: float) -> str | None:
+    if len(pairs) < 2 and pairs[0].found.size < 2:
+        return None  # one number is always off by one amount
+    differences = np.concatenate([(p.found - p.expected).ravel() for p in pairs])
+    scale = max(float(np.abs(p.expected).max(initial=0.0)) for p in pairs)
+    if np.allclose(differences, differences[0], rtol=0, atol=10 * rtol * scale):
+        return "Off by the same amount everywhere: is a constant missing, or one too many?"
+    return None
+
+
+def _distance(pairs: Sequence[Pair]) -> str:
+    """How far off, where nothing simpler explains it."""
+    off = max(
+        float(np.abs(p.found - p.expected).max() / (np.abs(p.expected).max() or 1.0)) for p in pairs
+    )
+    if off < 1e-2:
+        return f"Nearly: the relative error is {off:.0e}. Was something rounded on the way?"
+    small = all(np.all(np.abs(p.found) <= np.abs(p.expected)) for p in pairs)
+    large = all(np.all(np.abs(p.found) >= np.abs(p.expected)) for p in pairs)
+    size = " Too small: is a term missing?" if small else ""
+    size = " Too large: is a term counted twice?" if large else size
+    digits = f"{100 * off:.0f} %" if off < 10 else f"{off:.0e}".replace("e+0", "e") + " times"
+    return f"Off by up to {digits if math.isfinite(off) else 'infinitely much'}.{size}"

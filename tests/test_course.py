@@ -1,0 +1,115 @@
+"""Checks and drawn predictions as a notebook shows them."""
+
+import nbformat
+import numpy as np
+import pytest
+from nbclient import NotebookClient
+
+from landscape_nb import course
+
+
+def unanswered(x):
+    raise NotImplementedError()
+
+
+def half(x):
+    return x / 2
+
+
+CASES = [{"x": 1.0}, {"x": 3.0}]
+
+
+def test_a_right_answer_says_that_the_check_is_public(capsys):
+    course.check("4", half, lambda x: 0.5 * x, CASES)
+    assert capsys.readouterr().out == "Exercise 4, public check: right.\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "says"),
+    [
+        (unanswered, course.NoAnswerYet, "Exercise 4: no answer yet."),
+        (lambda x: x, course.NotYet, "public check: not yet. Off by a factor of 2: is the 1/2"),
+        (lambda x: x / 0, course.NotYet, "your function raised ZeroDivisionError: float division"),
+        (lambda y: y, course.NotYet, "unexpected keyword argument 'x'"),
+        (3.0, course.NotYet, "'float' object is not callable"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(answer, kind, says):
+    with pytest.raises(course.NotYet) as caught:
+        course.check("4", answer, half, CASES)
+    assert type(caught.value) is kind
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_hint_is_given_for_a_known_mistake():
+    with pytest.raises(course.NotYet, match="not yet. Which way round"):
+        course.check("4", lambda x: 5 - x, half, CASES, {"Which way round?": lambda x: 5 - x})
+
+
+def test_properties_are_told_in_order():
+    properties = {"a list": lambda v: isinstance(v, list), "two entries": lambda v: len(v) == 2}
+    with pytest.raises(course.NotYet, match="Required: a list[.]"):
+        course.check_properties("1", lambda: 3, properties)
+    with pytest.raises(course.NotYet, match="Required: two entries[.]"):
+        course.check_properties("1", lambda: [3], properties)
+    with pytest.raises(course.NotYet, match="two entries. The value could not be tested"):
+        course.check_properties("1", lambda: 3, {"two entries": properties["two entries"]})
+    with pytest.raises(course.NoAnswerYet):
+        course.check_properties("1", unanswered, properties, {"x": 1})
+
+
+def test_a_notebook_shows_the_line_and_no_traceback():
+    code = [
+        "from landscape_nb.course import check\ndef f(x):\n    return x.missing",
+        "check('7', f, lambda x: x, [{'x': 1.0}])",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in code])
+    NotebookClient(notebook, kernel_name="python3", allow_errors=True).execute()
+    (output,) = notebook.cells[1].outputs
+    assert (output.output_type, output.ename) == ("error", "NotYet")
+    assert output.traceback == [output.evalue]
+    assert "AttributeError" in output.evalue and "(in the line `return x.missing`)" in output.evalue
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """The sentences under the pictures that are drawn."""
+    sentences = []
+    monkeypatch.setattr(course.plots, "show", lambda figure, sentence: sentences.append(sentence))
+    return sentences
+
+
+@pytest.mark.parametrize(
+    ("guess", "truths", "says"),
+    [
+        (-2.0, [-2.9, -2.8, -3.0], "you guessed -2, measured is -2.9 (-3 to -2.8 over 3 runs)."),
+        (-2.0, [-2.9, -2.8, -3.0], "too high by 0.9"),
+        (10, 780.0, "78 times too small"),
+        (0.5, [0.4, 0.6], "a hit"),
+        (0.0, 0.0, "a hit"),
+        (5, 5.05, "a hit"),
+    ],
+)
+def test_a_guessed_number_is_compared(shown, guess, truths, says):
+    course.reveal_number("The slope", guess, truths)
+    assert says in shown[0]
+
+
+def test_a_guessed_choice_is_compared(shown):
+    course.reveal_choice("Is it?", True, False, [True, False])
+    course.reveal_choice("Is it?", False, np.bool_(False), [True, False])
+    assert shown == [
+        "Is it? Found: False. You predicted True.",
+        "Is it? Found: False. You predicted it.",
+    ]
+    with pytest.raises(ValueError, match="must be one of .*got 'maybe'"):
+        course.reveal_choice("Is it?", "maybe", True, [True, False])
+
+
+def test_a_guessed_curve_is_compared_where_it_is_farthest_off(shown):
+    x = [10, 100, 1000]
+    course.reveal_curve("T", {10: 1.0, 1000: 0.01}, x, [[1.0, 0.1, 0.05]], xlabel="k")
+    assert "farthest off at 1000, 5 times too low" in shown[0]
+    with pytest.raises(ValueError, match="at least two points, all positive"):
+        course.reveal_curve("T", {10: 1.0}, x, [[1.0, 0.1, 0.05]], xlabel="k")
