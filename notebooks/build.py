@@ -1,12 +1,18 @@
-"""Build the executed notebooks from their text sources: `python notebooks/build.py [NN ...]`.
+"""Build all forms of the notebooks from their text sources: `python notebooks/build.py [NN ...]`.
 
-Each notebook has one source, `source/NN_name.py` (jupytext, percent format). What is committed
-beside it, `NN_name.ipynb`, is that source run from top to bottom in a fresh kernel, with whatever
-differs between two runs of the same code taken out, so that a rebuild that changes no result
-changes no line of the file. `--check` runs nothing and says where the two have drifted apart.
+Each notebook has one source, `source/NN_name.py` (jupytext, percent format). From it come
 
-A build is a chain of functions from notebook to notebook (`read_source`, `execute`, `tidy`,
-`write`); a further form of a notebook is one more such function.
+- `NN_name.ipynb`, the whole story with unanswered exercises, run from top to bottom in a fresh
+  kernel;
+- `solutions/NN_name.ipynb`, the exercises answered, also run;
+- `assignments/source/NN_name/`, the same exercises for nbgrader, with points and hidden tests.
+
+Whatever differs between two runs of the same code is taken out, so a rebuild that changes no
+result changes no line of any file. `--exercises` runs the exercises only and leaves the story's
+other outputs as they are stored; `--check` runs nothing and says where files have drifted apart.
+
+A build is a chain of functions from notebook to notebook: `read_source`, a form of `forms.py`,
+`execute`, `tidy`, `write`.
 """
 
 from __future__ import annotations
@@ -16,6 +22,7 @@ import base64
 import hashlib
 import os
 import re
+import shutil
 import sys
 import threading
 import time
@@ -27,6 +34,9 @@ import nbformat
 import psutil
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import forms  # noqa: E402  (beside this file, wherever it is called from)
 
 NOTEBOOKS = Path(__file__).resolve().parent
 SOURCES = NOTEBOOKS / "source"
@@ -48,8 +58,19 @@ def source_paths(numbers: list[str] | None = None) -> list[Path]:
 
 
 def notebook_path(source: Path) -> Path:
-    """Where the executed form of a source belongs."""
+    """Where the story that a source tells belongs."""
     return source.parent.parent / f"{source.stem}.ipynb"
+
+
+def solutions_path(source: Path) -> Path:
+    """Where the answered exercises belong."""
+    return source.parent.parent / "solutions" / f"{source.stem}.ipynb"
+
+
+def assignment_path(source: Path) -> Path:
+    """Where nbgrader looks for the teacher's form: one folder for each assignment."""
+    folder = source.parent.parent / "assignments" / "source" / source.stem
+    return folder / f"{source.stem}.ipynb"
 
 
 def read_source(path: Path) -> NotebookNode:
@@ -143,7 +164,7 @@ def write(notebook: NotebookNode, path: Path) -> None:
 
 
 def agree(source: NotebookNode, notebook: NotebookNode) -> list[str]:
-    """Where a notebook's cells differ from its source in type, text or tags; empty if nowhere.
+    """Where a notebook's cells differ from its source, outputs aside; empty if nowhere.
 
     The cells themselves are compared, because times of files mean nothing after a checkout.
     """
@@ -161,6 +182,8 @@ CELL_PARTS = {
     "type": lambda cell: cell.cell_type,
     "text": lambda cell: cell.source,
     "tags": lambda cell: sorted(cell.metadata.get("tags", [])),
+    "folding": lambda cell: cell.metadata.get("jupyter", {}),
+    "marking": lambda cell: cell.metadata.get("nbgrader", {}),
 }
 
 
@@ -190,18 +213,52 @@ def pictures(notebook: NotebookNode) -> dict[str, bytes]:
 
 
 def problems(source: Path) -> list[str]:
-    """Everything that makes the stored notebook of this source stale or unfit to publish."""
-    path = notebook_path(source)
-    if not path.exists():
-        return ["not built"]
-    notebook = nbformat.read(path, as_version=4)
-    widgets = ["has metadata.widgets"] if "widgets" in notebook.metadata else []
-    stale = [
-        f"pictures/{name}.png is not the one in the notebook"
-        for name, png in pictures(notebook).items()
-        if not (PICTURES / f"{name}.png").exists() or (PICTURES / f"{name}.png").read_bytes() != png
+    """Everything that makes the stored forms of this source stale or unfit to publish."""
+    read = read_source(source)
+    found = []
+    for path, form in _forms(source, read).items():
+        name = path.relative_to(source.parent.parent)
+        if form is None:
+            found += [f"{name} has no exercises in its source"] if path.exists() else []
+        elif not path.exists():
+            found.append(f"{name} is not built")
+        else:
+            stored = nbformat.read(path, as_version=4)
+            told = agree(form, stored)
+            if path != assignment_path(source):
+                told += executed_in_order(stored)
+            told += ["has metadata.widgets"] if "widgets" in stored.metadata else []
+            told += [
+                f"pictures/{picture}.png is not the one in the notebook"
+                for picture, png in pictures(stored).items()
+                if not _same(PICTURES / f"{picture}.png", png)
+            ]
+            found += [f"{name}: {complaint}" for complaint in told]
+    return found + _stale_copies(source)
+
+
+def _forms(source: Path, read: NotebookNode) -> dict[Path, NotebookNode | None]:
+    """Where each form belongs, and its cells before they are run."""
+    return {
+        notebook_path(source): forms.story(read),
+        solutions_path(source): forms.solutions(read, source.stem),
+        assignment_path(source): forms.assignment(read),
+    }
+
+
+def _same(path: Path, content: bytes) -> bool:
+    return path.exists() and path.read_bytes() == content
+
+
+def _stale_copies(source: Path) -> list[str]:
+    """Pictures of the assignment that are not those that the story shows."""
+    form = forms.assignment(read_source(source))
+    folder = assignment_path(source).parent
+    return [
+        f"the assignment's {image} is not that of the story"
+        for image in (forms.images(form) if form else [])
+        if not _same(folder / image, (NOTEBOOKS / image).read_bytes())
     ]
-    return agree(read_source(source), notebook) + executed_in_order(notebook) + widgets + stale
 
 
 class PeakMemory:
@@ -236,30 +293,84 @@ def _resident(process: psutil.Process) -> int:
         return 0
 
 
-def build(source: Path) -> list[str]:
-    """Run one source, store its notebook, print what that cost, and return its warnings."""
+def build(source: Path, exercises_only: bool = False) -> list[str]:
+    """Build all forms of one source, print what that cost, and return the runs' warnings."""
     start = time.perf_counter()
+    read = read_source(source)
     with PeakMemory() as memory:
-        executed = execute(read_source(source))
-    seconds = time.perf_counter() - start
-    notebook, warnings = tidy(executed)
+        warnings = build_exercises(source, read)
+        stored = run_exercises(source, read) if exercises_only else execute(forms.story(read))
+        notebook, more = tidy(stored)
     write(notebook, notebook_path(source))
+    store_pictures(notebook)
+    seconds = time.perf_counter() - start
+    print(f"{source.stem}: {seconds:.1f} s, peak {memory.peak / 1e6:.0f} MB", flush=True)
+    return [f"on stderr: {line}" for line in warnings + more]
+
+
+def build_exercises(source: Path, read: NotebookNode) -> list[str]:
+    """Write the solutions and the assignment; the pictures of the former go into the latter."""
+    solved, graded = forms.solutions(read, source.stem), forms.assignment(read)
+    if solved is None or graded is None:
+        return []
+    path = solutions_path(source)
+    path.parent.mkdir(exist_ok=True)
+    notebook, warnings = tidy(execute(solved, cwd=path.parent))
+    write(notebook, path)
+    store_pictures(notebook)
+    path = assignment_path(source)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(graded, path)
+    for image in forms.images(graded):
+        (path.parent / image).parent.mkdir(exist_ok=True)
+        shutil.copyfile(NOTEBOOKS / image, path.parent / image)
+    return warnings
+
+
+def run_exercises(source: Path, read: NotebookNode) -> NotebookNode:
+    """The stored story with its exercises run anew, in a kernel of their own."""
+    story = forms.story(read)
+    stored = {c.id: c for c in nbformat.read(notebook_path(source), as_version=4).cells}
+    part = forms.section(story)
+    outside = [*story.cells[: part.start], *story.cells[part.stop :]]
+    if changed := [c.source for c in outside if c.cell_type == "code" and c.id not in stored]:
+        raise SystemExit(
+            f"{source.stem}: changed outside its exercises, so it must be built as a whole; the "
+            f"first changed cell is\n{changed[0]}"
+        )
+    alone = nbformat.from_dict({**story, "cells": []})
+    alone.cells = story.cells[part]
+    kept = [stored.get(cell.id, cell) for cell in story.cells]
+    kept[part] = execute(alone).cells
+    story.cells = kept
+    code = [cell for cell in kept if cell.cell_type == "code" and cell.source.strip()]
+    for count, cell in enumerate(code, start=1):
+        cell.execution_count = count
+        for output in cell.outputs:
+            if "execution_count" in output:
+                output.execution_count = count
+    return story
+
+
+def store_pictures(notebook: NotebookNode) -> None:
+    """Write the pictures that also appear outside the notebook."""
     for name, png in pictures(notebook).items():
         PICTURES.mkdir(exist_ok=True)
         (PICTURES / f"{name}.png").write_bytes(png)
-    print(f"{source.stem}: {seconds:.1f} s, peak {memory.peak / 1e6:.0f} MB", flush=True)
-    return [f"on stderr: {line}" for line in warnings]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Build or check the named notebooks; the exit code is 1 if any has something to complain."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("numbers", nargs="*", metavar="NN", help="two-digit numbers; default all")
-    parser.add_argument("--check", action="store_true", help="run nothing, compare with sources")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--check", action="store_true", help="run nothing, compare with sources")
+    what.add_argument("--exercises", action="store_true", help="run the exercises only")
     options = parser.parse_args(arguments)
     complaints = 0
     for source in source_paths(options.numbers):
-        for complaint in problems(source) if options.check else build(source):
+        told = problems(source) if options.check else build(source, options.exercises)
+        for complaint in told:
             print(f"{source.stem}: {complaint}", file=sys.stderr)
             complaints += 1
     return 1 if complaints else 0

@@ -46,8 +46,9 @@ import torch
 import landscape_nb as ln
 from landscape_nb import plots
 from landscape_nb.cost import Cost
+from landscape_nb.course import reveal_number
 from landscape_nb.setup_check import setup_check
-from landscape_nb.widgets import PictureSlider
+from landscape_nb.widgets import PictureSlider, SaveMyWork
 
 torch.set_num_threads(1)  # these models are small: one processor is fastest
 cost = Cost(start)
@@ -157,10 +158,11 @@ print("The equation holds on the whole window:", torch.allclose(L(6) - L(5), sur
 # With ten times more data, $k = 50$ instead of $k = 5$, by what factor does this number shrink?
 # Replace the 10 by your own guess before you run the cell.
 
-# %%
+# %% tags=["predict-factor"]
 factor_guess = 10
 
 
+# %%
 def change(losses, k):
     """Mean squared increment over the window."""
     return (losses[: k + 1].mean(0) - losses[:k].mean(0)).square().mean()
@@ -168,9 +170,8 @@ def change(losses, k):
 
 average = [ln.permutation_mean(losses, k).mean() for k in (5, 50)]
 factor = (average[0] / average[1]).item()
-print(f"your guess: {factor_guess}")
 print(f"averaged over every possible order of the samples: {factor:.1f}")
-print("within a factor of 2:", 0.5 < factor_guess / factor < 2)
+reveal_number("The mean squared change from k = 5 to k = 50 shrinks by", factor_guess, factor)
 
 # %% [markdown]
 # The answer is $\frac{50 \cdot 51}{5 \cdot 6} = 85$, and close to $10^2 = 100$. The landscape
@@ -259,73 +260,123 @@ for k in (6, 12, 100):
     print(explorer.sentence())
 explorer.slider.value = 3
 
-# %% [markdown]
+# %% [markdown] tags=["exercises"]
 # ## Exercises
 #
-# Set the answer, run the cell, and read what it says.
-#
-# **1.** At some $w$ the first three losses are 1, 3 and 8, so $L_3(w) = 4$. Which loss must the
-# fourth sample have, so that adding it changes nothing at this $w$?
+# Every notebook has a part like this. It stands on its own: after a break, start here with the next
+# cell. Write each answer in place of `raise NotImplementedError()`, run that cell, then run the folded
+# cell below it (the three dots). Its **public check** says what is wrong, without giving the answer
+# away, and you may ask it as often as you like. (The red lines say only that there is no answer yet.)
+# When you are done, compare with [the solutions](solutions/00_start_here.ipynb).
 
 # %%
-answer = None  # write a number
+import numpy as np
 
-if answer is None:
-    print("Exercise 1: no answer yet.")
-elif answer == 4:
-    print("Exercise 1: right.")
-else:
-    print(f"Exercise 1: not yet. With {answer} the average moves by {(answer - 4) / 4:g}.")
+from landscape_nb import plots
+from landscape_nb.course import check
 
 # %% [markdown]
-# <details><summary>Solution of exercise 1</summary>
+# **1. No surprise.** At some $w$ the first $k$ samples have the losses in the array `losses`. Which loss
+# must the next sample have, so that adding it changes nothing at this $w$? To see how an answer looks,
+# try a wrong one first, for example `return losses[0]`.
+
+
+# %% tags=["answer-1"]
+def loss_without_surprise(losses):
+    """Loss of sample k + 1 for which L_{k+1}(w) = L_k(w); losses has the k losses so far."""
+    ### BEGIN SOLUTION
+    return losses.mean()
+    ### END SOLUTION
+
+
+# %% tags=["check-1", "points-1"]
+cases = [{"losses": np.array(values)} for values in ([1.0, 3.0, 8.0], [2.0, 0.5], [6.0])]
+hints = {
+    "That is their sum. What does the landscape do with losses?": lambda losses: losses.sum(),
+    "Right for one sample. And for two?": lambda losses: losses[0],
+    "That is the latest loss. The earlier ones count as much.": lambda losses: losses[-1],
+}
+check("1", loss_without_surprise, lambda losses: np.average(losses), cases, hints)
+
+# %% tags=["hidden-1", "points-1"]
+losses_1 = np.array([4.0, -1.0, 2.5, 0.0])
+found_1 = float(loss_without_surprise(losses_1))
+assert np.isclose((losses_1.sum() + found_1) / 5, losses_1.sum() / 4), "wrong for other losses"
+
+# %% [markdown]
+# **2. More data.** Averaged over all orders, the mean squared change shrank from $k = 5$ to $k = 50$ by
+# the factor $\frac{50 \cdot 51}{5 \cdot 6}$. By which factor does it shrink from `before` to `after`
+# samples? A right answer draws this picture:
 #
-# 4. The increment is $(\ell_4 - L_3)/4$, and it is zero exactly when the new loss equals the old
-#    average. A sample changes the landscape only where it is a surprise.
-# </details>
+# ![A curve that rises from 1 at 5 samples. A marked point at 50 samples has the height 85.](pictures/exercise-00-2.png)
+
+
+# %% tags=["answer-2"]
+def shrinks_by(before, after):
+    """Mean squared change after `before` samples, divided by the one after `after` samples."""
+    ### BEGIN SOLUTION
+    return after * (after + 1) / (before * (before + 1))
+    ### END SOLUTION
+
+
+# %% tags=["check-2", "points-1", "picture-exercise-00-2"]
+cases = [{"before": b, "after": a} for b, a in ((5, 50), (10, 20), (3, 7))]
+right = {(5, 50): 85.0, (10, 20): 42 / 11, (3, 7): 14 / 3}
+hints = {
+    "Nearly: that is the rule of thumb 1/k^2.": lambda before, after: (after / before) ** 2,
+    "The change itself falls like that. And its square?": lambda before, after: after / before,
+}
+check("2", shrinks_by, lambda before, after: right[before, after], cases, hints)
+
+ks = np.arange(5, 81)
+figure, ax = plots.new_figure(width=5)
+plots.curve(ax, ks, [shrinks_by(5, k) for k in ks], "total", marker=None)
+ax.plot([50], [shrinks_by(5, 50)], "o", color=plots.VERMILLION)
+ax.set(xlabel="samples k", ylabel="factor since k = 5", title="Exercise 2")
+plots.show(figure, f"From 5 to 50 samples the factor is {shrinks_by(5, 50):.0f}.")
+
+# %% tags=["hidden-2", "points-2"]
+from itertools import permutations as orders_2
+
+losses_2 = (3.0, -1.0, 0.5, 0.25, 9.0)
+squares_2 = {
+    k: np.mean([(np.mean(o[: k + 1]) - np.mean(o[:k])) ** 2 for o in orders_2(losses_2)])
+    for k in range(1, 5)
+}
+for k_2, square_2 in squares_2.items():
+    found_2 = float(shrinks_by(1, k_2))
+    assert np.isclose(found_2, squares_2[1] / square_2), f"wrong from 1 to {k_2} samples"
 
 # %% [markdown]
-# **2.** By which factor does the mean squared change shrink from $k = 10$ to $k = 20$, averaged
-# over all orders? Use the pattern $\frac{50 \cdot 51}{5 \cdot 6}$ from above. Two decimals are
-# enough.
+# **3. Less noise.** The noise around the line has the standard deviation 0.7. Suppose it were 0.1. Does
+# the *factor* 85 change? Change 0.7 to 0.1 in the cell that draws the points, run all cells and look, or
+# think. (Put 0.7 back afterwards.)
+
+
+# %% tags=["answer-3"]
+def factor_depends_on_noise():
+    """True or False."""
+    ### BEGIN SOLUTION
+    # The changes themselves get smaller, by the same factor before and after. The factor depends
+    # neither on the model nor on the data; notebook 01 shows why.
+    return False
+    ### END SOLUTION
+
+
+# %% tags=["check-3", "points-1"]
+check("3", factor_depends_on_noise, lambda: False)
+
+# %% tags=["hidden-3", "points-1"]
+assert factor_depends_on_noise() is False, "try it: change 0.7 to 0.1 and run all cells"
+
+# %% [markdown]
+# ## Save your work
+#
+# The first button packs your answers and predictions, of this notebook and of the others, into
+# `my_work.zip`. The second one brings them back, for example in a new Binder session.
 
 # %%
-answer = None  # write a number, or an expression
-
-exact = (ln.permutation_mean(losses, 10).mean() / ln.permutation_mean(losses, 20).mean()).item()
-if answer is None:
-    print("Exercise 2: no answer yet.")
-elif abs(answer - exact) < 0.01:
-    print("Exercise 2: right.")
-else:
-    print("Exercise 2: not yet. Divide 20 times 21 by 10 times 11.")
-
-# %% [markdown]
-# <details><summary>Solution of exercise 2</summary>
-#
-# $\frac{20 \cdot 21}{10 \cdot 11} = 3.82$. Doubling the data makes the squared change almost four
-# times smaller.
-# </details>
-
-# %% [markdown]
-# **3.** The noise around the line has standard deviation 0.7. Make the samples less noisy: change
-# 0.7 to 0.1 in the cell that draws them, and run all cells again. Does the *factor* 85 change? Set
-# the answer to `True` or `False`.
-
-# %%
-answer = None  # True or False
-
-if answer is None:
-    print("Exercise 3: no answer yet.")
-else:
-    print("Exercise 3:", "not yet. Try it and look at the factor." if answer else "right.")
-
-# %% [markdown]
-# <details><summary>Solution of exercise 3</summary>
-#
-# No (`False`). The changes themselves get smaller, but the factor stays 85: it does not depend on
-# the model or on the data at all. Notebook 01 shows why.
-# </details>
+SaveMyWork()
 
 # %% [markdown]
 # ## What to doubt
@@ -347,4 +398,4 @@ else:
 # stabilization](04_mlp_stabilization.ipynb)** and come back when a word is new.
 
 # %% tags=["nbval-ignore-output"]
-print(cost.line(budget_s=10, budget_mb=1000))
+print(cost.line(budget_s=20, budget_mb=1000))

@@ -25,7 +25,8 @@ import torch
 import landscape_nb as ln
 from landscape_nb import plots
 from landscape_nb.cost import Cost
-from landscape_nb.widgets import Explorer
+from landscape_nb.course import reveal_choice, reveal_number
+from landscape_nb.widgets import Explorer, SaveMyWork
 
 torch.set_num_threads(1)
 cost = Cost()
@@ -198,9 +199,10 @@ plots.show(
 # gradient and curvature are squares, so they are never negative. Can the total be *smaller* than
 # the value part $a^2$ alone?
 
-# %%
+# %% tags=["predict-below-value"]
 total_below_value = False  # your prediction: True or False
 
+# %%
 moments = {}
 for j in (50, 42):
     w = toy.minimiser(j)
@@ -208,7 +210,12 @@ for j in (50, 42):
     moments[j] = ln.gaussian_moment(ln.increment_model(loss, w, basis, j), sigma)
 m = moments[42]
 print("the total is below the value part at k = 42:", bool(m.total < m.value))
-print("your prediction was right:", total_below_value == bool(m.total < m.value))
+reveal_choice(
+    "Can the total be smaller than the value part?",
+    total_below_value,
+    bool(m.total < m.value),
+    [True, False],
+)
 
 # %%
 parts = ["value", "cross", "gradient", "curvature"]
@@ -343,9 +350,10 @@ print(f"top eigenvalue grows by d = {d.item():.3f}, so Eq. 16 says {formula:.3f}
 # only "not more than". **Predict.** How many times larger than the truth is the bound, on average
 # over the next samples, at $\sigma = 0.1$?
 
-# %%
+# %% tags=["predict-looseness"]
 looseness_guess = 10  # bound divided by truth
 
+# %%
 grid = [10, 20, 40, 80, 160]
 w_at = {k: toy.minimiser(k) for k in grid}
 U_at = {k: ln.top_eigenpairs(loss, w_at[k], k, D).vectors for k in grid}
@@ -398,8 +406,7 @@ for s, (worst, mean) in loose.items():
 holds = all((r[:, 0] > r[:, 1]).all().item() for r in rows.values())
 verdicts["Eq. 10: an upper bound for every next sample"] = holds
 print("the bound holds for every next sample:", holds)
-close = bool(1 / 3 < looseness_guess / loose[0.1][1] < 3)
-print("your guess was right within a factor of 3:", close)
+reveal_number("Bound divided by truth, at sigma = 0.1", looseness_guess, loose[0.1][1])
 
 # %% [markdown]
 # At $\sigma = 0.1$ the truth is almost all value, $a^2 = (\ell_{k+1} - L_k)^2/(k+1)^2$. The bound
@@ -429,11 +436,12 @@ print(
 # random order. What slope has the mean of $I_k^2$? And the mean of $|I_k|$, the paper's simplest
 # criterion $\Delta_1$?
 
-# %%
+# %% tags=["predict-slopes"]
 slope_guess = -2.0  # of the squared increment; the default is what the papers say
 slope_guess_absolute = -2.0  # of |increment|
 
 
+# %%
 def slope(k, y):
     """Slope of the straight line through log y against log k, by least squares."""
     k, y = (torch.as_tensor(v, dtype=torch.float64).log() for v in (k, y))
@@ -526,9 +534,10 @@ plots.show(
 #
 # **Predict.** Does retraining make the curve steeper or flatter than $-2$? By how much?
 
-# %%
+# %% tags=["predict-excess"]
 excess_guess = 0.0  # slope with retraining minus (-2)
 
+# %%
 ks = torch.tensor([30, 42, 60, 85, 120, 170, 240, 340, 480])
 
 
@@ -554,7 +563,7 @@ for name, runs in {"frozen": frozen, "retrained": trained, "T alone": T}.items()
 whole_slope = torch.tensor([slope(ks + 1, run) for run in trained])
 verdicts["retrained slope = -2 + slope of T"] = bool((whole_slope - excess + 2).abs().max() < 1e-10)
 print("retrained = -2 + slope of T, exactly:", verdicts["retrained slope = -2 + slope of T"])
-print("your guess was within 0.2 of the median:", abs(excess_guess - excess.median().item()) < 0.2)
+reveal_number("The slope with retraining, minus (-2)", excess_guess, excess)
 
 # %%
 figure, (left, right) = plots.new_figure(2)
@@ -704,79 +713,225 @@ for name, (probe, f) in small.items():
 close = [abs((p.total / f.total).mean() - 1) < 0.01 for p, f in small.values()]
 print("all raw ratios are 1 within 0.01:", all(close))
 
-# %% [markdown]
+# %% [markdown] tags=["exercises"]
 # ## Exercises
 #
-# **1.** An increment has $a = 1$, $c = (2)$ and $B = (0)$, in one dimension. What is its Gaussian
-# moment at $\sigma = \tfrac12$? Use Eq. 15 by hand.
+# This part stands on its own: after a break, start here with the next cell. Write each answer in
+# place of `raise NotImplementedError()`, run it, and run the folded cell below it (the three dots). Its
+# **public check** says what is wrong, without giving the answer away. When you are done, compare with
+# [the solutions](solutions/01_quadratic_toy.ipynb).
 
 # %%
-answer = None  # write a number
+from functools import partial
+from itertools import combinations
 
-if answer is None:
-    print("Exercise 1: no answer yet.")
-elif abs(answer - 2) < 1e-6:
-    print("Exercise 1: right.")
-else:
-    print(
-        "Exercise 1: not yet. Two of the four parts are zero; add the value and the gradient part."
+import numpy as np
+import torch
+
+import landscape_nb as ln
+from landscape_nb import plots
+from landscape_nb.course import check
+
+PARTS = ("value", "cross", "gradient", "curvature")
+
+
+def moment_by_package(a, c, B, sigma, without=None):
+    """Eq. 15 as the package gives it, perhaps without one of its four parts."""
+    model = ln.IncrementModel(a, torch.as_tensor(c), torch.as_tensor(B))
+    parts = ln.gaussian_moment(model, sigma)
+    return sum(getattr(parts, name) for name in PARTS if name != without)
+
+
+# %% [markdown]
+# **1. The increment.** Before sample $k+1$ arrives, the landscape has height $L$ at some point. The
+# new sample has the loss `new` there. By how much does the height change? (Eq. 5)
+
+
+# %% tags=["answer-1"]
+def increment(new, L, k):
+    """L_{k+1}(w) - L_k(w), where L = L_k(w), and new is the loss of sample k + 1 at w."""
+    ### BEGIN SOLUTION
+    return (new - L) / (k + 1)
+    ### END SOLUTION
+
+
+# %% tags=["check-1", "points-1"]
+heights = np.array([1.0, 3.0, 8.0, 2.0, 6.0])
+cases = [{"new": heights[k], "L": heights[:k].mean(), "k": k} for k in (1, 2, 4)]
+check("1", increment, lambda new, L, k: heights[: k + 1].mean() - L, cases)
+
+# %% tags=["hidden-1", "points-2"]
+for new_1, L_1, k_1 in ((7.0, 2.0, 9), (-1.5, 4.0, 100), (2.0, 2.0, 3)):
+    found_1 = float(increment(new_1, L_1, k_1))
+    mean_1 = (L_1 * k_1 + new_1) / (k_1 + 1)  # the sum of all k + 1 losses, divided by k + 1
+    assert abs(found_1 - (mean_1 - L_1)) < 1e-12, "wrong for other losses, or another k"
+
+# %% [markdown]
+# **2. Eq. 15.** Write the Gaussian moment $\mathbb{E}\,(a + c^\top z + \tfrac12 z^\top B z)^2$ with its
+# four parts. Here `a` and `sigma` are numbers, `c` is an array of length $D$, and `B` a symmetric $D
+# \times D$ array. In NumPy `np.trace(B)` is the trace, and `(B**2).sum()` the squared Frobenius norm.
+#
+# The check draws a right answer. This is the picture to expect:
+#
+# ![Two lines over sigma on logarithmic axes. The dashed one, the value part, is horizontal. The moment lies on it on the left, and rises above it on the right, ever more steeply.](pictures/exercise-01-2.png)
+
+
+# %% tags=["answer-2"]
+def moment(a, c, B, sigma):
+    """E (a + c'z + z'Bz/2)^2 for z ~ N(0, sigma^2 I)."""
+    ### BEGIN SOLUTION
+    value = a**2
+    cross = a * sigma**2 * np.trace(B)
+    gradient = sigma**2 * (c**2).sum()
+    curvature = sigma**4 / 4 * (2 * (B**2).sum() + np.trace(B) ** 2)
+    return value + cross + gradient + curvature
+    ### END SOLUTION
+
+
+# %% tags=["check-2", "points-1", "picture-exercise-01-2"]
+a, c = 1.0, np.array([0.5, -1.0])
+B = np.array([[2.0, 0.5], [0.5, 1.0]])
+cases = [{"a": a, "c": c, "B": B, "sigma": sigma} for sigma in (0.2, 0.7, 2.0)]
+hints = {f"Is the {part} part right?": partial(moment_by_package, without=part) for part in PARTS}
+check("2", moment, moment_by_package, cases, hints)
+
+sigmas = np.geomspace(0.03, 3, 40)
+figure, ax = plots.new_figure(width=5)
+found = [moment(a, c, B, sigma) for sigma in sigmas]
+plots.curve(ax, sigmas, found, "total", marker=None, label="your moment")
+plots.curve(ax, sigmas, np.full(40, a**2), "value", label="value part $a^2$")
+plots.log_log(ax, "$\\sigma$", "mean squared increment", "Exercise 2")
+ax.legend(frameon=False)
+plots.show(
+    figure,
+    f"The moment is the value part up to about sigma = 0.3. At sigma = 3 it is {found[-1]:.0f}.",
+)
+
+# %% tags=["hidden-2", "points-3"]
+nodes_2, weights_2 = np.polynomial.hermite_e.hermegauss(7)  # exact for polynomials up to degree 13
+weights_2 = np.outer(weights_2, weights_2).ravel() / (2 * np.pi)
+draws_2 = np.random.default_rng(2)
+for _ in range(5):
+    a_2, c_2, sigma_2 = draws_2.normal(), draws_2.normal(size=2), draws_2.uniform(0.1, 2)
+    B_2 = draws_2.normal(size=(2, 2))
+    B_2 = B_2 + B_2.T
+    z_2 = sigma_2 * np.stack(np.meshgrid(nodes_2, nodes_2, indexing="ij")).reshape(2, -1)
+    model_2 = a_2 + c_2 @ z_2 + (z_2 * (B_2 @ z_2)).sum(0) / 2
+    found_2 = float(moment(a_2, c_2, B_2, sigma_2))
+    assert np.isclose(found_2, weights_2 @ model_2**2, rtol=1e-9), "wrong for other a, c, B, sigma"
+own_2 = {"moment_by_package", "gaussian_moment"} & set(moment.__code__.co_names)
+assert not own_2, "write the four parts yourself, without the package's function"
+
+# %% [markdown]
+# **3. What is only arithmetic.** Freeze $w$, and let the samples join in a random order. Average the
+# squared increment $(L_{k+1} - L_k)^2$ over *all* orders. The result depends on the sample losses
+# only through their variance (section 6). Write it down, for any $k$ below the number of losses.
+
+
+# %% tags=["answer-3"]
+def mean_squared_increment(losses, k):
+    """Mean of (L_{k+1} - L_k)^2 over all orders of the losses, an array of length n > k."""
+    ### BEGIN SOLUTION
+    return losses.var(ddof=1) / (k * (k + 1))
+    ### END SOLUTION
+
+
+# %% tags=["check-3", "points-1"]
+def exact_mean(losses, k):
+    return ln.permutation_mean(torch.as_tensor(losses), k)
+
+
+few = np.array([0.5, 2.0, 4.0, 1.0, 7.0])
+hints = {
+    "With few losses it matters whether the variance divides by n or by n - 1.": (
+        lambda losses, k: exact_mean(losses, k) * (1 - 1 / len(losses))
     )
+}
+check("3", mean_squared_increment, exact_mean, [{"losses": few, "k": k} for k in (1, 2, 4)], hints)
+
+# %% tags=["hidden-3", "points-2"]
+from itertools import permutations as orders_3  # noqa: E402
+
+losses_3 = np.array([3.0, -1.0, 0.5, 0.25, 9.0, 2.0])
+for k_3 in range(1, 6):
+    found_3 = float(mean_squared_increment(losses_3, k_3))
+    increments_3 = [np.mean(o[: k_3 + 1]) - np.mean(o[:k_3]) for o in orders_3(losses_3)]
+    assert np.isclose(found_3, np.square(increments_3).mean()), f"wrong at k = {k_3}"
 
 # %% [markdown]
-# <details><summary>Solution of exercise 1</summary>
+# **4. Design a probe.** The Hessians before and after share their eigenvectors, and $a = 0$, $c =
+# 0$. Eigenvalue $i$ changes by $d_i$, of any sign. Choose the $D$ eigenvectors whose curvature part,
+# $\tfrac{\sigma^4}{4}\bigl(2\sum d_i^2 + (\sum d_i)^2\bigr)$, is largest. Lemma 5 says that the first $D$
+# are best, but only if $d_1 \ge d_2 \ge \dots \ge 0$. Here nothing is ordered. The lists are short:
+# `itertools.combinations(range(len(d)), D)` gives all choices.
+
+
+# %% tags=["answer-4"]
+def best_directions(d, D):
+    """The D positions in d, counted from 0 and in ascending order, with the largest part."""
+
+    ### BEGIN SOLUTION
+    def part(chosen):
+        changes = [d[i] for i in chosen]
+        return 2 * sum(x**2 for x in changes) + sum(changes) ** 2
+
+    return max(combinations(range(len(d)), D), key=part)
+    ### END SOLUTION
+
+
+# %% tags=["check-4", "points-1"]
+cases = [
+    {"d": (0.5, 0.4, 0.1, 0.0), "D": 2},
+    {"d": (0.5, -0.5, 0.3, 0.2), "D": 2},
+    {"d": (0.1, 0.0, -0.7, -0.6), "D": 2},
+]
+hints = {
+    "The largest changes count, of either sign; but opposite signs cancel in the sum.": (
+        lambda d, D: tuple(sorted(sorted(range(len(d)), key=lambda i: -abs(d[i]))[:D]))
+    ),
+    "A large negative change counts as much as a positive one: the part is a sum of squares.": (
+        lambda d, D: tuple(sorted(sorted(range(len(d)), key=lambda i: -d[i])[:D]))
+    ),
+}
+right = [(0, 1), (0, 2), (2, 3)]
+check("4", best_directions, lambda d, D: right[[c["d"] for c in cases].index(d)], cases, hints)
+
+# %% tags=["hidden-4", "points-2"]
+for d_4, right_4 in (
+    ((1.0, -1.1, 0.3, 0.2, 0.1), (1,)),
+    ((1.0, -1.1, 0.6, -0.2, 0.1), (0, 2)),
+    ((-0.9, 0.2, 1.0, -0.8, -0.7), (0, 3, 4)),
+):
+    found_4 = [int(i) for i in best_directions(d_4, len(right_4))]
+    assert found_4 == list(right_4), f"another choice is better for d = {d_4}"
+
+# %% [markdown]
+# **5. In words.** A paper retrains its network for each $k$ and measures the slope $-2.8$. It
+# concludes: "the landscape stabilizes faster than theory predicts." What is arithmetic in this
+# number, what is not, and which curve would you ask the authors for? Three to five sentences.
+
+# %% [markdown] tags=["manual-5", "points-3"]
+# ### BEGIN SOLUTION
+# The increment is the next sample's surprise divided by $k+1$, so its square carries a factor
+# $(k+1)^{-2}$ whatever the model does: $-2$ of the slope is arithmetic and would be found at a frozen
+# point too. The remaining $-0.8$ is the slope of $T(k)$, the mean squared surprise of unseen samples,
+# that is, a generalisation curve. It says that the network still learns to do well on samples it has
+# not seen. "Theory" is an upper bound, or the law at a frozen point; it predicts no slope for a
+# retrained network. Ask for $T(k)$, averaged over the unseen samples, with its spread over seeds; and
+# whether the slope comes from one order of the data, for which it is an accident.
 #
-# Value $a^2 = 1$, gradient $\sigma^2 |c|^2 = \tfrac14 \cdot 4 = 1$; cross and curvature vanish
-# because $B = 0$. The sum is 2.
-# </details>
+# *Rubric.* One point each: $-2$ is arithmetic, and why; $-0.8$ is learning, $T(k)$; asks for $T(k)$
+# or for the average over next samples and seeds.
+# ### END SOLUTION
 
 # %% [markdown]
-# **2.** For `model` from section 2, at which $\sigma$ are the gradient part and the curvature part
-# equally large? Solve for $\sigma$ on paper, then write it with `model.c` and `model.B`.
+# ## Save your work
+#
+# The first button packs your answers and predictions, of this notebook and of the others, into
+# `my_work.zip`. The second one brings them back, for example in a new Binder session.
 
 # %%
-answer = None  # for example: model.c.norm() / model.B.norm()
-
-if answer is None:
-    print("Exercise 2: no answer yet.")
-else:
-    m = ln.gaussian_moment(model, float(answer))
-    same = abs(m.gradient / m.curvature - 1) < 1e-3
-    print(
-        "Exercise 2:",
-        "right." if same else f"not yet, gradient/curvature is {m.gradient / m.curvature:.3g}.",
-    )
-
-# %% [markdown]
-# <details><summary>Solution of exercise 2</summary>
-#
-# $\sigma^2|c|^2 = \tfrac{\sigma^4}{4}\bigl(2|B|_F^2 + (\operatorname{tr}B)^2\bigr)$ gives `answer =
-# 2 * model.c.norm() / (2 * model.B.norm()**2 + model.B.trace()**2).sqrt()`. Below this $\sigma$ the
-# probe sees mainly slope, above it mainly curvature.
-# </details>
-
-# %% [markdown]
-# **3.** The eigenvalue increments are $d = (0.5, -0.5, 0.3, 0.2)$, so the condition of Lemma 5
-# fails. Which two directions have the largest curvature part $\tfrac14\bigl(2\sum d_i^2 + (\sum
-# d_i)^2\bigr)$? The two with the largest $|d_i|$ are 1 and 2. Answer with a pair such as `(1, 2)`.
-
-# %%
-answer = None  # a pair
-
-pairs_of_d = curvature_of_pairs([3.0, 2.0, 1.0, 0.5], [0.5, -0.5, 0.3, 0.2])
-if answer is None:
-    print("Exercise 3: no answer yet.")
-elif tuple(sorted(answer)) == max(pairs_of_d, key=pairs_of_d.get):
-    print("Exercise 3: right.")
-else:
-    rounded = {pair: round(value, 3) for pair, value in pairs_of_d.items()}
-    print("Exercise 3: not yet. Opposite signs cancel in the sum; compare", rounded)
-
-# %% [markdown]
-# <details><summary>Solution of exercise 3</summary>
-#
-# `(1, 3)`: $2(0.25 + 0.09) + 0.8^2 = 1.32$. The pair (1, 2) has $2(0.25 + 0.25) + 0^2 = 1$, because
-# its increments cancel in the trace. With mixed signs not even the largest magnitudes need be best.
-# </details>
+SaveMyWork()
 
 # %% [markdown]
 # ## What to doubt

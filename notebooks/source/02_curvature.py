@@ -21,7 +21,8 @@ import torch
 import landscape_nb as ln
 from landscape_nb import plots
 from landscape_nb.cost import Cost
-from landscape_nb.widgets import BowlExplorer
+from landscape_nb.course import reveal_choice, reveal_curve, reveal_number
+from landscape_nb.widgets import BowlExplorer, SaveMyWork
 
 torch.set_num_threads(1)
 cost = Cost()
@@ -55,10 +56,11 @@ LOOKS = [  # three looks for curves that belong together
 # **Predict.** On the top of the hill the slope is zero, as it is at the bottom of a valley. What sign
 # has the curvature there?
 
-# %%
+# %% tags=["predict-hill"]
 sign_on_the_hill = 1  # your prediction: 1 or -1
 
 
+# %%
 def f(w):
     return w**4 / 4 - w**2 / 2 + w / 10
 
@@ -74,7 +76,8 @@ for name, w in {"left valley": left, "hill": hill, "right valley": right}.items(
     print(
         f"{name:12} slope {abs(slope):.3f}, curvature {curvature:6.3f}, exact {3 * w**2 - 1:6.3f}"
     )
-print("your prediction was right:", sign_on_the_hill == np.sign(slope_and_curvature(f, hill)[1]))
+bend_sign = int(np.sign(slope_and_curvature(f, hill)[1]))
+reveal_choice("Which sign has the curvature on the hill?", sign_on_the_hill, bend_sign, [1, -1])
 
 # %%
 figure, ax = plots.new_figure(width=6.2)
@@ -185,9 +188,10 @@ print("all 180 measured curvatures equal u'Hu:", verdicts["curvature along u is 
 # **Predict.** At $\eta = 2.1/\lambda_{\max}$ only one factor can be larger than 1 in magnitude, and
 # barely. The other 19 directions may well shrink. Will the loss be smaller than at the start after 100 steps?
 
-# %%
+# %% tags=["predict-step-too-long"]
 loss_is_smaller = True  # your prediction: True or False
 
+# %%
 spectrum = np.geomspace(4.0, 0.08, 20)
 toy = ln.toys.quadratics(1, 20, eigenvalues=spectrum.tolist(), shift=0.0, generator=seeded(0))
 bowl = ln.EmpiricalLoss(*toy.parts)
@@ -199,9 +203,13 @@ paths = {
     c: ln.gradient_descent(bowl, k=1, lr=c / top, steps=100, w=start) for c in (1.0, 1.9, 2.0, 2.1)
 }
 print(f"sharpness {top:.3f}, condition number {top / float(lams[0]):.1f}")
-print(
-    "your prediction was right:",
-    loss_is_smaller == bool(paths[2.1].values[-1] < paths[2.1].values[0]),
+smaller = bool(paths[2.1].values[-1] < paths[2.1].values[0])
+print("at 2.1 / lambda_max the loss is smaller after 100 steps:", smaller)
+reveal_choice(
+    "Is the loss smaller after 100 steps at 2.1 / lambda_max?",
+    loss_is_smaller,
+    smaller,
+    [True, False],
 )
 
 # %%
@@ -270,10 +278,11 @@ BowlExplorer(lr=1.9, kappa=10.0)
 # **Predict.** For $\kappa = 50$ and the best learning rate: how many steps does it take to halve the
 # distance to the minimum?
 
-# %%
+# %% tags=["predict-halving"]
 steps_to_halve_guess = 2
 
 
+# %%
 def worst_factor(lr, kappa):
     """The larger of |1 - lr lambda| over both ends of a spectrum 1/kappa .. 1."""
     return np.maximum(abs(1 - lr), abs(1 - lr / kappa))
@@ -288,9 +297,8 @@ for kappa in kappas:
     formula = (kappa - 1) / (kappa + 1)
     print(f"kappa {kappa:3}: measured factor {rates[kappa]:.4f}, formula {formula:.4f}")
 steps_to_halve = np.log(2) / -np.log(rates[50])
-print(
-    f"kappa 50: {steps_to_halve:.1f} steps to halve the distance; your guess {steps_to_halve_guess}"
-)
+print(f"kappa 50: {steps_to_halve:.1f} steps to halve the distance")
+reveal_number("Steps to halve the distance, kappa = 50", steps_to_halve_guess, steps_to_halve)
 
 # %%
 lrs = np.linspace(0.02, 2.2, 2181)
@@ -372,9 +380,10 @@ plots.show(figure, f"From 0.5 the step lands near the minimum, at {outcomes[0.5]
 # again; what is stretched most wins. *Lanczos* also remembers the vectors on the way. **Predict.** Our
 # matrix has eigenvalues 3, 2.5, 2, 1, 0.5 and $-5$. To which one does power iteration lead?
 
-# %%
+# %% tags=["predict-power-iteration"]
 power_guess = 3.0
 
+# %%
 A = ln.toys.quadratics(1, 6, eigenvalues=[3, 2.5, 2, 1, 0.5, -5.0], generator=seeded(2)).A[0]
 v = torch.randn(6, generator=seeded(3), dtype=torch.float64)
 lanczos = ln.krylov.largest_eigenpairs(lambda V: A @ V, v, 2).values
@@ -383,11 +392,16 @@ for _ in range(100):
 power, dense = float(v @ A @ v), torch.linalg.eigvalsh(A)
 print(f"dense: largest {dense[-1]:.3f}, {dense[-2]:.3f}; largest in magnitude {dense[0]:.3f}")
 print(f"Lanczos: {lanczos[0]:.3f}, {lanczos[1]:.3f};  power iteration: {power:.3f}")
-print("your prediction was right:", abs(power - power_guess) < 1e-3)
 verdicts["Lanczos finds the largest eigenvalues"] = bool(
     (lanczos - dense.flip(0)[:2]).abs().max() < 1e-6
 )
 verdicts["power iteration finds the largest eigenvalue"] = bool(abs(power - dense[-1]) < 1e-6)
+reveal_choice(
+    "To which eigenvalue does power iteration lead?",
+    float(power_guess),
+    round(power, 6),
+    [3.0, 2.5, 2.0, 1.0, 0.5, -5.0],
+)
 
 # %% [markdown]
 # Power iteration finds the eigenvalue of largest *magnitude*. For a trained network that is usually the
@@ -458,9 +472,10 @@ plots.show(figure, "The estimates crowd into the funnel that the formula predict
 #
 # **Predict.** Up to which of the $\sigma$ below does the formula hold within 10 %, for every network?
 
-# %%
+# %% tags=["predict-noise"]
 good_up_to_guess = 1.0  # one of 0.003, 0.01, 0.03, 0.1, 0.3, 1.0
 
+# %%
 cross_entropy = torch.nn.CrossEntropyLoss(reduction="none")
 digits, n = [ln.data.digits(200, seed=seed) for seed in range(3)], 200
 nets = [
@@ -516,7 +531,11 @@ verdicts["E dL = sigma^2 tr H / 2: trained nets, sigma 0.003"] = bool(within[0])
 verdicts["E dL = sigma^2 tr H / 2: trained nets, sigma 1"] = bool(within[-1])
 for claim in list(verdicts)[-3:]:
     print(f"{claim}: {verdicts[claim]}")
-print("your guess was right:", good_up_to_guess == sigmas[within].max())
+
+# %% tags=["nbval-ignore-output"]
+good_up_to = float(sigmas[within].max())
+question = "Up to which sigma does the formula hold within 10 %?"
+reveal_choice(question, float(good_up_to_guess), good_up_to, sigmas.tolist())
 
 # %% tags=["nbval-ignore-output"]
 figure, ax = plots.new_figure(width=6.2)
@@ -553,9 +572,10 @@ plots.show(figure, "For the quadratic the ratio is 1 within its error at every s
 # says how much more a targeted push hurts than an accident of the same size. **Predict.** How many times,
 # for our networks with $N = 610$?
 
-# %%
+# %% tags=["predict-worst-direction"]
 times_worse_guess = 3
 
+# %%
 radii, worst, typical = np.array([0.01, 0.03, 0.1, 0.3, 1.0, 3.0]), [], []
 for seed, (net, fit) in enumerate(zip(nets, fits)):
     u = ln.top_eigenpairs(net, fit.w, n, D=1).vectors[:, 0]
@@ -575,7 +595,9 @@ claim = "top eigenvector hurts lambda_max / (tr H / N) times more, small step"
 verdicts[claim] = bool(off.max() < 4)
 print("at r = 0.01, within 4 standard errors for all three networks:", verdicts[claim])
 print("more than 20 times worse than a random direction:", bool((hurts[:, 0] > 20).all()))
-print("your guess was within a factor of 2:", bool((abs(np.log(promised / times_worse_guess)) < np.log(2)).all()))  # fmt: skip
+
+# %% tags=["nbval-ignore-output"]
+reveal_number("How many times worse the top direction is", times_worse_guess, promised)
 
 # %% tags=["nbval-ignore-output"]
 figure, ax = plots.new_figure(width=6.2)
@@ -609,9 +631,10 @@ plots.show(figure, f"Over two decades of r the lines are parallel. At r = 0.01 t
 #
 # **Predict.** Newton starts at $(1, 0.3)$, off the ridge. Does it go down the slope along $y$?
 
-# %%
+# %% tags=["predict-newton"]
 newton_leaves = True  # your prediction: True or False
 
+# %%
 H_saddle = np.array([2.0, -2.0])  # the diagonal; the gradient is H_saddle * w
 
 
@@ -645,9 +668,14 @@ print(
     "without noise, distance from the saddle after 100 steps is below 1e-9:",
     bool(np.linalg.norm(ridge[-1]) < 1e-9),
 )
-print("your prediction was right:", newton_leaves == (not np.allclose(newton[-1], 0)))
 escape = (abs(noisy[:, :, 1]) > 1).argmax(1)
 print(f"steps until |y| > 1 with noise: {escape.min()} to {escape.max()}")
+reveal_choice(
+    "Does Newton go down the slope along y?",
+    newton_leaves,
+    not np.allclose(newton[-1], 0),
+    [True, False],
+)
 
 # %%
 figure, (left_ax, right_ax) = plots.new_figure(2, width=4.6, height=3.8)
@@ -684,11 +712,13 @@ plots.show(figure, "Left: Newton jumps onto the saddle and stays; the |H| step d
 # $W_2 \operatorname{relu}(W_1 x)$ we may multiply $W_1$ by $a$ and divide $W_2$ by $a$. Every output
 # stays the same.
 #
-# **Predict.** What does $a = 10$ do to the sharpness: nothing, or multiply it by how much?
+# **Predict.** What does this do to the sharpness: nothing, or multiply it by how much? Sketch a curve:
+# how many times larger than at $a = 1$ it is, at three values of $a$.
+
+# %% tags=["predict-rescaled"]
+sharpness_sketch = {0.1: 1.0, 1.0: 1.0, 10.0: 1.0}  # scale a: sharpness(a) / sharpness(1)
 
 # %%
-sharpness_times_guess = 1
-
 scales = np.array([0.1, 0.3, 1.0, 3.0, 10.0])
 
 
@@ -719,7 +749,9 @@ verdicts["rescaled: outputs equal to rounding"] = bool(max(same_output) < 1e-12)
 verdicts["rescaled: lambda_max more than 10 x at a = 10"] = bool((relative[:, -1] > 10).all())
 for claim in list(verdicts)[-2:]:
     print(f"{claim}: {verdicts[claim]}")
-print("your guess was within a factor of 3:", bool((abs(np.log(relative[:, -1] / sharpness_times_guess)) < np.log(3)).all()))  # fmt: skip
+
+# %% tags=["nbval-ignore-output"]
+reveal_curve("Sharpness / sharpness at a = 1", sharpness_sketch, scales, relative, xlabel="scale a")
 
 # %% tags=["nbval-ignore-output"]
 figure, ax = plots.new_figure(width=6.2)
@@ -757,10 +789,11 @@ plots.show(figure, f"The function never changes, the sharpness does: at a = 10 i
 #
 # **Predict.** With the larger learning rate, will the sharpness at the end be larger or smaller?
 
-# %%
+# %% tags=["predict-edge"]
 larger_rate_ends = "sharper"  # your prediction: "sharper" or "flatter"
 
 
+# %%
 def squared(outputs, labels):
     return (outputs - torch.nn.functional.one_hot(labels, 10).to(outputs)).square().sum(1) / 2
 
@@ -808,7 +841,10 @@ verdicts["edge: the loss falls from each look to the next"] = bool((np.diff(fall
 for claim in list(verdicts)[-5:]:
     print(f"{claim}: {verdicts[claim]}")
 flatter = bool((sharp[1, :, -1] < sharp[0, :, -1]).all())
-print("your prediction was right:", (larger_rate_ends == "flatter") == flatter)
+print("the larger learning rate ends flatter, every seed:", flatter)
+question = "How does the larger learning rate end?"
+ends_as = "flatter" if flatter else "sharper"
+reveal_choice(question, larger_rate_ends, ends_as, ["sharper", "flatter"])
 
 # %% tags=["nbval-ignore-output"]
 figure, (left_ax, right_ax) = plots.new_figure(2, width=4.7, height=3.9)
@@ -872,9 +908,10 @@ plots.show(figure, f"The sharpness rises to a peak of {entropy.max(1).min():.2f}
 #
 # **Predict.** In how many of the five seeds is the small batch flatter, with learning rate 0.3 and after the same number of steps?
 
-# %%
+# %% tags=["predict-batches"]
 flatter_guess = 0  # 0 to 5
 
+# %%
 batch_rates, batches, same_loss = (0.3, 0.1), (5, 100), 0.27
 
 
@@ -909,9 +946,14 @@ print(
     "mean loss after 160 steps (rows: lr, columns: batch):",
     batch_runs[:, :, :, 2].mean(1).round(3).tolist(),
 )
-print(
-    "your guess was right:",
-    flatter_guess == (batch_runs[0, :, 0, 0] < batch_runs[0, :, 1, 0]).sum(),
+
+# %% tags=["nbval-ignore-output"]
+flatter_seeds = int((batch_runs[0, :, 0, 0] < batch_runs[0, :, 1, 0]).sum())
+reveal_choice(
+    "In how many of five seeds is the small batch flatter (lr 0.3, same steps)?",
+    flatter_guess,
+    flatter_seeds,
+    list(range(6)),
 )
 
 # %% tags=["nbval-ignore-output"]
@@ -953,73 +995,314 @@ plots.show(figure, "Each line joins the two batch sizes of one seed. Full batch 
 # directions looked at) has to be stated with it, or it can't be compared. As a tool for understanding
 # why a training run is unstable, curvature is useful; as a certificate of good behaviour it has, to our knowledge, no evidence behind it.
 
-# %% [markdown]
+# %% [markdown] tags=["exercises"]
 # ## Exercises
 #
-# **1.** A quadratic has eigenvalues 10 and 0.1. Up to which learning rate does gradient descent not
-# diverge?
+# This part stands on its own: after a break, start here with the next cell. Write each answer in
+# place of `raise NotImplementedError()`, run it, and run the folded cell below it (the three dots). Its
+# **public check** says what is wrong, without giving the answer away. When you are done, compare with
+# [the solutions](solutions/02_curvature.ipynb).
 
 # %%
-answer = None  # write a number
+from itertools import product as all_choices
 
-if answer is None:
-    print("Exercise 1: no answer yet.")
-elif abs(answer - 0.2) < 1e-9:
-    print("Exercise 1: right. At exactly 0.2 the sharp coordinate jumps for ever.")
-else:
-    factors = [abs(1 - answer * value) for value in (10, 0.1)]
-    print(
-        f"Exercise 1: not yet. Yours multiplies the coordinates by {factors[0]:.3g} and {factors[1]:.3g}."
-    )
+import numpy as np
+import torch
+
+from landscape_nb import plots
+from landscape_nb.course import check, check_properties
+
 
 # %% [markdown]
-# <details><summary>Solution of exercise 1</summary>
+# **1. How many steps?** Gradient descent runs on a quadratic with positive eigenvalues, with the one
+# learning rate that is best in the worst case (section 4). After how many steps has the *distance*
+# to the minimum shrunk to at most `fraction` of what it was, wherever one starts?
+
+
+# %% jupyter={"source_hidden": true}
+def steps_counted(eigenvalues, fraction, lr=None):
+    """Steps until the worst start has come near enough; lr None: the best of a fine grid."""
+    grid = np.linspace(0, 2 / max(eigenvalues), 100_001)[1:] if lr is None else np.array([lr])
+    factor = abs(1 - np.outer(grid, eigenvalues)).max(1).min()
+    distance, steps = 1.0, 0
+    while distance > fraction:
+        distance, steps = factor * distance, steps + 1
+    return steps
+
+
+# %% tags=["answer-1"]
+def steps_needed(eigenvalues, fraction):
+    """The smallest such whole number; eigenvalues: array (N,), any order, not all equal."""
+    ### BEGIN SOLUTION
+    kappa = max(eigenvalues) / min(eigenvalues)
+    factor = (kappa - 1) / (kappa + 1)
+    return int(np.ceil(np.log(fraction) / np.log(factor)))
+    ### END SOLUTION
+
+
+# %% tags=["check-1", "points-1"]
+spectra = ([10.0, 0.1], [1.0, 3.0, 2.0], [0.5, 8.0, 4.0, 2.0])
+cases = [{"eigenvalues": np.array(s), "fraction": f} for s in spectra for f in (0.5, 1e-3)]
+hints = {
+    "A number of steps is whole. When is the goal reached?": (
+        lambda **case: steps_needed(**case) if steps_needed(**case) % 1 else np.nan
+    ),
+    "One step too few: is the goal reached by then?": lambda **case: steps_counted(**case) - 1,
+    "Is this for the best learning rate? It fits 1 / lambda_max.": (
+        lambda **case: steps_counted(**case, lr=1 / max(case["eigenvalues"]))
+    ),
+    "Are the eigenvalues in any order?": (
+        lambda eigenvalues, fraction: steps_counted(eigenvalues[[0, -1]], fraction)
+    ),
+    "Is this when the loss has shrunk to the fraction? Asked for is the distance.": (
+        lambda eigenvalues, fraction: steps_counted(eigenvalues, fraction**0.5)
+    ),
+}
+check("1", steps_needed, steps_counted, cases, hints)
+
+# %% tags=["hidden-1", "points-2"]
+import numpy as np_1  # noqa: E402
+
+for spectrum_1, fraction_1 in (([4.0, 0.08, 1.0], 1e-3), ([2.0, 7.0], 0.05), ([0.3, 0.2], 1e-9)):
+    found_1 = float(steps_needed(np_1.array(spectrum_1), fraction_1))
+    lam_1 = np_1.array(spectrum_1)
+    lr_1, x_1, steps_1 = 2 / (lam_1.min() + lam_1.max()), np_1.zeros(len(lam_1)), 0
+    x_1[[lam_1.argmin(), lam_1.argmax()]] = 1.0  # a start where no direction is quick
+    goal_1 = fraction_1 * np_1.linalg.norm(x_1)
+    while np_1.linalg.norm(x_1) > goal_1:
+        x_1, steps_1 = x_1 - lr_1 * lam_1 * x_1, steps_1 + 1
+    assert found_1 == steps_1, f"wrong for the eigenvalues {spectrum_1}, fraction {fraction_1}"
+own_1 = "steps_counted" not in steps_needed.__code__.co_names
+assert own_1, "answer without the check's own function"
+
+# %% [markdown]
+# **2. How good is a trace from $S$ draws?** Hutchinson's estimate is the mean of $v^\top H v$ over $S$
+# vectors $v$ of random signs (section 5). How large is its *standard error*, relative to the trace? The
+# matrix may have hundreds of rows, so there is no trying all sign vectors.
+
+
+# %% jupyter={"source_hidden": true}
+def over_all_signs(H, S, beside=0.0):
+    """By trying all 2^N sign vectors; beside: what a hint adds to their variance."""
+    draws = [np.array(v) @ H @ np.array(v) for v in all_choices([1, -1], repeat=len(H))]
+    return (np.var(draws) + beside) ** 0.5 / np.mean(draws) / S**0.5
+
+
+pair = np.array([[2.0, 1.0], [1.0, 3.0]])
+three = np.array([[4.0, 1.0, -2.0], [1.0, 5.0, 0.5], [-2.0, 0.5, 1.0]])
+
+
+# %% tags=["answer-2"]
+def relative_error(H, S):
+    """Standard error of the mean of S draws, divided by tr H; H symmetric, array (N, N)."""
+    ### BEGIN SOLUTION
+    off_diagonal = (H**2).sum() - (np.diag(H) ** 2).sum()
+    return np.sqrt(2 * off_diagonal / S) / np.trace(H)
+    ### END SOLUTION
+
+
+# %% tags=["check-2", "points-1"]
+cases = [{"H": pair, "S": 1}, {"H": pair, "S": 9}, {"H": three, "S": 9}, {"H": three, "S": 50}]
+hints = {
+    "Yours is not 0 for a diagonal matrix. Does the estimate vary there?": (
+        lambda H, S: over_all_signs(H, S, beside=2 * (np.diag(H) ** 2).sum())
+    ),
+    "Relative to what is it asked for?": lambda H, S: over_all_signs(H, S) * np.trace(H),
+    "Too small by the root of 2. What stands before the sum, and which entries does it take?": (
+        lambda H, S: over_all_signs(H, S) / 2**0.5
+    ),
+}
+check("2", relative_error, over_all_signs, cases, hints)
+
+# %% tags=["hidden-2", "points-2"]
+from itertools import product as choices_2  # noqa: E402
+
+import numpy as np_2  # noqa: E402
+
+draws_2 = np_2.random.default_rng(2)
+for N_2, S_2 in ((4, 3), (8, 20), (10, 1)):
+    H_2 = draws_2.normal(size=(N_2, N_2))
+    H_2 = H_2 + H_2.T + 4 * np_2.eye(N_2)
+    found_2 = float(relative_error(H_2.copy(), S_2))
+    signs_2 = np_2.array(list(choices_2([1, -1], repeat=N_2)))
+    forms_2 = np_2.einsum("vi,ij,vj->v", signs_2, H_2, signs_2)
+    right_2 = forms_2.std() / S_2**0.5 / forms_2.mean()
+    assert np_2.isclose(found_2, right_2), f"wrong for another H with {N_2} rows and S = {S_2}"
+found_2 = float(relative_error(np_2.diag([1.0, 2.0, 3.0]), 5))
+assert abs(found_2) < 1e-12, "wrong for a diagonal matrix: does the estimate vary there?"
+own_2 = "over_all_signs" not in relative_error.__code__.co_names
+assert own_2, "answer without the check's own function"
+
+# %% [markdown]
+# **3. Away from a saddle.** Newton's step walks into a saddle (section 7). The $|H|$ step leaves it: $d =
+# -|H|^{-1} g$, where $|H|$ has the eigenvectors of $H$ and the *absolute values* of its eigenvalues. In
+# section 7 the matrix was diagonal. Now it may be any symmetric matrix without eigenvalue zero.
+# (`np.linalg.eigh` gives the eigenvalues, ascending, and the eigenvectors, as columns.)
+
+
+# %% jupyter={"source_hidden": true}
+saddles = [  # g, H and, worked out by hand, |H|
+    ([1.0, 3.0], [[2, 0], [0, -4]], [[2, 0], [0, 4]]),
+    ([1.0, 0.5], [[1, -2], [-2, 1]], [[2, -1], [-1, 2]]),
+    ([1.0, -2.0, 0.5], [[1, 0, 2], [0, 5, 0], [2, 0, 1]], [[2, 0, 1], [0, 5, 0], [1, 0, 2]]),
+]
+by_hand = {tuple(g): -np.linalg.solve(absolute, g) for g, _, absolute in saddles}
+
+
+def own_if_right_length(gradient, H):
+    own = np.asarray(saddle_free_step(gradient, H))
+    right = by_hand[tuple(gradient)]
+    turned = np.isclose(np.linalg.norm(own), np.linalg.norm(right)) and not np.allclose(own, -right)
+    return own if turned else np.nan * own
+
+
+# %% tags=["answer-3"]
+def saddle_free_step(gradient, H):
+    """The step d, array (N,); gradient: array (N,); H: symmetric array (N, N)."""
+    ### BEGIN SOLUTION
+    values, vectors = np.linalg.eigh(H)
+    return -vectors @ ((vectors.T @ gradient) / abs(values))
+    ### END SOLUTION
+
+
+# %% tags=["check-3", "points-1"]
+cases = [{"gradient": np.array(g), "H": np.array(H, dtype=float)} for g, H, _ in saddles]
+hints = {
+    "This is Newton's step. Where does it go at a saddle?": (
+        lambda gradient, H: -np.linalg.solve(H, gradient)
+    ),
+    "The absolute values of the entries are not those of the eigenvalues.": (
+        lambda gradient, H: -np.linalg.pinv(abs(H)) @ gradient
+    ),
+    "Its length is right, its direction is not. In which coordinates is it written?": (
+        own_if_right_length
+    ),
+    "Is |H| there, where its inverse should be?": (
+        lambda gradient, H: H @ H @ by_hand[tuple(gradient)]
+    ),
+}
+check("3", saddle_free_step, lambda gradient, H: by_hand[tuple(gradient)], cases, hints)
+
+# %% tags=["hidden-3", "points-2"]
+import numpy as np_3  # noqa: E402
+
+draws_3 = np_3.random.default_rng(3)
+for N_3 in (2, 5, 30):
+    Q_3 = np_3.linalg.qr(draws_3.normal(size=(N_3, N_3))).Q  # eigenvectors, known by construction
+    lam_3 = draws_3.uniform(0.5, 4, N_3) * draws_3.choice([-1, 1], N_3)
+    g_3 = draws_3.normal(size=N_3)
+    d_3 = np_3.asarray(saddle_free_step(g_3.copy(), (Q_3 * lam_3) @ Q_3.T), dtype=float)
+    assert d_3.shape == (N_3,), f"the step must have the gradient's shape, (N,), at N = {N_3}"
+    right_3 = -sum(q @ g_3 / abs(v) * q for q, v in zip(Q_3.T, lam_3))
+    assert np_3.allclose(d_3, right_3), f"wrong for another symmetric H with {N_3} rows"
+
+# %% [markdown]
+# **4. A minimum as sharp as you like.** The smallest "network" has two weights and one sample, $L(w_1,
+# w_2) = \tfrac12 (w_1 w_2 - 1)^2$. Every point with $w_1 w_2 = 1$ is a minimum with loss 0, and all of
+# them compute the same function, $x \mapsto x$. Design minima to order: with loss 0, and with the
+# largest eigenvalue of the Hessian that is asked for.
 #
-# $2/\lambda_{\max} = 0.2$. The best one, $2/10.1 = 0.198$, lies just below, and contracts by $99/101$ only.
-# </details>
+# The check draws your minima. This is the picture to expect:
+#
+# ![A curve in the plane of the two weights, falling from the upper left to the lower right as one over w1 does. Three marks sit on it: sharpness 2 at the point (1, 1), sharpness 4 somewhat away from it, and sharpness 9 farther out, near (3, 0.3) or its mirror image. Grey level curves run beside the curve, close together where the minimum is sharp and far apart near (1, 1).](pictures/exercise-02-4.png)
+
+
+# %% jupyter={"source_hidden": true}
+def smallest_network(w):
+    return (w[0] * w[1] - 1) ** 2 / 2
+
+
+def largest_curvature(w):
+    w = torch.tensor([float(x) for x in w], dtype=torch.float64)
+    return float(torch.linalg.eigvalsh(torch.func.hessian(smallest_network)(w))[-1])
+
+
+orders = (2.0, 4.0, 9.0)
+properties = {
+    "two finite numbers": lambda ws: all(len(w) == 2 and np.isfinite(w).all() for w in ws),
+    "loss 0, at every order": lambda ws: max(smallest_network(w) for w in ws) < 1e-9,
+    "sharpness 2 where 2 is ordered": lambda ws: abs(largest_curvature(ws[0]) - 2) < 1e-3,
+    "the ordered sharpness (which eigenvalues has H on the curve of minima?)": (
+        lambda ws: np.allclose([largest_curvature(w) for w in ws], orders, rtol=1e-4)
+    ),
+}
+
+
+# %% tags=["answer-4"]
+def sharp_minimum(sharpness):
+    """(w1, w2) with loss 0 and the largest Hessian eigenvalue `sharpness`, a number >= 2."""
+    ### BEGIN SOLUTION
+    # On the curve the Hessian is v v' with v = (w2, w1): its eigenvalues are w1^2 + w2^2 and 0.
+    # So (w1 + w2)^2 = sharpness + 2 and (w1 - w2)^2 = sharpness - 2.
+    w1 = (np.sqrt(sharpness + 2) + np.sqrt(sharpness - 2)) / 2
+    return w1, 1 / w1
+    ### END SOLUTION
+
+
+# %% tags=["check-4", "points-1", "picture-exercise-02-4"]
+check_properties("4", lambda: [sharp_minimum(order) for order in orders], properties)
+
+figure, ax = plots.new_figure(width=5.4, height=3.9)
+w1, grid = np.linspace(0.2, 4, 200), np.linspace(0.02, 4, 200)
+heights = smallest_network(np.meshgrid(grid, grid))
+ax.contour(grid, grid, heights, [0.02, 0.08, 0.18], colors=plots.GREY, linewidths=0.8)
+plots.curve(ax, w1, 1 / w1, "minima, loss 0", color=plots.BLACK, marker=None)
+looks = zip((plots.BLUE, plots.GREEN, plots.VERMILLION), "o^s", strict=True)
+for order, (colour, mark) in zip(orders, looks, strict=True):
+    w = sharp_minimum(order)
+    label, size = f"sharpness {largest_curvature(w):.2f}", {"markersize": 9, "linestyle": "none"}
+    plots.curve(ax, *np.abs(w)[:, None], label, marker=mark, color=colour, **size)
+ax.set(xlabel="$|w_1|$", ylabel="$|w_2|$", xlim=(0, 4), ylim=(0, 4))
+ax.legend(frameon=False)
+plots.show(
+    figure,
+    "Your three minima lie on the black curve, where the loss is 0. The sharper one is, the nearer "
+    "the grey level curves (0.02, 0.08, 0.18) run to it.",
+)
+
+# %% tags=["hidden-4", "points-2"]
+import numpy as np_4  # noqa: E402
+
+for order_4 in (2.0, 2.5, 10.0, 1e4):
+    a_4, b_4 = (float(x) for x in sharp_minimum(order_4))
+    assert abs(a_4 * b_4 - 1) < 1e-9, f"the loss is not 0 where sharpness {order_4} is ordered"
+    H_4 = np_4.array([[b_4**2, 2 * a_4 * b_4 - 1], [2 * a_4 * b_4 - 1, a_4**2]])  # by hand
+    sharpness_4 = np_4.linalg.eigvalsh(H_4).max()
+    right_4 = np_4.isclose(sharpness_4, order_4, rtol=1e-6)
+    assert right_4, f"the minimum has not the sharpness that is ordered, {order_4}"
 
 # %% [markdown]
-# **2.** What is the variance of one Hutchinson draw for the matrix with rows (2, 1) and (1, 3)?
+# **5. In words.** A report says: "With batches of 32 our network ended at sharpness 3, with batches of
+# 1024 at sharpness 12. So small batches find flatter minima, and this is why they do better on new
+# data." What would you want measured, or compared differently, before you believe the first half of
+# the conclusion, and what before you believe the second? Four to six sentences.
+
+# %% [markdown] tags=["manual-5", "points-3"]
+# ### BEGIN SOLUTION
+# *First half.* Two runs are an anecdote: repeat both batch sizes from the same starts and seeds, and
+# compare in pairs, because seeds may differ by more than the effect. Were both runs equally far
+# along? After the same number of steps the full batch of section 10 was further on its way up to the
+# edge of stability, and at the same loss most of the difference was gone. The learning rate has to be
+# stated too, since it sets the lid: sharpness stops near $2/\eta$, so a run with another rate ends at
+# another sharpness. *Second half.* Nothing in the report was measured on new data. And sharpness is
+# not a property of the function: multiply one layer of a ReLU network by $a$ and divide the next by
+# $a$, and every prediction stays while the sharpness changes manyfold. So one would need test losses,
+# over many runs of one recipe or with a measure that takes the scale of the weights into account, and
+# even then a correlation is not a cause.
+#
+# *Rubric.* One point each: pairs and several seeds, with their spread; the same loss beside the same
+# steps, or the learning rate's lid; sharpness depends on the scale of the weights, or nothing was
+# measured on new data.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## Save your work
+#
+# The first button packs your answers and predictions, of this notebook and of the others, into
+# `my_work.zip`. The second one brings them back, for example in a new Binder session.
 
 # %%
-answer = None  # write a number
-
-if answer is None:
-    print("Exercise 2: no answer yet.")
-elif abs(answer - 4) < 1e-9:
-    print("Exercise 2: right. The draws are 5 + 2 and 5 - 2, with equal chance.")
-else:
-    print(
-        "Exercise 2: not yet. Write down v'Hv for the four sign vectors v; the diagonal never changes."
-    )
-
-# %% [markdown]
-# <details><summary>Solution of exercise 2</summary>
-#
-# $2\sum_{i\ne j} H_{ij}^2 = 2(1 + 1) = 4$. Directly: $v^\top H v = 2 + 3 + 2 v_1 v_2 = 5 \pm 2$.
-# </details>
-
-# %% [markdown]
-# **3.** The smallest "network": $L(w_1, w_2) = \tfrac12 (w_1 w_2 - 1)^2$. Every point of the curve $w_1 w_2 = 1$
-# is a minimum with loss 0 and computes the same function. What is the sharpness at $(10, 0.1)$? And
-# at which of these minima is it smallest? Answer with the two numbers (sharpness, smallest sharpness).
-
-# %%
-answer = None  # a pair
-
-if answer is None:
-    print("Exercise 3: no answer yet.")
-elif np.allclose(answer, (100.01, 2.0), rtol=1e-3):
-    print("Exercise 3: right.")
-else:
-    print("Exercise 3: not yet. On the curve H = v v' with v = (w2, w1), so one eigenvalue is 0.")
-
-# %% [markdown]
-# <details><summary>Solution of exercise 3</summary>
-#
-# The only eigenvalue of $vv^\top$ besides 0 is $|v|^2 = w_1^2 + w_2^2$: at $(10, 0.1)$ it is 100.01. On the curve it is
-# smallest at $(1, 1)$ and $(-1, -1)$, where it is 2. This is section 8 in two dimensions.
-# </details>
+SaveMyWork()
 
 # %% [markdown]
 # ## What to doubt

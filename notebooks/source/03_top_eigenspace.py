@@ -23,7 +23,8 @@ import torch
 import landscape_nb as ln
 from landscape_nb import plots
 from landscape_nb.cost import Cost
-from landscape_nb.widgets import PictureSlider
+from landscape_nb.course import reveal_choice, reveal_curve, reveal_number
+from landscape_nb.widgets import PictureSlider, SaveMyWork
 
 torch.set_num_threads(1)
 cost = Cost()
@@ -126,11 +127,13 @@ print(f"zeros: {zeros} of {N}; {blank} blank pixels explain {16 * blank}, equal 
 #
 # **Predict.** Truncation $h^2$ against rounding $\varepsilon/h$: they are equal at $h =
 # \varepsilon^{1/3}$. How small can the error become? Write your guess for the *exponent* $p$ in
-# $\varepsilon^p$.
+# $\varepsilon^p$. And sketch the relative error in float64 over the step, at three or more steps.
+
+# %% tags=["predict-differences"]
+p_guess = 1.0
+error_sketch = {1e-9: 1e-9, 1e-5: 1e-5, 1.0: 1.0}  # step h: relative error; "smaller is better"
 
 # %%
-p_guess = 1.0
-
 h = torch.logspace(-9, 0, 28, dtype=F64)
 directions = torch.nn.functional.normalize(torch.randn(3, N, generator=seeded(1), dtype=F64))
 errors, autodiff = {}, {}
@@ -151,8 +154,8 @@ plots.spread(ax, h, errors[torch.float32], "float32", color=plots.ORANGE, marker
 for dtype, colour in ((F64, plots.BLUE), (torch.float32, plots.ORANGE)):
     ax.axhline(np.mean(autodiff[dtype]), color=colour, linestyle="--", linewidth=1.2)
 ax.text(2, 1e-15, "twice differentiated, float64", color=plots.BLUE, ha="right", va="bottom")
-ax.text(5e-6, 3e-7, "twice differentiated, float32", color=plots.ORANGE, ha="center", va="bottom")
-ax.text(1.5e-9, 1e-1, "differences, float32", color=plots.ORANGE, va="top")
+ax.text(5e-6, 3e-7, "twice differentiated, float32", color=plots.BLACK, ha="center", va="bottom")
+ax.text(1.5e-9, 1e-1, "differences, float32", color=plots.BLACK, va="top")
 ax.text(1.5e-9, 2e-9, "differences,\nfloat64", color=plots.BLUE, va="top")
 plots.log_log(ax, "step h", "relative error of $Hv$", "Two enemies make a V")
 ax.set_ylim(1e-16, 1e3)
@@ -180,7 +183,13 @@ for dtype in (F64, torch.float32):
     )
     print(f"{dtype}: best error within a factor of 30 of eps^(2/3):",
           bool(1 / 30 < best[dtype] / eps ** (2 / 3) < 30))  # fmt: skip
-print("your exponent is right:", abs(p_guess - 2 / 3) < 0.01)
+
+# %% tags=["nbval-ignore-output"]
+precisions = np.array([torch.finfo(dtype).eps for dtype in errors])
+bottoms = np.array([rows.min(1) for rows in errors.values()])  # (precision, direction v)
+p_found = np.log(bottoms[0] / bottoms[1]) / np.log(precisions[0] / precisions[1])
+reveal_number("The exponent p, from the bottoms of both V", p_guess, p_found)
+reveal_curve("Relative error, float64", error_sketch, h, errors[F64], xlabel="step h")
 
 # %% [markdown]
 # At best, differences keep two thirds of the digits. In float64 that is plenty, *if* you know the
@@ -249,10 +258,12 @@ def published(H, D, generator, steps=30, tol=1e-4, orthogonal=False):
 #
 # A test with a known answer: a matrix with the eigenvalues 3, 2, -5, 1, 0.5 and random
 # eigenvectors. **Predict.** The three largest eigenvalues are 3, 2 and 1. What will the method
-# return?
+# return: `(3, 2, 1)`, `(5, 3, 2)`, `(-5, 3, 2)` or `(5, 10, 20)`?
+
+# %% tags=["predict-negative"]
+prediction = (3, 2, 1)
 
 # %%
-prediction = (3, 2, 1)
 
 
 def with_spectrum(values, seed=0):
@@ -269,8 +280,9 @@ values, V = published(A, 3, seeded(0))
 print("the method returns:", ", ".join(f"{value:.1f}" for value in values))
 print("overlap of its second and third vector with the first:",
       ", ".join(f"{abs(V[:, 0] @ V[:, j]):.2f}" for j in (1, 2)))  # fmt: skip
-right = list(prediction) == [round(float(value)) for value in values]
-print("your prediction was right:", right)
+returned = tuple(round(float(value)) for value in values)
+options = [(3, 2, 1), (5, 3, 2), (-5, 3, 2), (5, 10, 20)]
+reveal_choice("What does the method return?", tuple(prediction), returned, options)
 verdicts["published power iteration finds 3, 2, 1"] = bool(abs(values[0] - 3) < 0.1)
 
 # %% [markdown]
@@ -324,9 +336,10 @@ print("wrong by more than 1 %:", wrong, "of 10")
 #
 # **Predict.** Which of the two changes repairs it?
 
-# %%
+# %% tags=["predict-repair"]
 repairs_guess = "perpendicular"  # or "steps"
 
+# %%
 exact = 0.95 ** torch.arange(100, dtype=F64)
 A, Q = with_spectrum(exact, 1)
 variants = {
@@ -340,7 +353,9 @@ for name, (values, V) in variants.items():
     off = (values / exact[:10] - 1).abs().max()
     share = (Q[:, :10].T @ torch.linalg.qr(V).Q).square().sum() / 10
     print(f"{name:14}  {overlap:7.3f}   {100 * off:17.2f} %   {share:.3f}")
-print("your guess was right:", repairs_guess == "steps")
+worst = {name: float((found / exact[:10] - 1).abs().max()) for name, (found, _) in variants.items()}
+repairs = min(("perpendicular", "steps"), key=worst.get)
+reveal_choice("Which change repairs it?", repairs_guess, repairs, ["perpendicular", "steps"])
 
 # %%
 figure, ax = plots.new_figure(width=6.2)
@@ -451,9 +466,10 @@ def lanczos(apply, q, m, keep):
 # 297 more between 0 and 2. We run 90 steps in float32. How many of the Ritz values will be close to
 # 10?
 
-# %%
+# %% tags=["predict-copies"]
 copies_guess = 1
 
+# %%
 A, _ = with_spectrum([10, 7, 5] + torch.linspace(0, 2, 297).tolist(), 1)
 q = torch.randn(300, generator=seeded(0), dtype=F64)
 A32, q32 = A.float(), q.float()
@@ -466,7 +482,9 @@ verdicts["three-term Lanczos finds each eigenvalue once (float32)"] = copies[Fal
 verdicts["re-orthogonalised Lanczos finds each eigenvalue once (float32)"] = copies[True] == 1
 print("three terms only: more than five copies of 10:", copies[False] > 5)
 print("every vector kept perpendicular, copies of 10:", copies[True])
-print("your guess for three terms was right:", copies_guess == copies[False])
+
+# %% tags=["nbval-ignore-output"]
+reveal_number("Ritz values close to 10, with three terms", copies_guess, copies[False])
 
 # %% tags=["nbval-ignore-output"]
 figure, axes = plots.new_figure(3, width=3.4, height=3.8)
@@ -658,9 +676,10 @@ print(
 # When the weights move a little, the old eigenvectors should be a good start. **Predict.** Which
 # fraction of the products does that save, 20 steps of training later?
 
-# %%
+# %% tags=["predict-warm-start"]
 saving_guess = 0.5
 
+# %%
 path = ln.gradient_descent(loss, k, lr=0.5, steps=100, w=w, every=1)
 counts, agree = {}, []
 for later in (1, 5, 20, 100):
@@ -673,7 +692,8 @@ print("both starts agree on all ten values, at every distance:", all(agree))
 # %% tags=["nbval-ignore-output"]
 for later, (cold, warm) in counts.items():
     print(f"{later:3d} steps later: cold {cold}, warm {warm} products, saved {1 - warm / cold:.0%}")
-print(f"your guess for 20 steps: {saving_guess:.0%}")
+saved = 1 - counts[20][1] / counts[20][0]
+reveal_number("The fraction of products saved 20 steps later", saving_guess, saved)
 
 # %% [markdown]
 # Little. Over four networks (seeds 0 to 3) we counted 19 to 27 % saved one step later, 11 to 19 %
@@ -707,9 +727,10 @@ print(f"your guess for 20 steps: {saving_guess:.0%}")
 # **Predict.** On the flat spectrum, is Hutch++ better or worse than Hutchinson with as many
 # products?
 
-# %%
-flat_guess = "better"
+# %% tags=["predict-flat-spectrum"]
+flat_guess = "better"  # or "worse"
 
+# %%
 ms = [12, 24, 48, 96]
 decaying, _ = with_spectrum(1 / torch.arange(1, 301, dtype=F64), 3)
 flat, _ = with_spectrum([1.0] * 150 + [0.0] * 150, 4)
@@ -753,7 +774,9 @@ above = (traces["flat", "Hutch++"] ** 2).mean(1).sqrt() / (traces["flat", "Hutch
     1
 ).sqrt()
 print("Hutch++ error / Hutchinson error, flat spectrum:", ", ".join(f"{r:.1f}" for r in above))
-print("your prediction was right:", flat_guess == ("better" if above.mean() < 1 else "worse"))
+on_flat = "better" if above.mean() < 1 else "worse"
+question = "Is Hutch++ better or worse on the flat spectrum?"
+reveal_choice(question, flat_guess, on_flat, ["better", "worse"])
 verdicts["Hutch++ beats Hutchinson on a flat spectrum too"] = bool((above < 1).any())
 verdicts["Hutch++ falls as 1/m or faster on eigenvalues 1/i"] = (
     slopes["eigenvalues 1/i", "Hutch++"] < -0.9
@@ -832,10 +855,11 @@ print(
 # **Predict.** Eight random vectors, 60 products each, 480 in all. Will they see how many
 # eigenvalues lie above 1?
 
+# %% tags=["predict-outliers"]
+sees_outliers_guess = True  # your prediction: True or False
+
+
 # %%
-sees_outliers_guess = True
-
-
 def product(V):
     """H V; with a larger network this would be loss.hessian_operator(w, k)."""
     return H @ V
@@ -850,8 +874,9 @@ xs, large = torch.logspace(-4, 0.45, 240, dtype=F64), int((true_values > 1).sum(
 estimates = [density.fraction(1.0, float("inf")) for density in (plain, sharp)]
 certain = bool(2 * N * estimates[0].stderr < 0.5)
 print("random vectors alone know the number above 1 to half an eigenvalue:", certain)
-print("your prediction was right:", sees_outliers_guess == certain)
 print("with known pairs it is exact:", bool(abs(N * estimates[1].value - large) < 0.01))
+question = "Do random vectors alone count the eigenvalues above 1?"
+reveal_choice(question, sees_outliers_guess, certain, [True, False])
 
 # %% tags=["nbval-ignore-output"]
 print(
@@ -950,9 +975,10 @@ for low, high in zip(edges, edges[1:]):
 # **Predict.** Where is the first Ritz value to converge: at the top, at the bottom, or in the
 # crowded middle?
 
-# %%
+# %% tags=["predict-first-to-converge"]
 first_guess = "middle"  # or "top", or "bottom"
 
+# %%
 T, B = lanczos(lambda v: H_start @ v, torch.randn(N, generator=seeded(9), dtype=F64), 96, keep=True)
 
 
@@ -1008,7 +1034,8 @@ for m in range(1, 97):
         break
 place = "top" if converged[-1] else "bottom" if converged[0] else "middle"
 print("the first to converge is at the", place)
-print("your guess was right:", first_guess == place)
+question = "Where is the first Ritz value to converge?"
+reveal_choice(question, first_guess, place, ["top", "middle", "bottom"])
 
 # %% [markdown]
 # The ends come first, because they are *alone*: what counts is the distance to the neighbours,
@@ -1016,78 +1043,387 @@ print("your guess was right:", first_guess == place)
 # products; the lower end is more crowded and takes longer. The middle, with hundreds of eigenvalues
 # side by side, is never resolved one by one; there the Ritz values spread out and stand for many.
 # That is why the same run can give outliers one by one and the bulk as a density.
-#
+
+# %% [markdown] tags=["exercises"]
 # ## Exercises
 #
-# **1.** A matrix has the eigenvalues $1, -4, 2, 3$. Which three values will the published power
-# iteration return? Answer with a tuple such as `(3, 2, 1)`.
+# This part stands on its own: after a break, start here with the next cell. Write each answer in
+# place of `raise NotImplementedError()`, run it, and run the folded cell below it (the three dots). Its
+# **public check** says what is wrong, without giving the answer away. When you are done, compare with
+# [the solutions](solutions/03_top_eigenspace.ipynb).
 
 # %%
-answer = None  # a tuple of three numbers
+import numpy as np
+import torch
 
-if answer is None:
-    print("Exercise 1: no answer yet.")
-elif tuple(answer) == (4, 8, 16):
-    print("Exercise 1: right.")
-else:
-    print(
-        "Exercise 1: not yet. Follow the curvature along the eigenvector of -4 through two deflations."
+from landscape_nb import plots
+from landscape_nb.course import check, check_properties
+
+F64 = torch.float64
+
+
+def symmetric(eigenvalues, seed=0):
+    """A symmetric matrix with these eigenvalues, and its eigenvectors as columns; float64."""
+    values = torch.as_tensor(eigenvalues, dtype=F64)
+    draws = torch.randn(
+        len(values), len(values), generator=torch.Generator().manual_seed(seed), dtype=F64
     )
+    Q = torch.linalg.qr(draws).Q
+    return (Q * values) @ Q.T, Q
+
 
 # %% [markdown]
-# <details><summary>Solution of exercise 1</summary>
+# **1. What will it return?** Power iteration with deflation, as in section 3, but with as many steps as
+# it wants for each pair. It still reads an eigenvalue as the length $|Hv|$, and deflates with what it
+# read. Which values does it return for a matrix with given eigenvalues?
+
+
+# %% tags=["answer-1"]
+def published_values(eigenvalues, D):
+    """The D values that it returns, in the order found; eigenvalues: list, no two of one size."""
+    ### BEGIN SOLUTION
+    curvatures, found = list(eigenvalues), []
+    for _ in range(D):
+        i = max(range(len(curvatures)), key=lambda j: abs(curvatures[j]))
+        found.append(abs(curvatures[i]))
+        curvatures[i] -= found[-1]
+    return found
+    ### END SOLUTION
+
+
+# %% tags=["check-1", "points-1"]
+returned = {(5, 1, 0.5, 3): [5, 3, 1], (1, -4, 2, 3): [4, 8, 16], (6, -1, 2, -2.5): [6, 2.5, 5]}
+cases = [{"eigenvalues": list(spectrum), "D": 3} for spectrum in returned]
+hints = {
+    "These are the largest eigenvalues. Does power iteration know about signs?": (
+        lambda eigenvalues, D: sorted(eigenvalues, reverse=True)[:D]
+    ),
+    "What has a length no longer got?": (
+        lambda eigenvalues, D: sorted(eigenvalues, key=abs, reverse=True)[:D]
+    ),
+    "Follow the curvature along an eigenvector of a negative eigenvalue through one deflation.": (
+        lambda eigenvalues, D: sorted(map(abs, eigenvalues), reverse=True)[:D]
+    ),
+}
+check("1", published_values, lambda eigenvalues, D: returned[tuple(eigenvalues)], cases, hints)
+
+# %% tags=["hidden-1", "points-2"]
+import numpy as np_1  # noqa: E402
+
+draws_1 = np_1.random.default_rng(1)
+for spectrum_1, D_1 in (([3, 2, -5, 1, 0.5], 4), ([7, -3, 5, 2], 4), ([-1, 9.0], 2)):
+    found_1 = [float(value) for value in published_values(list(spectrum_1), D_1)]
+    assert len(found_1) == D_1, "D values are asked for"
+    Q_1 = np_1.linalg.qr(draws_1.normal(size=(len(spectrum_1), len(spectrum_1)))).Q
+    H_1, values_1 = (Q_1 * spectrum_1) @ Q_1.T, []
+    for _ in range(D_1):  # run the method itself
+        v_1 = np_1.linspace(1, 2, len(H_1))
+        for _ in range(2000):
+            v_1 = H_1 @ v_1 / np_1.linalg.norm(H_1 @ v_1)
+        values_1.append(np_1.linalg.norm(H_1 @ v_1))
+        H_1 = H_1 - values_1[-1] * np_1.outer(v_1, v_1)
+    assert np_1.allclose(found_1, values_1, rtol=1e-6), f"wrong for the eigenvalues {spectrum_1}"
+
+# %% [markdown]
+# **2. A certificate.** Someone hands you a vector $u$, of any length but not zero, and says that it is
+# *roughly* an eigenvector. With one product you can certify: "the curvature along $u$ is $\theta$, and
+# some eigenvalue lies within $r$ of it", with $r$ as small as the residual allows. Which two numbers?
+
+
+# %% jupyter={"source_hidden": true}
+def fitted(product, u):
+    """The same by least squares: the multiple of u that is nearest to H u."""
+    fit = np.linalg.lstsq(u[:, None].numpy(), product(u).numpy())
+    return fit[0].item(), (fit[1].item() / float(u @ u)) ** 0.5
+
+
+def part(function, which):
+    """theta (0) or r (1) alone."""
+    return lambda product, u: function(product, u)[which]
+
+
+def if_right_for_length_1(which):
+    """The answer's own value, where it would be right for the same vector with length 1."""
+
+    def value(product, u):
+        unit = certificate(product, u / u.norm())[which]
+        right = np.isclose(float(unit), fitted(product, u)[which])
+        return certificate(product, u)[which] if right else np.nan
+
+    return value
+
+
+# %% tags=["answer-2"]
+def certificate(product, u):
+    """(theta, r) from product(u) = H u; u: tensor (N,), not zero."""
+    ### BEGIN SOLUTION
+    u = u / u.norm()
+    Hu = product(u)
+    theta = u @ Hu
+    return theta, (Hu - theta * u).norm()
+    ### END SOLUTION
+
+
+# %% tags=["check-2", "points-1"]
+H_given, Q_given = symmetric([3.0, 2.0, -5.0, 1.0, 0.5])
+uphill = Q_given[:, 0] + 0.2 * Q_given[:, 1] - 0.1 * Q_given[:, 4]
+downhill = Q_given[:, 2] + 0.3 * Q_given[:, 3]
+us = (uphill / uphill.norm(), 3 * uphill, downhill / downhill.norm(), 0.5 * downhill)
+cases = [{"product": H_given.matmul, "u": u} for u in us]
+length = "Right for vectors of length 1. What if u has another length?"
+hints = {
+    "theta": {
+        length: if_right_for_length_1(0),
+        "A length has no sign.": lambda product, u: product(u).norm(),
+        "A length has no sign, and curvatures do.": lambda product, u: product(u).norm() / u.norm(),
+    },
+    "r": {length: if_right_for_length_1(1)},
+}
+for which, name in enumerate(hints):
+    own, true = part(certificate, which), part(fitted, which)
+    check(f"2 ({name})", own, true, cases, hints[name])
+
+# %% tags=["hidden-2", "points-2"]
+import torch as torch_2  # noqa: E402
+
+draws_2 = torch_2.Generator().manual_seed(2)
+lam_2 = torch_2.tensor([4.0, -1.0, 2.5, 0.0]).double()
+Q_2 = torch_2.linalg.qr(torch_2.randn(4, 4, generator=draws_2).double()).Q
+H_2 = (Q_2 * lam_2) @ Q_2.T
+for name_2, u_2 in (
+    ("an eigenvector of length 7", 7 * Q_2[:, 1]),
+    ("a sum of eigenvectors", Q_2.sum(1)),
+    ("a coordinate vector", torch_2.eye(4).double()[0]),
+    ("a short eigenvector", -0.01 * Q_2[:, 0]),
+):
+    theta_2, r_2 = (float(x) for x in certificate(H_2.matmul, u_2.clone()))
+    share_2 = (Q_2.T @ u_2) ** 2 / (u_2 @ u_2)  # of each eigenvalue in the curvature along u
+    mean_2 = float(share_2 @ lam_2)
+    assert abs(theta_2 - mean_2) < 1e-9, f"theta is wrong for {name_2}"
+    assert abs(r_2**2 - float(share_2 @ (lam_2 - mean_2) ** 2)) < 1e-9, f"r is wrong for {name_2}"
+assert "fitted" not in certificate.__code__.co_names, "answer without the check's own function"
+
+# %% [markdown]
+# **3. Products from gradients, in any precision.** All that you may call is the gradient $g$. Write $Hv$
+# as a difference, $\bigl(g(w + hv) - g(w - hv)\bigr)/2h$, and choose the step yourself: from the
+# precision of `w`, so that float64 and float32 both come out as well as differences can
+# (`torch.finfo(w.dtype).eps` is the precision). The entries of `w` are of size one, and $|v| = 1$.
 #
-# `(4, 8, 16)`. The largest size is 4; deflating $-4$ by $+4$ gives $-8$, and then $-16$. Check it:
-# `published(with_spectrum([1, -4, 2, 3])[0], 3, seeded(0))[0]`.
-# </details>
+# The check draws where your steps are. This is the picture to expect:
+#
+# ![Two V-shaped curves of the error over the step, on logarithmic axes. The V of float64 has its bottom between steps of 1e-5 and 1e-4, at an error near 1e-10; that of float32 lies much higher, with its bottom near a step of 0.01 and an error of 1e-5. On the right, where the step is large, both are one line. A star marks the learner's step near the bottom of each V.](pictures/exercise-03-3.png)
+
+
+# %% jupyter={"source_hidden": true}
+M = symmetric(torch.linspace(-1.5, 2, 30).tolist(), 3)[0]
+w64, v64 = (torch.nn.functional.normalize(x, dim=0) for x in symmetric([1.0] * 30, 4)[1][:2])
+w64 = 30**0.5 * w64
+
+
+def gradient(w):
+    """Of the loss sum_i log cosh (M w)_i."""
+    return M.to(w).T @ torch.tanh(M.to(w) @ w)
+
+
+exact = M.T @ (M @ v64 / torch.cosh(M @ w64) ** 2)
+
+
+# %% jupyter={"source_hidden": true}
+def off_by(answer, dtype, **step):
+    """Relative error of a product in this precision."""
+    found = answer(gradient, w64.to(dtype), v64.to(dtype), **step)
+    return float((found - exact).norm() / exact.norm())
+
+
+def step_used(dtype):
+    """How far from w the answer's gradients were taken."""
+    w, far = w64.to(dtype), []
+    hessian_times(lambda x: far.append((x - w).norm()) or gradient(x), w, v64.to(dtype))
+    return float(max(far))
+
+
+# %% jupyter={"source_hidden": true}
+def difference(gradient, w, v, h):
+    ahead, behind = (gradient(w + side * h * v) for side in (1, -1))
+    return (ahead - behind) / (2 * h)
+
+
+steps = np.geomspace(1e-9, 1, 28)
+properties = {
+    "an error below 1e-9 in float64 (which step balances the two enemies of section 2?)": (
+        lambda errors: errors[F64] < 1e-9
+    ),
+    "an error below 3e-4 in float32 (is the step suited to this precision?)": (
+        lambda errors: errors[torch.float32] < 3e-4
+    ),
+}
+
+
+# %% tags=["answer-3"]
+def hessian_times(gradient, w, v):
+    """H v, tensor (N,), from two gradients; gradient(w) gives (N,) in the precision of w."""
+    ### BEGIN SOLUTION
+    h = torch.finfo(w.dtype).eps ** (1 / 3)
+    return (gradient(w + h * v) - gradient(w - h * v)) / (2 * h)
+    ### END SOLUTION
+
+
+# %% tags=["check-3", "points-1", "picture-exercise-03-3"]
+check("3 (formula)", lambda: hessian_times(gradient, w64, v64), lambda: exact, rtol=1e-4)
+errors = {dtype: off_by(hessian_times, dtype) for dtype in (F64, torch.float32)}
+check_properties("3 (precision)", lambda: errors, properties)
+
+figure, ax = plots.new_figure(width=5.6)
+for (dtype, error), look in zip(errors.items(), ("top", "random"), strict=True):
+    name = str(dtype).removeprefix("torch.")
+    plots.curve(ax, steps, [off_by(difference, dtype, h=h) for h in steps], look, label=name)
+    plots.curve(ax, [step_used(dtype)], [error], look, marker="*", markersize=16, label="your step")
+plots.log_log(ax, "step h", "relative error of $Hv$", "Exercise 3")
+ax.set_ylim(1e-13, 10)
+ax.legend(frameon=False)
+used = {dtype: step_used(dtype) for dtype in errors}
+plots.show(
+    figure,
+    f"Your steps, {used[F64]:.0e} in float64 and {used[torch.float32]:.0e} in float32, lie near "
+    "the bottom of each V, where truncation and rounding are about equally large.",
+)
+
+# %% tags=["hidden-3", "points-2"]
+import torch as torch_3  # noqa: E402
+
+draws_3 = torch_3.Generator().manual_seed(3)
+c_3 = torch_3.randn(40, generator=draws_3, dtype=torch_3.float64) / 5
+
+
+def slope_3(w):  # gives gradients; detached, because Hv is to be a difference of them
+    return torch_3.sin(w.detach()) + c_3.to(w.dtype) * (c_3.to(w.dtype) @ w.detach())
+
+
+for type_3, limit_3 in 3 * ((torch_3.float64, 1e-9), (torch_3.float32, 3e-4)):
+    w_3, v_3 = torch_3.randn(2, 40, generator=draws_3, dtype=torch_3.float64)
+    v_3 = v_3 / v_3.norm()
+    found_3 = torch_3.as_tensor(hessian_times(slope_3, w_3.to(type_3), v_3.to(type_3))).detach()
+    assert found_3.dtype == type_3, f"for w in {type_3} the product has another precision"
+    exact_3 = torch_3.cos(w_3) * v_3 + c_3 * (c_3 @ v_3)  # by hand
+    error_3 = (found_3.double() - exact_3).norm() / exact_3.norm()
+    assert error_3 < limit_3, f"wrong, or not precise enough, in {type_3}"
+assert "difference" not in hessian_times.__code__.co_names, "answer without the check's function"
 
 # %% [markdown]
-# **2.** In float16 the machine precision is about $10^{-3}$. About which step $h$ is best for
-# differences of gradients, and what relative error is left? Answer with `(h, error)`; a factor of 3
-# is near enough.
+# **4. Is something missing?** A solver has found the orthonormal vectors $V$, and every residual is
+# tiny. Design the search that could prove it wrong: estimate, to three digits, the algebraically
+# *largest eigenvalue among all directions perpendicular to $V$*. The columns of $V$ are exact
+# eigenvectors. You may spend 100 products, and the matrix has 150 rows, so it can't be written down.
+
+
+# %% jupyter={"source_hidden": true}
+def counted(H, most=100):
+    """x -> H x, for at most so many vectors x."""
+    used = 0
+
+    def product(x):
+        nonlocal used
+        used += x[0].numel()  # a matrix costs one product for each column
+        if used > most:
+            raise RuntimeError(f"more than {most} products")
+        return H @ x
+
+    return product
+
+
+bulk = torch.linspace(0, 2, 143).tolist()
+repeated, Q_repeated = symmetric([10.0] * 4 + [7.0, 5.0, 3.0, *bulk], 5)
+ridge, Q_ridge = symmetric([6.0, 5.9, 3.0, -20.0, 0.1, 0.2, 0.3, *bulk], 6)
+
+
+# %% tags=["answer-4"]
+def largest_outside(product, V):
+    """The largest u'Hu with V'u = 0, |u| = 1; product(x) = H x for (N,); V: (N, d), float64."""
+    ### BEGIN SOLUTION
+    Q, products = V, []
+    q = torch.randn(len(V), dtype=V.dtype)
+    for _ in range(50):  # Lanczos, kept perpendicular to V and to its own earlier vectors
+        for _ in range(2):
+            q = q - Q @ (Q.T @ q)
+        Q = torch.cat([Q, q[:, None] / q.norm()], dim=1)
+        q = product(Q[:, -1])
+        products.append(q)
+    T = Q[:, V.shape[1] :].T @ torch.stack(products, dim=1)
+    return torch.linalg.eigvalsh((T + T.T) / 2)[-1]
+    ### END SOLUTION
+
+
+# %% tags=["check-4", "points-1"]
+found = [Q_repeated[:, [0, 4, 5]], Q_repeated[:, :6], Q_ridge[:, :1], Q_ridge[:, :2]]
+outside, matrices = [10.0, 3.0, 5.9, 3.0], [repeated, repeated, ridge, ridge]
+cases = [{"product": counted(H), "V": V} for H, V in zip(matrices, found, strict=True)]
+which = {id(V): i for i, V in enumerate(found)}
+hints = {
+    "It finds again what V holds. Is that removed, and does it stay removed?": (
+        lambda product, V: (10.0, 10.0, 6.0, 6.0)[which[id(V)]]
+    ),
+    "Largest, not largest in size: what does your search do with an eigenvalue of -20?": (
+        lambda product, V: (10.0, 3.0, -20.0, -20.0)[which[id(V)]]
+    ),
+    "Largest means algebraically largest. And where has a minus gone?": (
+        lambda product, V: (10.0, 3.0, 20.0, 20.0)[which[id(V)]]
+    ),
+}
+check("4", largest_outside, lambda product, V: outside[which[id(V)]], cases, hints, rtol=1e-3)
+
+# %% tags=["hidden-4", "points-3"]
+import torch as torch_4  # noqa: E402
+
+draws_4, bulk_4 = torch_4.Generator().manual_seed(7), 3 * torch_4.linspace(0, 1, 160).double() ** 2
+for head_4, held_4, right_4, what_4 in (
+    ([8.0, 8.0, 6.0], [0, 2], 8.0, "V has one copy of a repeated eigenvalue"),
+    ([8.0, 8.0, 6.0], [0, 1], 6.0, "V has both copies of a repeated eigenvalue"),
+    ([8.0, -50.0, 6.0], [0], 6.0, "an eigenvalue that is larger in size is negative"),
+    ([9.0, 4.0, -1.0], [0, 1], 3.0, "nothing is left but a dense bulk"),
+):
+    Q_4 = torch_4.linalg.qr(torch_4.randn(163, 163, generator=draws_4).double()).Q
+    H_4, used_4 = (Q_4 * torch_4.cat([torch_4.tensor(head_4), bulk_4])) @ Q_4.T, []
+
+    def product_4(x, H=H_4, used=used_4):
+        used.append(x[0].numel())  # a matrix costs one product for each column
+        assert sum(used) <= 100, "more than 100 products"
+        return H @ x
+
+    found_4 = float(largest_outside(product_4, Q_4[:, held_4]))
+    assert abs(found_4 - right_4) < 0.01 * right_4, f"wrong where {what_4}"
+
+# %% [markdown]
+# **5. In words.** A paper finds ten eigenvalues by Lanczos, from one random start, with all residuals
+# below $10^{-6}$, and writes: "these are the ten largest of the Hessian." What do the residuals prove,
+# and what not? Show how Lanczos can miss an eigenvalue even in exact arithmetic: give a start from
+# which it never sees the 3 of $\operatorname{diag}(3, 2, 1)$, and a matrix of which *no* start reveals
+# all eigenvalues with their copies. What would you ask the authors for? Four to six sentences.
+
+# %% [markdown] tags=["manual-5", "points-3"]
+# ### BEGIN SOLUTION
+# A residual proves that some eigenvalue lies within it of the value claimed: what they have is there.
+# It says nothing about what they do not have. Lanczos sees only the space spanned by $q, Hq, H^2 q,
+# \dots$ From $q = (0, 1, 1)$ no power of $\operatorname{diag}(3, 2, 1)$ brings the first component back,
+# so the 3 is never seen; a *random* start has all components with probability one. A repeated
+# eigenvalue is worse, for example $\operatorname{diag}(3, 3, 1)$: of the plane of its eigenvectors every
+# start contains one direction, so only one 3 is seen, whatever the start. (Rounding may bring the
+# second one, late.) Ask for a second search from a fresh random vector perpendicular to everything
+# found, as in exercise 4, or for a block method; and for the gap below the tenth value, because
+# without a gap "the ten largest" is no well-defined subspace.
+#
+# *Rubric.* One point each: residuals prove presence, not completeness; a start without a part along
+# the first axis, and a repeated eigenvalue; a fresh search in the complement (or a block method, or
+# another start with the copies counted).
+# ### END SOLUTION
+
+# %% [markdown]
+# ## Save your work
+#
+# The first button packs your answers and predictions, of this notebook and of the others, into
+# `my_work.zip`. The second one brings them back, for example in a new Binder session.
 
 # %%
-answer = None  # a pair (h, error)
-
-if answer is None:
-    print("Exercise 2: no answer yet.")
-elif 1 / 3 < answer[0] / 0.1 < 3 and 1 / 3 < answer[1] / 0.01 < 3:
-    print("Exercise 2: right.")
-else:
-    print("Exercise 2: not yet. Set h^2 equal to eps/h; the error is then h^2.")
-
-# %% [markdown]
-# <details><summary>Solution of exercise 2</summary>
-#
-# $h = \varepsilon^{1/3} = 0.1$, error $h^2 = \varepsilon^{2/3} = 0.01$: two digits. (Both up to
-# factors of order one, which depend on the function.)
-# </details>
-
-# %% [markdown]
-# **3.** Take $H = \operatorname{diag}(3, 2, 1)$. Find a start $q$ from which Lanczos never sees the
-# eigenvalue 3, but does see 2 and 1. What in the package protects you from such a start?
-
-# %%
-answer = None  # a list of three numbers, q
-
-if answer is None:
-    print("Exercise 3: no answer yet.")
-else:
-    d, q3 = torch.tensor([3.0, 2.0, 1.0]), torch.tensor(answer, dtype=torch.float32)
-    krylov = torch.stack([q3, d * q3, d * d * q3], dim=1)
-    right = krylov[0].abs().max() == 0 and torch.linalg.matrix_rank(krylov) == 2
-    print(
-        "Exercise 3:",
-        "right." if right else "not yet. Which component must be zero, and which not?",
-    )
-
-# %% [markdown]
-# <details><summary>Solution of exercise 3</summary>
-#
-# For example `[0, 1, 1]`: no power of $H$ brings the first component back. The package's last
-# search, from a fresh random vector, would find it; a random vector has all components with
-# probability one.
-# </details>
+SaveMyWork()
 
 # %% [markdown]
 # ## What to doubt

@@ -42,7 +42,8 @@ import torch
 import landscape_nb as ln
 from landscape_nb import plots
 from landscape_nb.cost import Cost
-from landscape_nb.widgets import Explorer
+from landscape_nb.course import reveal_choice, reveal_curve, reveal_number
+from landscape_nb.widgets import Explorer, SaveMyWork
 
 cost = Cost()
 torch.set_num_threads(1)  # small networks run faster on one thread, and rounding stays the same
@@ -125,8 +126,9 @@ for k in (ks[0], ks[-1]):
 # $s$. What slope do you expect for $\Delta_1$, the *absolute* change, and for the two *squared*
 # criteria? Write your guesses here; the papers' answer stands there now.
 
-# %%
-slope_guess_absolute, slope_guess_squared = -2.0, -2.0
+# %% tags=["predict-slopes"]
+slope_guess_absolute = -2.0  # of Delta_1
+slope_guess_squared = -2.0  # of Delta_2 and its subspace form
 
 # %% [markdown]
 # First as a paper would draw it: one seed, one order of the data, one next sample for each $k$.
@@ -242,8 +244,8 @@ print("absolute change: slope between -2 and -1.2 for every seed:",
 print("squared criterion: slope below -2.3 for every seed:", all(s < -2.3 for s in slopes_squared))
 
 # %% tags=["nbval-ignore-output"]
-print("absolute: guess", slope_guess_absolute, " measured", [f"{s:.2f}" for s in slopes_absolute])
-print("squared:  guess", slope_guess_squared, " measured", [f"{s:.2f}" for s in slopes_squared])
+reveal_number("Slope of the absolute change", slope_guess_absolute, slopes_absolute)
+reveal_number("Slope of the squared criterion", slope_guess_squared, slopes_squared)
 
 # %% [markdown]
 # KG26 says that $\Delta_1$, too, falls as $k^{-2}$. It does not: it falls faster than the $k^{-1}$ of a
@@ -263,6 +265,15 @@ print("squared:  guess", slope_guess_squared, " measured", [f"{s:.2f}" for s in 
 # (notebook 01). If we retrain, $T$ falls because the network gets better at digits it has not
 # seen. **The excess over -2 is a learning curve.**
 #
+# ### Predict
+# Sketch $T(k)$ for the retrained network: a few points `k: T`, joined by straight lines on log-log
+# axes. At $k = 20$ it is about 6. What stands there now is what a criterion with slope $-2$ would
+# mean: a $T$ that does not fall.
+
+# %% tags=["predict-learning-curve"]
+T_sketch = {20: 6.0, 150: 6.0, 1000: 6.0}  # k: T(k), in loss squared
+
+# %% [markdown]
 # In the next figure the dashed line is not measured: it is the exact identity of notebook 01 for the
 # weights trained on 20 samples. At $k = 20$ both curves use these same weights, and yet $T$ is
 # larger. It compares unseen samples with the *training* loss, which is almost zero, so the squared
@@ -298,6 +309,9 @@ frozen_slope, T_slope = np.mean([slope(c) for c in frozen]), np.mean([slope(c) f
 plots.show(figure, f"Left: frozen weights give slope {frozen_slope:.1f}, retrained ones "
     f"{np.mean(slopes_squared):.2f}. Right: with the arithmetic divided out the frozen line is "
     f"flat, and the retrained one falls with slope {T_slope:.2f}: that is what was learned.")  # fmt: skip
+
+# %% tags=["nbval-ignore-output"]
+reveal_curve("T(k)", T_sketch, ks, T, xlabel="number of samples k")
 
 # %%
 shift = [slope(c) - slope(t) for c, t in zip(retrained, T)]
@@ -393,8 +407,9 @@ def ratios(tables, part, sigma=sigma):
 # The ten random directions are 10 of 1210. What ratio will they get in the raw criterion, and what
 # ratio in the centred one?
 
-# %%
-raw_guess_random, centred_guess_random = 0.01, 0.01
+# %% tags=["predict-ratios"]
+raw_guess_random = 0.01
+centred_guess_random = 0.01
 
 # %% tags=["nbval-ignore-output", "picture-ratio"]
 figure, (left, right) = plots.new_figure(2, width=4.8)
@@ -424,10 +439,11 @@ print(
 print("centred, random: below 0.03:", bool((centred["random"] < 0.03).all()))
 
 # %% tags=["nbval-ignore-output"]
-print("raw, random:     guess", raw_guess_random, " measured", f"{raw.mean():.3f}")
-print(
-    "centred, random: guess", centred_guess_random, " measured", f"{centred['random'].mean():.3f}"
+raw_random, centred_random = (
+    [ratio.mean() for ratio in ratios(random, part)] for part in ("total", "centred")
 )
+reveal_number("Raw ratio of the random directions", raw_guess_random, raw_random)
+reveal_number("Centred ratio of the random directions", centred_guess_random, centred_random)
 
 # %% [markdown]
 # The raw ratio is 1 because numerator and denominator share the same $a_k^2$, which is more than
@@ -648,9 +664,10 @@ print("hard: under 5 % of it is:", max(along["hard"]) < 0.05)
 # Take the smallest network there is, one layer, with tiny weights of norm 0.001. Its
 # prediction is all but uniform. Is its Hessian tiny too?
 
-# %%
+# %% tags=["predict-tiny"]
 tiny_guess = True  # your answer: True or False
 
+# %%
 x, y = ln.data.digits(30, seed=0)
 linear = ln.models.MLP([64, 10], bias=False)
 with torch.no_grad():
@@ -662,7 +679,7 @@ printed = ln.hessian_norm_bound_printed(1, 1e-3, size)
 corrected = float(ln.gauss_newton_norm_bound(weights, x[0]))
 print(f"true norm {true:.3f}, bound as printed {printed:.1e}, bound corrected {corrected:.3f}")
 print("the printed bound fails:", printed < true, "- the corrected one holds:", true <= corrected)
-print("your answer was right:", tiny_guess == (true < 1e-3))
+reveal_choice("Is its Hessian tiny too?", tiny_guess, true < 1e-3, [True, False])
 
 # %% [markdown]
 # The printed formula multiplies by the norms of *all* layers. But a derivative with respect to a
@@ -704,64 +721,459 @@ plots.show(figure, f"Both fall, the bound {looseness.min():.1f} to {looseness.ma
 # %%
 print("the bound holds everywhere:", bool((looseness >= 1).all()))
 
-# %% [markdown]
-# ## 10. Exercises
+# %% [markdown] tags=["exercises"]
+# ## Exercises
 #
-# **1.** Complete the exact relation between the mean squared increment and $T(k)$: fill in the
-# exponent.
+# This part stands on its own: after a break, start here with the next cell. Write each answer in
+# place of `raise NotImplementedError()`, run it, and run the folded cell below it (the three dots). Its
+# **public check** says what is wrong, without giving the answer away. When you are done, compare with
+# [the solutions](solutions/04_mlp_stabilization.ipynb).
+#
+# All five together are an assignment of about 90 minutes. The next two cells train three small
+# networks on digits, in a few seconds. The folded ones after them hold what the checks compare with.
 
 # %%
-exponent = None  # your answer: mean I^2 = T * (k + 1) ** exponent
+from functools import partial
 
-right = np.log(retrained[0][3] / T[0][3]) / np.log(ks[3] + 1)
-if exponent is None:
-    print("Exercise 1: no answer yet.")
-else:
-    print("Exercise 1:", "right." if abs(exponent - right) < 1e-9 else
-          "too small." if exponent < right else "too large.")  # fmt: skip
+import numpy as np
+import torch
 
-# %% [markdown]
-# **2.** The raw ratio is 1 for every subspace at small sigma. From which sigma on does the raw ratio
-# of *random* fall below 0.9 at the middle k, for seed 0? Guess, then look.
+import landscape_nb as ln
+from landscape_nb import plots
+from landscape_nb.course import check, check_properties
+
+torch.set_num_threads(1)
+cross_entropy = torch.nn.CrossEntropyLoss(reduction="none")
+
+
+def digits_loss(n, hidden, seed, shuffled=False):
+    """The loss of an MLP 64-hidden-10 on n digits; with shuffled labels, if you like."""
+    inputs, labels = ln.data.digits(n, seed=seed)
+    if shuffled:
+        labels = labels[torch.randperm(n, generator=torch.Generator().manual_seed(1))]
+    model = ln.models.MLP([64, hidden, 10], generator=torch.Generator().manual_seed(seed))
+    return ln.EmpiricalLoss(model, cross_entropy, inputs, labels, l2=3e-3)
+
 
 # %%
-sigma_guess = None  # your answer
+grid = [20, 40, 80, 160]
 
-below = [s for s in sigmas if (random[0].at(D, s).total / full[0].at(1, s).total)[middle] < 0.9]
-if sigma_guess is None:
-    print("Exercise 2: no answer yet.")
-else:
-    ratio = below[0] / sigma_guess
-    print("Exercise 2:", "right within a factor of 3." if 1 / 3 < ratio < 3 else
-          "too small." if ratio > 1 else "too large.")  # fmt: skip
+
+def trained(loss):
+    """{k: w_k*}: the network trained on the first k samples, for each k of the grid."""
+    return {k: fit.w for k, fit in zip(grid, ln.fit_path(loss, grid, tol=3e-2))}
+
+
+true_loss, shuffled_loss = digits_loss(400, 16, 0), digits_loss(400, 16, 0, shuffled=True)
+true_w, shuffled_w = trained(true_loss), trained(shuffled_loss)
+
+small_loss, small_k = digits_loss(200, 8, 0), 80  # small enough for dense Hessians
+small_w = ln.fit(small_loss, small_k, tol=1e-2).w
+small_top = ln.top_eigenpairs(small_loss, small_w, small_k, 10).vectors
+
+
+# %% jupyter={"source_hidden": true}
+# For check 1: what is right, by the package, and what well-known mistakes give.
+def right_1(losses, k):
+    return ln.next_sample_mean(torch.as_tensor(losses), k)
+
+
+# %% jupyter={"source_hidden": true}
+mistakes_1 = {
+    "Which of the n samples can still come next?": lambda l, k: right_1(np.r_[l[:k], l], k),
+    "Which samples make up L_k?": lambda l, k: right_1(np.r_[np.full(k, l.mean()), l[k:]], k),
+    "From which number do you measure the gap?": lambda l, k: l[k:].var() / (k + 1) ** 2,
+    "In which order do you square and average?": lambda l, k: right_1(
+        np.r_[l[:k], l[k:].mean()], k
+    ),
+    "That is one sample's increment. Which others could come next?": lambda l, k: right_1(
+        l[: k + 1], k
+    ),
+    "Python counts from 0: which entry is the first unseen one?": lambda l, k: right_1(
+        np.delete(l, k), k
+    ),
+    "A sum or a mean?": lambda l, k: right_1(l, k) * (len(l) - k),
+    "What does one sample weigh in a mean of k + 1?": lambda l, k: right_1(l, k) * (k + 1) ** 2,
+    "Is everything squared that should be?": lambda l, k: right_1(l, k) * (k + 1),
+}
+
+
+# %% jupyter={"source_hidden": true}
+# For check 2.
+def right_2(loss, w_at, change=lambda losses, k, w: losses, power=2):
+    """T(k) by way of the squared increment; `change` and `power` make well-known mistakes."""
+    rows = [
+        (k + 1) ** power * ln.next_sample_mean(change(loss.per_sample(w), k, w), k)
+        for k, w in w_at.items()
+    ]
+    return torch.stack(rows)
+
+
+def with_l2(losses, k, w):
+    losses = losses.clone()
+    losses[:k] += 3e-3 / 2 * w.square().sum()
+    return losses
+
+
+# %% jupyter={"source_hidden": true}
+mistakes_2 = {
+    "What is in `loss.value`, besides the mean of the sample losses?": dict(change=with_l2),
+    "Over which samples does T average?": dict(change=lambda l, k, w: torch.cat([l[:k], l])),
+    "Every unseen sample counts, not the next one alone.": dict(change=lambda l, k, w: l[: k + 1]),
+    "T is what remains when the arithmetic is taken out of the squared increment.": dict(power=0),
+}
+
+hints_2 = {hint: partial(right_2, **mistake) for hint, mistake in mistakes_2.items()}
+hints_2["At which weights are the losses? Each k has its own."] = lambda loss, w_at: right_2(
+    loss, {k: w_at[20] for k in w_at}
+)
+hints_2["From which number do you measure the gap?"] = lambda loss, w_at: torch.stack(
+    [loss.per_sample(w)[k:].var() for k, w in w_at.items()]
+)
+
+
+# %% jupyter={"source_hidden": true}
+# For check 3.
+def moments_3(a, c, B, U, sigma):
+    """Parts of the criterion in the probe and in the full space, by the package.
+
+    Two samples, of which the first has no loss at all, have just the increment that is asked for.
+    """
+    parts = (torch.stack([0 * x, 2 * x]) for x in map(torch.as_tensor, (a, c, B)))
+    loss = ln.EmpiricalLoss(*ln.toys.Quadratics(*parts).parts)
+    bases = torch.as_tensor(U), torch.eye(len(c), dtype=torch.float64)
+    models = (ln.increment_model(loss, 0 * torch.as_tensor(c), basis, 1) for basis in bases)
+    return [ln.gaussian_moment(model, sigma) for model in models]
+
+
+# %% jupyter={"source_hidden": true}
+def right_3(ratios=lambda p, f: [p.total / f.total, p.centred / f.centred], **case):
+    return ratios(*moments_3(**case))
+
+
+# %% jupyter={"source_hidden": true}
+mistakes_3 = {
+    "What is left of the cross part when a is subtracted before squaring?": (
+        lambda p, f: [p.total / f.total, (p.total - p.value) / (f.total - f.value)]
+    ),
+    "Is the cross part there?": (
+        lambda p, f: [(p.total - p.cross) / (f.total - f.cross), p.centred / f.centred]
+    ),
+    "Which matrix are the Frobenius norm and the trace of, inside the probe?": (
+        lambda p, f: [
+            (p.value + f.cross + p.gradient + f.curvature) / f.total,
+            (p.gradient + f.curvature) / f.centred,
+        ]
+    ),
+    "How much of the gradient do steps within U see?": (
+        lambda p, f: [
+            (p.total - p.gradient + f.gradient) / f.total,
+            (f.gradient + p.curvature) / f.centred,
+        ]
+    ),
+}
+
+# %% jupyter={"source_hidden": true}
+in_full_space = torch.eye(small_loss.num_params, dtype=torch.float64)
+dense_3 = ln.increment_model(small_loss, small_w, in_full_space, small_k)  # of one next digit
+probes_3 = {
+    "top": small_top.numpy(),
+    "random": np.linalg.qr(np.random.default_rng(0).normal(size=small_top.shape)).Q,
+}
+draws = np.random.default_rng(3)
+A, U = draws.normal(size=(5, 5)), np.linalg.qr(draws.normal(size=(5, 2))).Q
+case_3 = {"a": 0.5, "c": draws.normal(size=5), "B": A + A.T, "U": U}
+
+
+# %% jupyter={"source_hidden": true}
+# For check 4.
+def easiest_and_hardest(loss, w, k):
+    """Indices of the two easiest and of the two hardest unseen digits, by their loss at w."""
+    order = (loss.per_sample(w)[k:].argsort() + k).tolist()
+    return {"easy": order[:2], "hard": order[-2:]}
+
+
+def caught(probes, kind):
+    """Share of the curvature that the probes catch, given as {index of a digit: basis}."""
+    chosen = easiest_and_hardest(small_loss, small_w, small_k)[kind]
+    bases = {"probe": lambda i: torch.as_tensor(probes[i])}
+    found = ln.captured_energy(small_loss, small_w, small_k, bases, chosen)
+    return found["probe"].share_of(found["whole"])[1]
+
+
+def are_orthonormal(probes):
+    one = np.eye(10)
+    return all(
+        np.allclose(np.asarray(U).T @ np.asarray(U), one, atol=1e-8) for U in probes.values()
+    )
+
 
 # %% [markdown]
-# <details><summary>Solutions of exercises 1 and 2</summary>
-#
-# 1. -2: the identity of section 3. 2. Print `below[0]`: it is the sigma at which what the probe sees
-#    becomes a ninth of the value, because the random probe sees almost nothing besides it.
-#    Section 7 says whether the quadratic model still holds there.
-# </details>
+# **1. The mean squared increment.** You hold the losses of all $n$ samples at $w_k^*$, in their order.
+# The network was trained on the first $k$. Average $I_k^2$ over all samples that could come next.
+# (Write it yourself: an answer that calls the package's function for it does not count.)
+
+
+# %% tags=["answer-1"]
+def mean_squared_increment(losses, k):
+    """Mean of (L_{k+1} - L_k)^2 over the unseen samples; losses: array (n,), 1 <= k < n."""
+    ### BEGIN SOLUTION
+    surprise = losses[k:] - losses[:k].mean()
+    return (surprise**2).mean() / (k + 1) ** 2
+    ### END SOLUTION
+
+
+# %% tags=["check-1", "points-1"]
+few = np.array([0.1, 0.0, 0.3, 0.2, 4.0, 0.5, 1.0])
+cases = [{"losses": few, "k": k} for k in (2, 3, 5)]
+hints = {
+    hint: lambda losses, k, mistake=mistake: mistake(losses, k)
+    for hint, mistake in mistakes_1.items()
+}
+check("1", mean_squared_increment, right_1, cases, hints)
+
+# %% tags=["hidden-1", "points-2"]
+import numpy as np_1
+
+draws_1 = np_1.random.default_rng(1)
+for n_1, k_1 in ((9, 1), (12, 7), (30, 29), (50, 20)):
+    losses_1 = draws_1.exponential(size=n_1)
+    found_1 = float(mean_squared_increment(losses_1.copy(), k_1))
+    after_1 = [np_1.mean([*losses_1[:k_1], new_1]) for new_1 in losses_1[k_1:]]
+    squares_1 = np_1.square(np_1.subtract(after_1, np_1.mean(losses_1[:k_1])))
+    assert np_1.isclose(found_1, squares_1.mean(), rtol=1e-9), f"wrong at k = {k_1} of n = {n_1}"
+codes_1 = [mean_squared_increment.__code__]
+for code_1 in codes_1:  # the list grows by the functions inside
+    codes_1 += [part_1 for part_1 in code_1.co_consts if hasattr(part_1, "co_names")]
+    own_1 = {"next_sample_mean", "right_1"} & set(code_1.co_names)
+    assert not own_1, "write it yourself, without a function that gives the answer"
 
 # %% [markdown]
-# **3.** Design a probe. Mix five top eigenvectors of $H^{(k)}$ with five columns of the next
-# sample's Jacobian, orthonormalise (`torch.linalg.qr`), and measure with `captured_energy`: can ten
-# directions be good for easy *and* hard next digits?
+# **2. A learning curve, and a control.** Write $T(k)$, the mean of $(\ell_i - L_k)^2$ over the unseen
+# samples, for a network that is trained anew for each $k$. `w_at` holds its weights, $\{k: w_k^*\}$,
+# and `loss.per_sample(w)` gives the losses of all samples at $w$. $L_k$ is the mean of sample losses
+# only: an L2 term plays no part in an increment. (Here, too, the package's function does not count.)
 #
-# <details><summary>One way</summary>
+# The check draws your curve twice: for the network trained with the digits' own labels, and for one
+# whose labels were shuffled beforehand, so that nothing it learns can help with unseen digits. What
+# do you expect of each? This is the picture:
 #
-# ```python
-# loss, fits = runs[0]
-# def mixed(i):
-#     J = ln.jacobian_subspace(loss, fits[middle].w, i)[:, :5]
-#     return torch.linalg.qr(torch.cat([tops[0][middle].vectors[:, :5], J], dim=1)).Q
-# for kind, candidates in by_difficulty(runs[0]).items():
-#     found = ln.captured_energy(loss, fits[middle].w, ks[middle], {"mixed": mixed}, candidates)
-#     print(kind, found["mixed"].share_of(found["whole"]))
-# ```
-# </details>
+# ![Two lines over the number of samples, on logarithmic axes. With the true labels T falls steeply, to less than a tenth between 20 and 160 samples. With shuffled labels it lies higher and stays nearly level.](pictures/exercise-04-2.png)
+
+
+# %% tags=["answer-2"]
+def learning_curve(loss, w_at):
+    """T(k) for each k in w_at, in its order: an array or tensor of length len(w_at)."""
+    ### BEGIN SOLUTION
+    curve = []
+    for k, w in w_at.items():
+        losses = loss.per_sample(w)
+        curve.append(float(((losses[k:] - losses[:k].mean()) ** 2).mean()))
+    return np.array(curve)
+    ### END SOLUTION
+
+
+# %% tags=["check-2", "points-1", "nbval-ignore-output", "picture-exercise-04-2"]
+check("2", learning_curve, right_2, [{"loss": true_loss, "w_at": true_w}], hints_2)
+
+curves = [
+    np.asarray(learning_curve(*pair)) for pair in ((true_loss, true_w), (shuffled_loss, shuffled_w))
+]
+figure, ax = plots.new_figure(width=5)
+for T, name, look in zip(curves, ("true labels", "shuffled labels"), ("top", "random")):
+    plots.curve(ax, grid, T, look, label=name)
+plots.log_log(ax, "number of samples k", "T [loss$^2$]", "Exercise 2", ticks=grid)
+ax.legend(frameon=False)
+true, shuffled = (T[0] / T[-1] for T in curves)
+plots.show(figure, f"From k = 20 to 160 T falls {true:.0f}-fold with true labels. With shuffled ones "
+    f"T at 20 is {shuffled:.1f} times T at 160: there is nothing to learn, so only the "
+    "arithmetic makes the increment smaller.")  # fmt: skip
+
+# %% tags=["hidden-2", "points-2"]
+import landscape_nb as ln_2
+import torch as torch_2
+
+draws_2 = torch_2.Generator().manual_seed(2)
+x_2, w_2 = (torch_2.randn(25, 3, generator=draws_2).double() for _ in range(2))
+y_2, model_2 = x_2.sum(1).square(), torch_2.nn.Linear(3, 1, bias=False).double()
+loss_2 = ln_2.EmpiricalLoss(model_2, lambda f, y: (f[:, 0] - y) ** 2, x_2, y_2, l2=0.7)
+found_2 = [float(T_2) for T_2 in learning_curve(loss_2, {k_2: w_2[k_2] for k_2 in (1, 8, 24)})]
+assert len(found_2) == 3, "one number is asked for at each k"
+for T_2, k_2 in zip(found_2, (1, 8, 24)):
+    losses_2 = (x_2 @ w_2[k_2] - y_2).square()
+    after_2 = [torch_2.cat([losses_2[:k_2], new_2[None]]).mean() for new_2 in losses_2[k_2:]]
+    right_of_2 = ((torch_2.stack(after_2) - losses_2[:k_2].mean()) * (k_2 + 1)).square().mean()
+    assert abs(T_2 / float(right_of_2) - 1) < 1e-6, f"wrong at k = {k_2}"
+codes_2 = [learning_curve.__code__]
+for code_2 in codes_2:  # the list grows by the functions inside
+    codes_2 += [part_2 for part_2 in code_2.co_consts if hasattr(part_2, "co_names")]
+    own_2 = {"next_sample_mean", "right_2"} & set(code_2.co_names)
+    assert not own_2, "write it yourself, without a function that gives the answer"
+
+# %% [markdown]
+# **3. The famous ratio, with its control.** The quadratic model of an increment in *all* $N$ directions
+# has the value $a$, the gradient $c$ of shape $(N,)$ and the Hessian $B$ of shape $(N, N)$. A probe
+# steps within the span of the orthonormal columns of $U$, of shape $(N, D)$. Divide the probe's
+# criterion by that of the full space: once **raw**, $\mathbb{E}\,I^2$ over $\mathbb{E}\,I^2$, and once
+# **centred**, $\mathbb{E}\,(I - a)^2$ over $\mathbb{E}\,(I - a)^2$. Eq. 15 is
 #
-# ## 11. What to doubt
+# $$\mathbb{E}\,I^2 = a^2 + a\,\sigma^2 \operatorname{tr} B + \sigma^2 |c|^2 +
+# \tfrac{\sigma^4}{4}\bigl(2\,|B|_F^2 + (\operatorname{tr} B)^2\bigr) .$$
+#
+# The arguments are NumPy arrays. With the top ten directions of a network, ten random ones, and an
+# easy next digit, this is the picture to expect:
+#
+# ![Four lines over sigma, ratios between 0 and 1. Both raw lines start at 1. From sigma = 0.01 on they fall: that of the random probe to 0, that of the top probe to 0.63. The centred line of the top probe rises from 0.4 to 0.63; that of the random probe stays near 0 throughout.](pictures/exercise-04-3.png)
+
+
+# %% tags=["answer-3"]
+def ratios_to_full_space(a, c, B, U, sigma):
+    """[raw, centred]: the probe's criterion over the full-space one. c (N,), B (N, N), U (N, D)."""
+
+    ### BEGIN SOLUTION
+    def centred(c, B):
+        spread = 2 * (B**2).sum() + np.trace(B) ** 2
+        return sigma**2 * (c**2).sum() + sigma**4 / 4 * spread
+
+    def raw(c, B):
+        return a**2 + a * sigma**2 * np.trace(B) + centred(c, B)
+
+    inside = U.T @ c, U.T @ B @ U
+    return [raw(*inside) / raw(c, B), centred(*inside) / centred(c, B)]
+    ### END SOLUTION
+
+
+# %% tags=["check-3", "points-1", "nbval-ignore-output", "picture-exercise-04-3"]
+cases = [{**case_3, "sigma": sigma} for sigma in (0.3, 1.0, 2.0)]
+hints = {hint: partial(right_3, mistake) for hint, mistake in mistakes_3.items()}
+check("3", ratios_to_full_space, right_3, cases, hints)
+
+sigmas, model = np.geomspace(1e-3, 1, 25), (float(dense_3.a), dense_3.c.numpy(), dense_3.B.numpy())
+figure, ax = plots.new_figure(width=5.4)
+last = {}
+for name, basis in probes_3.items():
+    raw, centred = np.transpose([ratios_to_full_space(*model, basis, s) for s in sigmas])
+    plots.curve(ax, sigmas, raw, name, label=f"{name}, raw", markevery=3, color=plots.GREY)
+    plots.curve(ax, sigmas, centred, name, label=f"{name}, centred", markevery=3)
+    last[name] = raw[0], centred[0]
+ax.set(xscale="log", xlabel="$\\sigma$", ylabel="ratio to full space", ylim=(0, 1.1))
+ax.legend(frameon=False, fontsize=8, loc="center left")
+plots.show(figure, "At small sigma both raw ratios (grey) are 1, and only the centred ones tell the "
+    f"probes apart: {last['top'][1]:.2f} and {last['random'][1]:.3f}.")  # fmt: skip
+
+
+# %% tags=["hidden-3", "points-3"]
+import numpy as np_3
+
+nodes_3, weights_3 = np_3.polynomial.hermite_e.hermegauss(5)  # exact for these polynomials
+z_3 = np_3.stack(np_3.meshgrid(*[nodes_3] * 4)).reshape(4, -1).T
+weights_3 = np_3.stack(np_3.meshgrid(*[weights_3] * 4)).prod(0).ravel() / weights_3.sum() ** 4
+draws_3 = np_3.random.default_rng(33)
+for D_3, sigma_3 in ((1, 0.05), (2, 0.8), (3, 1.5), (4, 1.0)):
+    a_3, c_3, B_3 = draws_3.normal(), draws_3.normal(size=4), draws_3.normal(size=(4, 4))
+    B_3, U_3 = B_3 + B_3.T, np_3.linalg.qr(draws_3.normal(size=(4, D_3))).Q
+    found_3 = ratios_to_full_space(a_3, c_3.copy(), B_3.copy(), U_3.copy(), sigma_3)
+    raw_3, centred_3 = [float(ratio_3) for ratio_3 in found_3]
+    steps_3 = sigma_3 * z_3 @ U_3 @ U_3.T, sigma_3 * z_3  # within the probe, and anywhere
+    change_3 = np_3.stack([s_3 @ c_3 + ((s_3 @ B_3) * s_3).sum(1) / 2 for s_3 in steps_3])
+    (in_3, all_3), (in_c_3, all_c_3) = (a_3 + change_3) ** 2 @ weights_3, change_3**2 @ weights_3
+    assert np_3.isclose(raw_3, in_3 / all_3, rtol=1e-8), f"raw is wrong at D = {D_3}"
+    assert np_3.isclose(centred_3, in_c_3 / all_c_3, rtol=1e-8), f"centred is wrong at D = {D_3}"
+own_3 = {"right_3", "moments_3"} & set(ratios_to_full_space.__code__.co_names)
+assert not own_3, "write it yourself, without the check's functions"
+
+# %% [markdown]
+# **4. Design a probe.** The top eigenspace of $H^{(k)}$ sees the change that an *easy* next digit
+# makes, and the next digit's Jacobian the one that a *hard* digit makes (section 8). Build one
+# probe of **ten** directions that serves both: it must catch more than 60 % of the increments'
+# curvature, $\|U^\top A_k U\|_F^2 / \|A_k\|_F^2$, for the two easiest and for the two hardest of the
+# unseen digits. You get an orthonormal basis of each of the two subspaces. Many answers are right.
+# (`torch.linalg.qr(M).Q` makes the columns of $M$ orthonormal, from left to right.)
+
+
+# %% tags=["answer-4"]
+def probe_for_both(top, jacobian):
+    """An orthonormal basis (N, 10) from two of them: top and jacobian, tensors (N, 10) each."""
+    ### BEGIN SOLUTION
+    return torch.linalg.qr(torch.cat([top[:, :5], jacobian[:, :5]], dim=1)).Q
+    ### END SOLUTION
+
+
+# %% tags=["check-4", "points-1"]
+def probes_4():
+    chosen = sum(easiest_and_hardest(small_loss, small_w, small_k).values(), [])
+    jacobians = {i: ln.jacobian_subspace(small_loss, small_w, i) for i in chosen}
+    return {i: probe_for_both(small_top, J) for i, J in jacobians.items()}
+
+
+shape = (small_loss.num_params, 10)
+properties = {
+    f"ten columns with one entry for each parameter, shape {shape}": lambda probes: all(
+        tuple(U.shape) == shape for U in probes.values()
+    ),
+    "columns of length 1, perpendicular to each other": are_orthonormal,
+    "more than 60 % of the curvature for the easy next digits": lambda p: caught(p, "easy") > 0.6,
+    "more than 60 % of the curvature for the hard next digits": lambda p: caught(p, "hard") > 0.6,
+}
+check_properties("4", probes_4, properties)
+
+# %% tags=["hidden-4", "points-3"]
+import landscape_nb as ln_4
+import torch as torch_4
+
+model_4 = ln_4.models.MLP([64, 8, 10], generator=torch_4.Generator().manual_seed(1))
+entropy_4 = torch_4.nn.CrossEntropyLoss(reduction="none")
+loss_4 = ln_4.EmpiricalLoss(model_4, entropy_4, *ln_4.data.digits(200, seed=1), l2=3e-3)
+w_4, one_4 = ln_4.fit(loss_4, 60, tol=1e-2).w, torch_4.eye(10).double()
+top_4 = ln_4.top_eigenpairs(loss_4, w_4, 60, 10).vectors
+order_4, before_4 = loss_4.per_sample(w_4)[60:].argsort() + 60, loss_4.hessian(w_4, 60)
+for kind_4, chosen_4 in {"easy": order_4[:2], "hard": order_4[-2:]}.items():
+    energy_4 = []
+    for i_4 in chosen_4.tolist():
+        J_4 = ln_4.jacobian_subspace(loss_4, w_4, i_4)
+        U_4 = torch_4.as_tensor(probe_for_both(top_4.clone(), J_4)).detach().double()
+        assert U_4.shape == J_4.shape, "the probe needs the shape (N, 10)"
+        assert torch_4.allclose(U_4.T @ U_4, one_4, atol=1e-8), "columns are not orthonormal"
+        A_4 = loss_4.hessian(w_4, torch_4.tensor([*range(60), i_4])) - before_4
+        energy_4.append([(U_4.T @ A_4 @ U_4).square().sum(), A_4.square().sum()])
+    part_4, whole_4 = torch_4.tensor(energy_4).sum(0)
+    assert part_4 > 0.6 * whole_4, f"too little is caught for {kind_4} next digits"
+
+# %% [markdown]
+# **5. In words.** A preprint measures a language model of $10^8$ parameters at $\sigma = 10^{-3}$. The
+# criterion in the top $D = 16$ directions, divided by that of the full space, is 0.998 at every $k$.
+# The authors conclude: "Sixteen directions hold the whole change of the landscape." You are the
+# referee. What does the number show? Which two measurements do you ask for, and what would each have
+# to show for the conclusion to stand? Five to eight sentences.
+
+# %% [markdown] tags=["manual-5", "points-4"]
+# ### BEGIN SOLUTION
+# Both criteria contain the same $a_k^2$, the squared change at the trained point itself, which no probe
+# can miss. At so small a $\sigma$ it is likely to be nearly all of both, and then the ratio divides $a_k^2$
+# by $a_k^2$: it would be near 1 for any directions whatever. So the number shows that $\sigma$ is small,
+# and nothing about the sixteen directions. First I would ask for a control: the same ratio for sixteen
+# random directions, and for sixteen of the flattest. The conclusion can stand only if they come out far
+# below 0.998. Second, for the centred ratio, in which $\mathbb{E}\,(I_k - a_k)^2$ takes the place of
+# $\mathbb{E}\,I_k^2$, averaged from centred increments and with its standard error. The top directions
+# would have to be near 1 in it, random ones near $D/N$. Both need many next samples, hard ones
+# among them: an easy next sample shrinks the old Hessian, whose top directions see that by construction.
+#
+# *Rubric.* One point each: the ratio compares the common value $a_k^2$ with itself; a control (random
+# or bottom directions) and what it would have to show; the centred criterion and what it would have to
+# show; one more sound doubt (average over next samples, hard ones; reach of the quadratic model; Monte
+# Carlo error; one value of $\sigma$).
+# ### END SOLUTION
+
+# %% [markdown]
+# ## Save your work
+#
+# The first button packs your answers and predictions, of this notebook and of the others, into
+# `my_work.zip`. The second one brings them back, for example in a new Binder session.
+
+# %%
+SaveMyWork()
+# %% [markdown]
+# ## What to doubt
 #
 # | claim | source | here |
 # |---|---|---|

@@ -29,7 +29,8 @@ from scipy.interpolate import RectBivariateSpline
 import landscape_nb as ln
 from landscape_nb import plots
 from landscape_nb.cost import Cost
-from landscape_nb.widgets import PictureSlider
+from landscape_nb.course import reveal_choice, reveal_number
+from landscape_nb.widgets import PictureSlider, SaveMyWork
 
 torch.set_num_threads(1)
 cost = Cost()
@@ -91,7 +92,7 @@ print(
 # The *trace* of the Hessian, the sum of its diagonal, adds up the curvatures of all $N$ directions. Which share of
 # the total do two *random* directions hold, on average?
 
-# %%
+# %% tags=["predict-share"]
 share_guess = 0.1  # your prediction
 
 # %% [markdown]
@@ -114,10 +115,11 @@ for seed, (loss, fits) in zip(seeds, runs):
 shares = {name: np.array(values) for name, values in shares.items()}  # (seed, trace or squares)
 
 # %% tags=["nbval-ignore-output"]
-print("share of the trace: your guess for a random plane", share_guess)
+print("shares of three seeds")
 for name, values in shares.items():
     trace, squares = (", ".join(f"{v:.2g}" for v in column) for column in values.T)
-    print(f"{name:7} trace {trace}    squares {squares}    (three seeds)")
+    print(f"{name:7} trace {trace}    squares {squares}")
+reveal_number("Share of the trace in a random plane", share_guess, shares["random"][:, 0])
 
 # %%
 top, rand = shares["top"], shares["random"]
@@ -199,7 +201,7 @@ plots.show(figure, "Right: rings around the centre, which was trained on these 3
 # The identity of notebook 04, $I_k = (l_{k+1} - L_k)/(k+1)$, holds at every point of the plane. If the numerator
 # stayed of the same size, how many times smaller would $I_k^2$ be at $k = 320$ than at $k = 10$?
 
-# %%
+# %% tags=["predict-fall"]
 fall_guess = 32  # your prediction
 
 # %% tags=["nbval-ignore-output"]
@@ -212,7 +214,8 @@ figure = plots.surfaces_3d(
 fall = float(squared["top"][first].mean() / squared["top"][last].mean())
 plots.show(figure, f"On one scale the change at k = 10 is a mountain of height {tallest:.2f}, and the "
     f"change at k = 320 is not visible at all: averaged over the plane it is {fall:.0f} times "
-    f"smaller. Arithmetic alone gives {(321 / 11) ** 2:.0f}; your guess was {fall_guess}.")  # fmt: skip
+    f"smaller. Arithmetic alone gives {(321 / 11) ** 2:.0f}.")  # fmt: skip
+reveal_number("Fall by arithmetic alone", fall_guess, (321 / 11) ** 2, unit="times")
 
 # %% [markdown]
 # That is the settling, and most of it is the $(k+1)^2$ in the denominator: $(321/11)^2 \approx 850$ comes from
@@ -311,10 +314,12 @@ verdicts["one order of the data: the change falls at every step"] = falls_always
 # Slope of $\Delta_k$ against $k$ on log-log axes: for the tightest random cloud ($\sigma = 0.1$, $D = 2$), and for the
 # widest ($\sigma = 10$)? Will the wide one be steeper or flatter?
 
+# %% tags=["predict-slopes"]
+slope_guess_tight = -2.0  # sigma = 0.1
+slope_guess_wide = -2.0  # sigma = 10
+
+
 # %%
-slope_guess_tight, slope_guess_wide = -2.0, -2.0
-
-
 def measure(basis_of, sigma, centred=False, at=ks):
     """Criterion and its standard error for each seed and k, (2, seeds, k), by direct Monte Carlo."""
     found = [
@@ -384,9 +389,11 @@ plots.log_log(
 right.legend(frameon=False, fontsize=8, loc="lower left")
 tight, wide = slopes(by_sigma["$\\sigma$ = 0.1"][0]), slopes(by_sigma["$\\sigma$ = 10"][0])
 plots.show(figure, f"The tight cloud falls with slope {np.mean(tight):.1f}, the wide one with "
-    f"{np.mean(wide):.1f} (your guesses: {slope_guess_tight} and {slope_guess_wide}). The curves for sigma = 0.1 and 1 coincide. "
+    f"{np.mean(wide):.1f}. The curves for sigma = 0.1 and 1 coincide. "
     "Right: times k squared, only the wide cloud comes near a horizontal line. Bars: two standard "
     "errors of the Monte Carlo average. Shading: three seeds.")  # fmt: skip
+reveal_number("Slope in the tight cloud", slope_guess_tight, tight)
+reveal_number("Slope in the wide cloud", slope_guess_wide, wide)
 
 # %% tags=["nbval-ignore-output"]
 figure, (left, right) = plots.new_figure(2, width=4.8)
@@ -508,9 +515,10 @@ verdicts["the Gaussian moment may be used at sigma = 1"] = bool(
 # ### Predict
 # By which factor does the curvature part of ten top directions exceed that of ten random ones?
 
-# %%
+# %% tags=["predict-factor"]
 factor_guess = 10  # your prediction
 
+# %%
 curvature = {name: np.array([t.at(10, 0.01).curvature.numpy() for t in group])
              for name, group in tables.items()}  # fmt: skip
 raw = {
@@ -535,7 +543,12 @@ ax.set_ylim(1e-16, 10)
 ax.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
 factor = curvature["top"] / curvature["random"]
 plots.show(figure, "The whole criterion (grey, two lines on top of each other) can't tell the probes apart. Their curvature "
-    f"parts differ {factor.min():.0f}- to {factor.max():.0f}-fold; your guess was {factor_guess}. They are also a tiny part of the whole.")  # fmt: skip
+    f"parts differ {factor.min():.0f}- to {factor.max():.0f}-fold. They are also a tiny part of the whole.")  # fmt: skip
+
+# %% tags=["nbval-ignore-output"]
+reveal_number(
+    "Curvature part, top over random directions", factor_guess, np.exp(np.log(factor).mean(1))
+)
 
 # %%
 print("whole criterion: top and random within 2 % at sigma = 0.01:",
@@ -568,10 +581,11 @@ verdicts["the eigen-probe exceeds the random one on the curvature part"] = excee
 #   one gets by tracking top eigenvalues across $k$.
 #
 # ### Predict
-# Is $F$ above or below the exact curvature part, for *compressed* and for *full*?
+# Is $F$ above or below the exact curvature part, for *compressed* and for *full*? Or either, depending on $k$?
 
-# %%
-compressed_guess, full_guess = "above", "above"  # your predictions: "above" or "below"
+# %% tags=["predict-formula"]
+compressed_guess = "above"  # your prediction: "above", "below" or "either"
+full_guess = "above"
 
 
 # %%
@@ -638,8 +652,16 @@ verdicts["Corollary 4 with full eigenvalues is an upper bound"] = min(*mean[20],
 
 # %% tags=["nbval-ignore-output"]
 near = [float(g["full"][1].sum() / g["first order"].sum()) for g in found[320]]
-print("your guesses: compressed", compressed_guess, "and full", full_guess)
 print("k = 320: F(full d) / F(diagonal of B), three seeds:", ", ".join(f"{r:.2f}" for r in near))
+options, averages = ["above", "below", "either"], np.array([*mean[20], *mean[320]])
+full_found = "above" if averages.min() > 1 else "below" if averages.max() < 1 else "either"
+reveal_choice(
+    "The formula with compressed eigenvalues is above or below the truth?",
+    compressed_guess,
+    "below" if lower else "either",
+    options,
+)
+reveal_choice("And with full ones, on average over next digits?", full_guess, full_found, options)
 
 # %% [markdown]
 # **Compressed: always below.** On the same $U$ the traces agree, so the second terms of the formula and of the
@@ -796,8 +818,9 @@ plots.show(figure, "Three lines of about the same slope; the network with two hi
 # At which $k$ does the one-layer network go below $10^{-4}$ for good? And does the CNN, which knows that its input is an
 # image, need more data or less?
 
-# %%
-K_guess, cnn_needs_less = 80, True
+# %% tags=["predict-enough"]
+K_guess = 80
+cnn_needs_less = True
 
 # %% [markdown]
 # `enough_data_interval` applies the rule to the mean of the five seeds, and tells how far five *other* seeds might have moved
@@ -821,7 +844,16 @@ for (model, tolerance), found_K in enough.items():
     if found_K.K is not None:
         there = f"{curves_of(model, 'unseen_loss')[:, study_ks.index(found_K.K)].mean():.2f}"
     print(f"{model:13} {tolerance:<10.0e} {found_K!s:42} {there}")
-print("your guess:", K_guess, "and the CNN needs less:", cnn_needs_less)
+
+# %% tags=["nbval-ignore-output"]
+K_found = {model: enough[model, 1e-4].K for model in makers}
+reveal_number("K of the one-layer network for 1e-4", K_guess, K_found["one layer"])
+reveal_choice(
+    "Does the CNN need less data for 1e-4?",
+    cnn_needs_less,
+    K_found["CNN"] < K_found["one layer"],
+    [True, False],
+)
 
 # %%
 loose = [enough[model, 1e-3].K for model in makers]
@@ -866,71 +898,448 @@ print("the centred criterion calls less data enough, every network:", all(smalle
 verdicts["K depends on the network only, not on the criterion"] = not all(smaller)
 folder.cleanup()
 
-# %% [markdown]
+# %% [markdown] tags=["exercises"]
 # ## Exercises
 #
-# **1.** $H^{(k)} = \begin{pmatrix} 3 & 0 \\ 0 & 1 \end{pmatrix}$, and one more sample turns it into
-# $H^{(k+1)} = \begin{pmatrix} 1 & 0 \\ 0 & 3 \end{pmatrix}$. The sorted eigenvalues do not change, so the formula of section 6 gives 0. What
-# is the exact curvature part for $\sigma = 1$?
+# This part stands on its own: after a break, start here with the next cell. Write each answer in
+# place of `raise NotImplementedError()`, run it, and run the folded cell below it (the three dots). Its
+# **public check** says what is wrong, without giving the answer away. When you are done, compare with
+# [the solutions](solutions/05_loss_surfaces.ipynb).
 
 # %%
-answer = None  # write a number
+from functools import partial
 
-if answer is None:
-    print("Exercise 1: no answer yet.")
-elif abs(answer - 4) < 1e-9:
-    print("Exercise 1: right.")
-else:
-    print("Exercise 1: not yet. B = diag(-2, 2): what are |B|_F^2 and tr B?")
+import numpy as np
+import torch
+
+import landscape_nb as ln
+from landscape_nb import plots
+from landscape_nb.course import check, check_properties
+
+torch.set_num_threads(1)
+
+
+# %% jupyter={"source_hidden": true}
+# This cell and the folded ones after it hold what the checks compare with.
+def symmetric(N, seed):
+    """A symmetric (N, N) array of random numbers."""
+    A = np.random.default_rng(seed).normal(size=(N, N))
+    return A + A.T
+
+
+def orthonormal(N, D, seed):
+    """An array (N, D) with orthonormal columns in random directions."""
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(N, D))).Q
+
+
+# %% jupyter={"source_hidden": true}
+# For check 1: what is right, by lengths and angles, and what well-known mistakes give.
+def right_1(H, U):
+    eigenvalues, vectors = np.linalg.eigh(H)
+    return eigenvalues @ np.square(vectors.T @ U).sum(1) / eigenvalues.sum()
+
+
+mistakes_1 = {
+    "Does a trace add up all entries?": lambda H, U: (U.T @ H @ U).sum() / np.trace(H),
+    "That is a share of the squared curvatures. Which curvatures add up to the trace?": (
+        lambda H, U: np.square(U.T @ H @ U).sum() / np.square(H).sum()
+    ),
+    "What sign has a curvature that bends down?": lambda H, U: (
+        np.abs(np.linalg.eigvalsh(U.T @ H @ U)).sum() / np.abs(np.linalg.eigvalsh(H)).sum()
+    ),
+    "A share of what?": lambda H, U: right_1(H, U) * np.trace(H),
+    "The mean over the directions, or the sum?": lambda H, U: right_1(H, U) / U.shape[1],
+}
+
+
+# %% jupyter={"source_hidden": true}
+# For check 2.
+def right_2(H, H_next, U, sigma, d=None):
+    """By the package: two samples whose first L_k is H, and whose increment is H_next - H."""
+    A = torch.stack([torch.as_tensor(H), torch.as_tensor(2 * H_next - H)])
+    zero = torch.zeros(2, len(H), dtype=torch.float64)
+    loss = ln.EmpiricalLoss(*ln.toys.Quadratics(zero[:, 0], zero, A).parts)
+    B = ln.increment_model(loss, zero[0], torch.as_tensor(U), 1).B
+    exact = ln.gaussian_moment(ln.IncrementModel(0.0, torch.zeros(len(B)).double(), B), sigma)
+    changes = d(H, H_next, U, B) if d else compressed(H, H_next, U, B)
+    return torch.stack([exact.curvature, ln.spectral_formula(changes, sigma)])
+
+
+def compressed(H, H_next, U, B):
+    return torch.linalg.eigvalsh(torch.as_tensor(U.T @ H @ U) + B) - sharpness(U.T @ H @ U)
+
+
+def sharpness(H):
+    return torch.linalg.eigvalsh(torch.as_tensor(H))
+
+
+# %% jupyter={"source_hidden": true}
+changes_2 = {
+    "Whose eigenvalues, those of the full Hessians or of the compressed ones?": (
+        lambda H, H_next, U, B: (sharpness(H_next) - sharpness(H))[-U.shape[1] :]
+    ),
+    "The diagonal of B is not a change of eigenvalues.": lambda H, H_next, U, B: B.diagonal(),
+    "Eigenvalues of a change, or changes of eigenvalues?": lambda H, H_next, U, B: sharpness(B),
+    "Is the largest eigenvalue subtracted from the largest?": lambda H, H_next, U, B: (
+        sharpness(U.T @ H_next @ U) - sharpness(U.T @ H @ U).flip(0)
+    ),
+}
+hints_2 = {hint: partial(right_2, d=d) for hint, d in changes_2.items()}
+
+
+# %% jupyter={"source_hidden": true}
+def turned(H, degrees):
+    """The same bowl after a turn of the plane."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    R = np.array([[c, -s], [s, c]])
+    return R @ H @ R.T
+
+
+# %% jupyter={"source_hidden": true}
+# For check 3.
+def right_3(ks, deltas, tolerances):
+    return tuple(ln.enough_data(ks, deltas, tolerance) for tolerance in tolerances)
+
+
+def as_tuple(found):
+    """A list with the right entries is as good."""
+    return tuple(found) if isinstance(found, list) else found
+
+
+def first(ks, deltas, tolerance, missing=None):
+    return next((k for k, delta in zip(ks, deltas) if delta < tolerance), missing)
+
+
+# %% jupyter={"source_hidden": true}
+mistakes_3 = {
+    "Is one lucky measurement enough? What about the larger k?": lambda ks, deltas, tolerances: (
+        tuple(first(ks, deltas, t) for t in tolerances)
+    ),
+    "Below the tolerance, or above it?": lambda ks, deltas, tolerances: tuple(
+        first(ks, [-d for d in deltas], -t) for t in tolerances
+    ),
+    "What is the answer where the last value is not below?": lambda ks, deltas, tolerances: tuple(
+        K or ks[-1] for K in right_3(ks, deltas, tolerances)
+    ),
+    "Numbers of samples are asked for, not places in the list.": lambda ks, deltas, tolerances: (
+        tuple(None if K is None else ks.index(K) for K in right_3(ks, deltas, tolerances))
+    ),
+}
+
+
+# %% jupyter={"source_hidden": true}
+# For check 4.
+def network(seed, k, hard):
+    """A loss on k + 1 digits, and w_k*; the last digit is the hard-th hardest of 200."""
+    inputs, labels = ln.data.digits(200, seed=seed)
+    model = ln.models.MLP([64, 8, 10], generator=torch.Generator().manual_seed(seed))
+    cross_entropy = torch.nn.CrossEntropyLoss(reduction="none")
+    every = ln.EmpiricalLoss(model, cross_entropy, inputs, labels, l2=3e-3)
+    w = ln.fit(every, k, tol=1e-2).w
+    chosen = [*range(k), k + int(every.per_sample(w)[k:].argsort()[-hard])]
+    return ln.EmpiricalLoss(model, cross_entropy, inputs[chosen], labels[chosen], l2=3e-3), w, k
+
+
+def seen(net, plane):
+    """The centred criterion in a plane, sigma = 0.1, by the quadratic model."""
+    loss, w, k = net
+    return float(ln.gaussian_moment(ln.increment_model(loss, w, plane, k), 0.1).centred)
+
+
+networks_4 = network(0, 80, 3), network(1, 60, 8)
+top_planes_4 = [ln.top_eigenpairs(*net, 2).vectors for net in networks_4]
+
+# %% jupyter={"source_hidden": true}
+properties_4 = {
+    "two columns, one entry for each of the 610 parameters": lambda planes: all(
+        tuple(U.shape) == (610, 2) for U in planes
+    ),
+    "columns of length 1, perpendicular to each other": lambda planes: all(
+        torch.allclose(U.T @ U, torch.eye(2).double(), atol=1e-8) for U in planes
+    ),
+    "more than 1.5 times the centred criterion of the top plane": lambda planes: all(
+        seen(net, U) > 1.5 * seen(net, top) for net, U, top in zip(networks_4, planes, top_planes_4)
+    ),
+}
 
 # %% [markdown]
-# <details><summary>Solution of exercise 1</summary>
+# **1. What a plane shows.** $H$ is the Hessian, an array $(N, N)$, and the orthonormal columns of $U$,
+# an array $(N, D)$, span the plane of a picture, or more than a plane. Which share of the Hessian's
+# trace does the picture show?
 #
-# $|B|_F^2 = 8$ and $\operatorname{tr} B = 0$, so $\tfrac14 (2 \cdot 8 + 0) = 4$. The landscape has turned by a quarter, and no eigenvalue noticed.
-# </details>
+# The check then draws hundreds of random planes. In the picture's Hessians three directions are
+# sharp, and all others nearly flat. This is what to expect:
+#
+# ![Dots over the number of parameters N from 10 to 300, on logarithmic axes: shares of the trace in random planes, scattered over more than a factor of ten at each N. Their means, larger discs, lie on the line 2 over N.](pictures/exercise-05-1.png)
+
+
+# %% tags=["answer-1"]
+def share_of_trace(H, U):
+    """Trace of the Hessian within the span of U, divided by the whole trace. H (N, N), U (N, D)."""
+    ### BEGIN SOLUTION
+    return np.trace(U.T @ H @ U) / np.trace(H)
+    ### END SOLUTION
+
+
+# %% tags=["check-1", "points-1", "picture-exercise-05-1"]
+cases = [{"H": symmetric(6, s) + 3 * np.eye(6), "U": orthonormal(6, 3, s)} for s in range(3)]
+check("1", share_of_trace, right_1, cases, mistakes_1)
+
+sizes, shares = [10, 30, 100, 300], []
+for N in sizes:
+    H = np.diag([10.0, 5.0, 2.0] + (N - 3) * [0.01])
+    shares.append([share_of_trace(H, orthonormal(N, 2, s)) for s in range(200)])
+figure, ax = plots.new_figure(width=5)
+ax.plot(sizes, shares, ".", color=plots.SKY, markersize=3)
+ax.plot(sizes, np.mean(shares, 1), "o", color=plots.BLUE, label="mean of 200 random planes")
+plots.curve(ax, sizes, 2 / np.array(sizes), "2/N", color=plots.BLACK, label="2/N")
+plots.log_log(ax, "number of parameters N", "share of the trace", "Exercise 1", ticks=sizes)
+ax.legend(frameon=False)
+plots.show(
+    figure, "A random plane shows 2/N of the trace on average; single planes scatter widely."
+)
+
+# %% tags=["hidden-1", "points-2"]
+import numpy as np_1
+
+draws_1 = np_1.random.default_rng(51)
+for N_1, D_1 in ((4, 1), (7, 2), (12, 5), (9, 9)):
+    H_1 = draws_1.normal(size=(N_1, N_1))
+    H_1 = H_1 + H_1.T + 3 * np_1.eye(N_1)
+    U_1 = np_1.linalg.qr(draws_1.normal(size=(N_1, D_1))).Q
+    found_1 = float(share_of_trace(H_1.copy(), U_1.copy()))
+    inside_1 = sum(u_1 @ H_1 @ u_1 for u_1 in U_1.T)  # the curvatures along the columns
+    right_of_1 = inside_1 / np_1.linalg.eigvalsh(H_1).sum()
+    assert np_1.isclose(found_1, right_of_1), f"wrong for {D_1} of {N_1} directions"
+own_1 = {"right_1"} & set(share_of_trace.__code__.co_names)
+assert not own_1, "write it yourself, without the check's function"
 
 # %% [markdown]
-# **2.** A study measured $\Delta_k$ = 9e-3, 8e-4, 2e-3, 7e-4, 3e-4, 4e-4 at $k$ = 10, 20, 40, 80, 160, 320. How much data is
-# enough for a tolerance of 1e-3? And for 3.5e-4? Answer with a pair; write None for "not reached".
+# **2. What eigenvalues do not see.** One more sample turns the Hessian $H$ into $H'$, and $U$ spans the
+# probe. Give two numbers: the **exact** curvature part of the criterion, and what the **formula** of
+# section 6 says. With $B = U^\top (H' - H)\, U$,
+#
+# $$\text{exact} = \tfrac{\sigma^4}{4}\bigl(2\,|B|_F^2 + (\operatorname{tr} B)^2\bigr), \qquad
+# F(d) = \tfrac{\sigma^4}{4}\Bigl(2 \sum_i d_i^2 + \bigl(\sum_i d_i\bigr)^2\Bigr),$$
+#
+# where $d_i$ is the change of the $i$-th largest **compressed** eigenvalue, from $U^\top H U$ to
+# $U^\top H' U$. (`np.linalg.eigvalsh` gives the eigenvalues of a symmetric array, the smallest first.)
+#
+# The check draws the sharpest possible case: a bowl, three times as sharp in one direction as in the other,
+# which the new sample turns by an angle and leaves as it is otherwise. This is the picture:
+#
+# ![Two lines over the angle from 0 to 90 degrees. The exact curvature part rises from 0 to 4 along half a wave. The formula stays at 0.](pictures/exercise-05-2.png)
+
+
+# %% tags=["answer-2"]
+def exact_and_formula(H, H_next, U, sigma):
+    """[exact, formula]: the curvature part, and Corollary 4's. H, H_next (N, N), U (N, D)."""
+
+    ### BEGIN SOLUTION
+    def part(squares, total):
+        return sigma**4 / 4 * (2 * squares + total**2)
+
+    B = U.T @ (H_next - H) @ U
+    d = np.linalg.eigvalsh(U.T @ H_next @ U) - np.linalg.eigvalsh(U.T @ H @ U)
+    return [part((B**2).sum(), np.trace(B)), part((d**2).sum(), d.sum())]
+    ### END SOLUTION
+
+
+# %% tags=["check-2", "points-1", "picture-exercise-05-2"]
+cases = [
+    {"H": symmetric(5, 1), "H_next": symmetric(5, 2), "U": orthonormal(5, 3, 3), "sigma": sigma}
+    for sigma in (0.5, 1.0, 2.0)
+]
+check("2", exact_and_formula, right_2, cases, hints_2)
+
+bowl, angles = np.diag([3.0, 1.0]), np.arange(0, 91, 5)
+found = [exact_and_formula(bowl, turned(bowl, angle), np.eye(2), 1.0) for angle in angles]
+exact, formula = np.array(found).T
+figure, ax = plots.new_figure(width=5)
+plots.curve(ax, angles, exact, "curvature", markevery=3, label="exact")
+plots.curve(ax, angles, formula, "random", markevery=3, label="formula, from eigenvalues")
+ax.set(xlabel="turn of the bowl [degrees]", ylabel="curvature part [loss$^2$]")
+ax.set_title("Exercise 2", fontsize=10)
+ax.legend(frameon=False)
+plots.show(figure, f"The exact part grows to {exact[-1]:.2f} at a quarter turn. No eigenvalue "
+    "changes, so the formula sees nothing.")  # fmt: skip
+
+# %% tags=["hidden-2", "points-2"]
+import numpy as np_2
+
+
+def part_2(b):
+    """E (b_1 z_1^2 + b_2 z_2^2 + ...)^2: independent squares with mean 1 and mean square 3."""
+    return 3 * (b**2).sum() + np_2.outer(b, b).sum() - (b**2).sum()
+
+
+draws_2 = np_2.random.default_rng(25)
+for N_2, D_2, sigma_2 in ((2, 2, 1.0), (4, 2, 0.3), (6, 4, 1.7)):
+    H_2, next_2 = (M_2 + M_2.T for M_2 in draws_2.normal(size=(2, N_2, N_2)))
+    U_2 = np_2.linalg.qr(draws_2.normal(size=(N_2, D_2))).Q
+    found_2 = exact_and_formula(H_2.copy(), next_2.copy(), U_2.copy(), sigma_2)
+    found_2 = [float(x_2) for x_2 in found_2]
+    inside_2 = [U_2.T @ M_2 @ U_2 for M_2 in (H_2, next_2, next_2 - H_2)]
+    before_2, after_2, b_2 = (np_2.sort(np_2.linalg.eigvals(M_2).real) for M_2 in inside_2)
+    right_of_2 = [part_2(sigma_2**2 / 2 * x_2) for x_2 in (b_2, after_2 - before_2)]
+    assert np_2.allclose(found_2, right_of_2, rtol=1e-8), f"wrong for {D_2} of {N_2} directions"
+own_2 = {"right_2"} & set(exact_and_formula.__code__.co_names)
+assert not own_2, "write it yourself, without the check's function"
+
+# %% [markdown]
+# **3. How much is enough.** A criterion was measured at several $k$. For each of a few tolerances, give
+# the smallest measured $k$ from which on the criterion *stays* below it, up to the last one measured, or
+# `None` where that is not reached (section 7). (Write the rule yourself: an answer that calls
+# the package's function for it does not count.)
+
+
+# %% tags=["answer-3"]
+def enough(ks, deltas, tolerances):
+    """A tuple with K or None for each tolerance. ks: increasing list; deltas: as long as ks."""
+    ### BEGIN SOLUTION
+    found = []
+    for tolerance in tolerances:
+        K = None
+        for k, delta in zip(reversed(ks), reversed(deltas)):
+            if delta >= tolerance:
+                break
+            K = k
+        found.append(K)
+    return tuple(found)
+    ### END SOLUTION
+
+
+# %% tags=["check-3", "points-1"]
+measured = {
+    "ks": [10, 20, 40, 80, 160, 320],
+    "deltas": [9e-3, 8e-4, 2e-3, 7e-4, 3e-4, 4e-4],
+    "tolerances": [1e-2, 1e-3, 5e-4, 3.5e-4, 1e-4],
+}
+falling = {"ks": [5, 50, 500], "deltas": [3.0, 2.0, 1.0], "tolerances": [2.5, 0.5, 1.5]}
+
+
+def answer_3(ks, deltas, tolerances):
+    """The answer for copies of the lists, which it may sort or reverse."""
+    return as_tuple(enough(list(ks), list(deltas), list(tolerances)))
+
+
+check("3", answer_3, right_3, [measured, falling], mistakes_3)
+
+# %% tags=["hidden-3", "points-2"]
+import numpy as np_3
+
+draws_3, tolerances_3 = np_3.random.default_rng(3), [1.0, 0.3, 0.1, 0.01]
+for _ in range(50):
+    ks_3 = np_3.cumsum(draws_3.integers(1, 50, size=8)).tolist()
+    deltas_3 = (draws_3.exponential(size=8) / np_3.arange(1, 9)).tolist()
+    found_3 = enough(list(ks_3), list(deltas_3), list(tolerances_3))
+    found_3 = [None if K_3 is None else float(K_3) for K_3 in found_3]
+    assert len(found_3) == 4, "one answer is asked for at each tolerance"
+    for t_3, K_3 in zip(tolerances_3, found_3):
+        good_3 = [k_3 for j_3, k_3 in enumerate(ks_3) if max(deltas_3[j_3:]) < t_3]
+        assert K_3 == min(good_3, default=None), (
+            f"wrong at tolerance {t_3} for deltas = {np_3.round(deltas_3, 3)}"
+        )
+codes_3 = [enough.__code__]
+for code_3 in codes_3:  # the list grows by the functions inside
+    codes_3 += [part_3 for part_3 in code_3.co_consts if hasattr(part_3, "co_names")]
+    own_3 = {"enough_data", "right_3"} & set(code_3.co_names)
+    assert not own_3, "write it yourself, without a function that gives the answer"
+
+# %% [markdown]
+# **4. Design a picture.** The top plane shows the sharpest valley of $L_k$. Now choose the plane that
+# shows what sample $k+1$ *changes*. Measure a plane by the centred criterion in it at $\sigma = 0.1$,
+# the mean of $(I_k - a_k)^2$. Yours must have more than 1.5 times that of the top plane, for two
+# networks. Many answers are right. You may use all of `ln`, for example `loss.gradient`,
+# `ln.jacobian_subspace` and `ln.increment_eigenpairs`; `torch.linalg.qr(M).Q` makes columns
+# orthonormal, and `range(k, k + 1)` in place of `k` selects the next sample alone.
+#
+# The check draws $I_k^2$ in both planes, with one scale. It may look like this:
+#
+# ![Two contour maps of the squared increment on one colour scale, a cross at each centre. Left, the top plane: two broad zones that differ tenfold, and a dark corner. Right, the plane of the change: from its brightest corner, above 0.01, the colours run down a thousandfold and more to a dark furrow beyond the centre.](pictures/exercise-05-4.png)
+
+
+# %% tags=["answer-4"]
+def plane_of_change(loss, w, k):
+    """An orthonormal basis (N, 2) of a plane through w = w_k* in which I_k varies a lot."""
+    ### BEGIN SOLUTION
+    change = loss.gradient(w, range(k, k + 1)) - loss.gradient(w, k)
+    sharpest = ln.top_eigenpairs(loss, w, range(k, k + 1), 1).vectors[:, 0]
+    return torch.linalg.qr(torch.stack([change, sharpest], dim=1)).Q
+    ### END SOLUTION
+
+
+# %% tags=["check-4", "points-1", "nbval-ignore-output", "picture-exercise-05-4"]
+check_properties("4", lambda: [plane_of_change(*net) for net in networks_4], properties_4)
+
+(loss, w, k), steps = networks_4[0], torch.linspace(-1, 1, 17, dtype=torch.float64)
+planes = {"top plane": top_planes_4[0], "your plane": plane_of_change(*networks_4[0])}
+change = {
+    name: ln.loss_surfaces(loss, w, U, [k], steps).increments[0] for name, U in planes.items()
+}
+squares = {name: I**2 for name, I in change.items()}
+figure = plots.contour_maps(
+    steps, steps, squares, levels=np.logspace(-5, -1, 5), label="$I_k^2$  [loss$^2$]", zeros=change
+)
+times = [
+    seen(net, plane_of_change(*net)) / seen(net, top) for net, top in zip(networks_4, top_planes_4)
+]
+plots.show(figure, "The centred criterion at sigma = 0.1 in your plane, over that in the top plane: "
+    + " and ".join(f"{ratio:.1f}" for ratio in times) + ".")  # fmt: skip
+
+# %% tags=["hidden-4", "points-2"]
+import landscape_nb as ln_4
+import torch as torch_4
+
+entropy_4 = torch_4.nn.CrossEntropyLoss(reduction="none")
+for seed_4, k_4, hard_4 in ((3, 80, 3), (2, 60, 8)):
+    x_4, y_4 = ln_4.data.digits(200, seed=seed_4)
+    model_4 = ln_4.models.MLP([64, 8, 10], generator=torch_4.Generator().manual_seed(seed_4))
+    loss_4 = ln_4.EmpiricalLoss(model_4, entropy_4, x_4, y_4, l2=3e-3)
+    w_4 = ln_4.fit(loss_4, k_4, tol=1e-2).w
+    rows_4 = [*range(k_4), k_4 + int(loss_4.per_sample(w_4)[k_4:].argsort()[-hard_4])]
+    loss_4 = ln_4.EmpiricalLoss(model_4, entropy_4, x_4[rows_4], y_4[rows_4], l2=3e-3)
+    found_4 = torch_4.as_tensor(plane_of_change(loss_4, w_4.clone(), k_4)).detach().double()
+    assert found_4.shape == (len(w_4), 2), "the plane needs the shape (N, 2)"
+    assert (found_4.T @ found_4 - torch_4.eye(2)).norm() < 1e-6, "columns are not orthonormal"
+    steps_4 = (0.1, loss_4.gradient), (0.01, loss_4.hessian)
+    c_4, B_4 = (s_4 * (f_4(w_4, k_4 + 1) - f_4(w_4, k_4)) for s_4, f_4 in steps_4)
+    planes_4 = found_4, ln_4.top_eigenpairs(loss_4, w_4, k_4, 2).vectors
+    models_4 = [(U_4.T @ c_4, U_4.T @ B_4 @ U_4) for U_4 in planes_4]
+    seen_4 = [c @ c + ((B * B).sum() * 2 + B.trace() ** 2) / 4 for c, B in models_4]
+    assert seen_4[0] > 1.5 * seen_4[1], "too little changes in the plane of another network"
+
+# %% [markdown]
+# **5. In words.** Someone draws the loss of a network with a billion parameters over a random plane, on
+# a grid from $-1$ to 1. The surface is flat, for $k = 10^4$ samples and for $10^6$ alike, and they
+# conclude: "The network sits in a flat minimum, and its landscape has converged." Which share of the
+# Hessian's trace does the picture show, on average, and how many random directions would show half of
+# it? Is either half of the conclusion supported? What would you draw or measure in its place? Four to
+# six sentences.
+
+# %% [markdown] tags=["manual-5", "points-3"]
+# ### BEGIN SOLUTION
+# A random direction holds $1/N$ of the trace on average, so the plane shows $2/N = 2 \cdot 10^{-9}$ of
+# it, and half of the trace takes $N/2 = 5 \cdot 10^8$ random directions. Any network looks flat in such
+# a plane, at a sharp minimum as well, so "flat" is not supported. Nor is "converged": where nothing is
+# to be seen at either $k$, nothing can be seen to settle. For flatness I would measure the largest
+# eigenvalues, or draw the plane of the top two eigenvectors. For convergence I would measure the
+# increment: the centred criterion in the top eigenspace and along the next sample's Jacobian, averaged
+# over many unseen samples, at several $k$, and divided by the $(k+1)^{-2}$ that is there without any
+# learning; then say for which tolerance it is small enough.
+#
+# *Rubric.* One point each: both numbers; neither half follows, and why; a measurement that could
+# support them (top eigenvalues or plane, and a criterion over $k$ averaged over next samples).
+# ### END SOLUTION
+
+# %% [markdown]
+# ## Save your work
+#
+# The first button packs your answers and predictions, of this notebook and of the others, into
+# `my_work.zip`. The second one brings them back, for example in a new Binder session.
 
 # %%
-answer = ()  # a pair
-
-right = tuple(ln.enough_data(ks, [9e-3, 8e-4, 2e-3, 7e-4, 3e-4, 4e-4], t) for t in (1e-3, 3.5e-4))
-if not answer:
-    print("Exercise 2: no answer yet.")
-elif tuple(answer) == right:
-    print("Exercise 2: right.")
-else:
-    print("Exercise 2: not yet. It must stay below for every later k, the last one included.")
-
-# %% [markdown]
-# <details><summary>Solution of exercise 2</summary>
-#
-# `(80, None)`. At $k = 20$ it is below 1e-3, but not at 40. Below 3.5e-4 it is at 160 only, and the last value is above: not reached.
-# </details>
-
-# %% [markdown]
-# **3.** Someone has a network with a billion parameters and draws its loss over a random plane. Which share of the trace does the picture
-# show, on average? And how many random directions would show half of it? Answer with a pair.
-
-# %%
-answer = ()  # a pair of numbers
-
-if not answer:
-    print("Exercise 3: no answer yet.")
-elif np.allclose(answer, (2e-9, 5e8), rtol=1e-2):
-    print("Exercise 3: right.")
-else:
-    print("Exercise 3: not yet. On average each random direction holds 1/N of the trace.")
-
-# %% [markdown]
-# <details><summary>Solution of exercise 3</summary>
-#
-# `(2e-9, 5e8)`. For a random unit vector $u$, the mean of $u^\top H u$ is $\operatorname{tr} H / N$. So $D$ random directions hold $D/N$
-# of the trace.
-# </details>
-
+SaveMyWork()
 # %% [markdown]
 # ## What to doubt
 #

@@ -35,7 +35,8 @@ from sklearn.datasets import make_blobs
 import landscape_nb as ln
 from landscape_nb import plots
 from landscape_nb.cost import Cost
-from landscape_nb.widgets import PictureSlider
+from landscape_nb.course import reveal_choice, reveal_curve, reveal_number
+from landscape_nb.widgets import PictureSlider, SaveMyWork
 
 cost = Cost()
 torch.set_num_threads(1)  # small networks run faster on one thread, and rounding stays the same
@@ -105,10 +106,11 @@ print("every training loss at least halved:",
 # The digits network of width 8 has 610 weights, so 610 curvatures. How many of them are larger
 # than a tenth of the largest one? Write your guess here.
 
-# %%
+# %% tags=["predict-large"]
 large_guess = 300
 
 
+# %%
 def spectrum(loss, w):
     """All eigenvalues of the Hessian of the first n samples, largest first."""
     return torch.linalg.eigvalsh(loss.hessian(w, n)).flip(0)
@@ -122,8 +124,8 @@ print("fewer than 5 % are that large on digits:", all(large["digits", s] < 30 fo
 print("some eigenvalues are negative, in every network:", all(s[-1] < 0 for s in trained.values()))
 
 # %% tags=["nbval-ignore-output"]
-print("larger than a tenth of the largest: guess", large_guess, "of 610, measured",
-      [large["digits", s] for s in seeds])  # fmt: skip
+reveal_number("Eigenvalues above a tenth of the largest, digits, of 610",
+              large_guess, [large["digits", s] for s in seeds])  # fmt: skip
 print("blobs, of 124:", [large["blobs", s] for s in seeds])
 
 # %% [markdown]
@@ -199,10 +201,11 @@ plots.show(figure, f"A few large eigenvalues, then a long tail at zero. Digits: 
 # Take 20 digits, and the untrained network of width 8 with its 610 weights. What is the rank of
 # $G$?
 
-# %%
+# %% tags=["predict-rank"]
 rank_guess = 200
 
 
+# %%
 def gauss_newton(kind, seed, w, k):
     """G of the first k samples as a matrix, for the network of width 8."""
     return ln.GaussNewtonOperator(nets[kind, seed, 8], w, k).dense()
@@ -250,7 +253,7 @@ for kind, bound in (("digits", few * 9), ("blobs", few * 3)):
         print(f"  width {width}, N = {N}: rank {each}, zeros {[N - rank for rank in each]}")
 
 # %% tags=["nbval-ignore-output"]
-print("your guess for the rank on digits, width 8:", rank_guess)
+reveal_number("The rank of G, digits, width 8", rank_guess, ranks["digits", 0, 8])
 for kind, seed in trained:
     g, r = eigenvalues[kind, seed][1].flip(0), ranks[kind, seed, 8]
     print(f"{kind} {seed}: eigenvalue number {r} of G is {g[r - 1]:.0e}, the next one {g[r]:.0e}")
@@ -357,14 +360,15 @@ for seed in seeds:
 
 # %% [markdown]
 # ### Predict
-# From the narrowest to the widest network $N$ grows eightfold on digits. By which factor does the
-# *number* of eigenvalues away from zero grow, at $c = 10^{-3}$? If S17 is right to the letter, by
-# 1.
+# From width 4 to width 32 $N$ grows eightfold on digits. How does the *number* of eigenvalues away from
+# zero grow, at $c = 10^{-3}$? Sketch it: a few points, width to multiple of the number at width 4. If S17 is
+# right to the letter, it stays at 1.
+
+# %% tags=["predict-growth"]
+growth_guess = {4: 1.0, 8: 1.0, 16: 1.0, 32: 1.0}
+
 
 # %%
-growth_guess = 1.0
-
-
 def panels(draw, titles=("Digits", "Blobs")):
     """Two panels, one for each kind of data, with two lines each, one for each cut."""
     figure, axes = plots.new_figure(2, width=4.4)
@@ -413,11 +417,15 @@ plots.show(figure, f"With the fine cut the number of other eigenvalues keeps gro
     f"on digits while N grows {N['digits'][-1] / N['digits'][0]:.0f}-fold, {grown['blobs'][1]:.1f}-fold on blobs while N grows "
     f"{N['blobs'][-1] / N['blobs'][0]:.0f}-fold. With the coarse cut it grows {grown['digits'][0]:.1f}-fold and "
     f"{grown['blobs'][0]:.1f}-fold.")  # fmt: skip
-print("your guess", growth_guess, " measured, each seed:",
-      (away["digits"][:, -1] / away["digits"][:, 0])[:, 1].round(1))  # fmt: skip
 for width in (4, 16):
     fixed = [float((spectra["digits", s, width].abs() < 1e-3).double().mean()) for s in seeds]
     print(f"digits, width {width}, share below 0.001 itself:", ", ".join(f"{f:.2f}" for f in fixed))
+
+# %% tags=["nbval-ignore-output"]
+multiples = away["digits"][:, :, 1] / away["digits"][:, :1, 1]
+reveal_curve("Other eigenvalues, relative to width 4",
+             growth_guess, widths, multiples, xlabel="width")  # fmt: skip
+print("at width 32, each seed:", multiples[:, -1].round(1))
 
 # %% [markdown]
 # **S17 claims**: a wider network merely adds to the bulk. **Seen here**: the share near zero
@@ -480,9 +488,10 @@ def largest_gap(values):
 # In how many of the 6 runs with clean blobs (two class numbers, three seeds) does the largest gap
 # come at $K-1$ or $K$, 20 steps into the training?
 
-# %%
+# %% tags=["predict-clean"]
 clean_guess = 6
 
+# %%
 gap_steps, classes, data = [5, 20, 80], [4, 8], ["random blobs", "clean blobs", "digits"]
 tops = {(kind, K, seed): top_spectra(kind, K, seed)
         for kind in data for K in classes for seed in seeds}  # fmt: skip
@@ -513,7 +522,7 @@ plots.show(figure, "Left: a gap at K - 1 or K is a piece inside the grey that is
     + "; ".join(f"{kind} {', '.join(map(str, found))}" for kind, found in hits.items()) + ".")  # fmt: skip
 
 # %% tags=["nbval-ignore-output"]
-print("clean blobs at step 20: your guess", clean_guess, " measured", hits["clean blobs"][1])
+reveal_number("Hits in 6 runs, clean blobs at step 20", clean_guess, hits["clean blobs"][1])
 for (kind, K), found in places.items():
     print(f"{kind}, K = {K}: largest gap at steps 5, 20, 80, three seeds each: {found}")
 print("random blobs, 4 classes of c clusters each:")
@@ -614,10 +623,12 @@ print("share, each seed:", ", ".join(f"{share:.2f}" for share in in_mean))
 #
 # ### Predict
 # Divide the largest $\lambda_1$ among the four widths by the smallest. Invariance would give 1.
-# Will matching the loss bring the factor nearer to 1: True or False?
+# Will matching the loss bring the factor nearer to 1 on digits: True or False?
+
+# %% tags=["predict-matching"]
+matching_helps_guess = True
 
 # %%
-matching_helps_guess = True
 level = 0.5
 
 
@@ -657,8 +668,11 @@ for kind in kinds:
     print(kind, "steps needed:", {width: [int(paths[kind, s, width].steps[matched(paths[kind, s, width])])
                                           for s in seeds] for width in widths})  # fmt: skip
     helps = int((factor[kind][:, 1] < factor[kind][:, 0]).sum())
-    print(f"{kind}: matching brings the factor nearer to 1 in {helps} of 3 seeds;",
-          "guess", matching_helps_guess)  # fmt: skip
+    print(f"{kind}: matching brings the factor nearer to 1 in {helps} of 3 seeds")
+most = int((factor["digits"][:, 1] < factor["digits"][:, 0]).sum()) > 1
+reveal_choice(
+    "Does matching help in most runs on digits?", matching_helps_guess, most, [True, False]
+)
 
 # %% [markdown]
 # **Seen here**: on digits, yes: after the same number of steps the narrowest network is the least
@@ -684,12 +698,14 @@ for kind in kinds:
 # batches of 16. The other $B$: the full batch again, but from other first weights.
 #
 # ### Predict
-# For which of the two will the barrier be above 0.1?
+# For which of the two will the barrier be above 0.1: `"continued"`, `"independent"`, `"both"` or
+# `"neither"`?
+
+# %% tags=["predict-barrier"]
+barrier_guess = "independent"
+
 
 # %%
-barrier_guess = {"continued": False, "independent": True}
-
-
 def other_ends(kind, seed):
     """End points B: continued from A with small batches, and trained from other first weights."""
     loss, A = nets[kind, seed, 8], paths[kind, seed, 8].w
@@ -746,6 +762,13 @@ said = {name: " to ".join(f"{f(b for key, b in barriers.items() if key[2:] == (n
                           for f in (min, max)) for name in looks}  # fmt: skip
 plots.show(figure, "Three seeds each. From A to the continued B the loss only slides; from A to the "
     f"independent B it climbs a hill. Barriers of the training loss: {said['continued']} and {said['independent']}.")  # fmt: skip
+
+# %% tags=["nbval-ignore-output"]
+high = [name for name in looks if np.median(
+    [b for key, b in barriers.items() if key[2:] == (name, "training")]) > 0.1]  # fmt: skip
+answer = high[0] if len(high) == 1 else "both" if high else "neither"
+reveal_choice("Where is the training loss's barrier above 0.1, in most runs?", barrier_guess, answer,
+              ["neither", "continued", "independent", "both"])  # fmt: skip
 
 # %% tags=["nbval-ignore-output"]
 for (kind, seed), both in ends.items():
@@ -819,75 +842,364 @@ print("the picture's sentence follows the slider:", slider.sentence().startswith
 print("step 100 has less negative curvature than step 0:", negative[100] > negative[0])
 slider.slider.value = 100
 
-# %% [markdown]
+# %% [markdown] tags=["exercises"]
 # ## 8. Exercises
 #
-# **1.** A softmax network with $N = 1000$ weights and 3 classes is trained on 50 samples. How many
-# eigenvalues of its Gauss-Newton matrix are zero at least?
+# This part stands on its own: after a break, start here with the next cell. Write each answer in
+# place of `raise NotImplementedError()`, run it, and run the folded cell below it (the three dots). Its
+# **public check** says what is wrong, without giving the answer away. When you are done, compare with
+# [the solutions](solutions/06_bulk_and_outliers.ipynb).
 
 # %%
-zeros_guess = None  # your answer
+import numpy as np
+import torch
 
-if zeros_guess is None:
-    print("Exercise 1: no answer yet.")
-else:
-    right = 1000 - 50 * (3 - 1)
-    print("Exercise 1:", "right." if zeros_guess == right else
-          "too few." if zeros_guess < right else "too many.")  # fmt: skip
+import landscape_nb as ln
+from landscape_nb import plots
+from landscape_nb.course import check, check_properties
 
-# %% [markdown]
-# **2.** With squared error, $\ell_i = \tfrac12 |f(x_i) - y_i|^2$, a common shift of the outputs *is* noticed. Take
-# 20 digits, 10 outputs and width 16. What is the rank of $G$ now? (The cell measures it.)
+torch.set_num_threads(1)
 
-# %%
-squared_guess = None  # your answer
 
-x, y = samples("digits", 0)
-one_hot = torch.nn.functional.one_hot(y[:few], 10).double()
-squared = network(x[:few], one_hot, 16, 0, lambda f, t: (f - t).square().sum(1) / 2, 10)
-g = torch.linalg.eigvalsh(ln.GaussNewtonOperator(squared, squared.w0, few).dense())
-rank = int((g > 1e-11 * g[-1]).sum())
-if squared_guess is None:
-    print("Exercise 2: no answer yet.")
-else:
-    print("Exercise 2:", "right." if squared_guess == rank else
-          "too small." if squared_guess < rank else "too large.")  # fmt: skip
+# %% jupyter={"source_hidden": true}
+def random_numbers(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def by_differentiation(J, p):
+    """G of samples whose outputs are J_i w + log p_i: linear in w, so the Hessian at 0 is G."""
+
+    def loss_of_w(w):
+        return -(p.log() + J @ w).log_softmax(1)[:, 0].mean()
+
+    return torch.func.hessian(loss_of_w)(torch.zeros(J.shape[2], dtype=torch.float64))
+
 
 # %% [markdown]
-# **3.** The bottleneck of section 2. At width $h < K - 1$, each of the $n$ samples moves the outputs through $h$
-# hidden numbers; besides, the last layer itself, with its $h + 1$ inputs (one is the bias), can
-# move them in the $K - 1 - h$ directions that the hidden numbers do not reach. What is the rank
-# of $G$ for 20 digits at width 2? (Test your formula on the widths 4 and 8 of section 2 first.)
+# **1. The Gauss-Newton matrix.** Section 2 has $G = \tfrac1n \sum_i J_i^\top A_i J_i$, where $A_i$ is the Hessian
+# of sample $i$'s loss in its $K$ outputs. For the cross entropy of a softmax the *slope* in output $c$ is
+# the probability $p_c$, minus 1 if $c$ is the right class. Differentiate once more to get $A_i$, and write
+# down $G$.
 
-# %%
-bottleneck_guess = None  # your answer
 
-narrow = network(x, y, 2, 0)
-g = torch.linalg.eigvalsh(ln.GaussNewtonOperator(narrow, narrow.w0, few).dense())
-narrow_rank = int((g > 1e-11 * g[-1]).sum())
-if bottleneck_guess is None:
-    print("Exercise 3: no answer yet.")
-else:
-    print("Exercise 3:", "right." if bottleneck_guess == narrow_rank else
-          "too small." if bottleneck_guess < narrow_rank else "too large.")  # fmt: skip
+# %% tags=["answer-1"]
+def gauss_newton_of(J, p):
+    """G, (N, N), from J (n, K, N), the outputs' derivatives, and p (n, K), the probabilities."""
+    ### BEGIN SOLUTION
+    A = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
+    return (J.mT @ A @ J).mean(0)
+    ### END SOLUTION
+
+
+# %% tags=["check-1", "points-1"]
+cases = [
+    {"J": random_numbers(n_1, K_1, 4, seed=n_1), "p": random_numbers(n_1, K_1).softmax(1)}
+    for n_1, K_1 in ((3, 3), (5, 2), (2, 5))
+]
+hints = {
+    "How does the probability of one class change when the output of another one moves?": (
+        lambda J, p: (J.mT @ (p * (1 - p)).diag_embed() @ J).mean(0)
+    ),
+    "A softmax does not notice a shift of all outputs together. Does your A_i?": (
+        lambda J, p: (J.mT @ p.diag_embed() @ J).mean(0)
+    ),
+    "Is it the mean over the samples, or their sum?": (
+        lambda J, p: len(J) * by_differentiation(J, p)
+    ),
+    "That is built from slopes, once differentiated: G needs the loss differentiated twice.": (
+        lambda J, p: (J.mT @ (p[:, :, None] * p[:, None, :]) @ J).mean(0)
+    ),
+}
+check("1", gauss_newton_of, by_differentiation, cases, hints)
+
+# %% tags=["hidden-1", "points-2"]
+import numpy as np_1
+import torch as torch_1
+
+draws_1 = np_1.random.default_rng(1)
+for n_1, K_1, N_1 in ((1, 4, 3), (6, 3, 5), (9, 2, 2)):
+    J_1, p_1 = draws_1.normal(size=(n_1, K_1, N_1)), draws_1.dirichlet(np_1.ones(K_1), n_1)
+    found_1 = gauss_newton_of(torch_1.tensor(J_1), torch_1.tensor(p_1))
+    found_1 = np_1.asarray(found_1, dtype=float)
+    assert found_1.shape == (N_1, N_1), "G needs one row and one column for each weight"
+    G_1 = np_1.zeros((N_1, N_1))
+    for rows_1, chances_1 in zip(J_1, p_1):  # J'AJ is the covariance of the rows of J
+        away_1 = rows_1 - chances_1 @ rows_1
+        G_1 += sum(q * np_1.outer(r, r) for q, r in zip(chances_1, away_1)) / n_1
+    told_1 = f"wrong for other J and p: n = {n_1} samples, K = {K_1} outputs, N = {N_1} weights"
+    assert np_1.allclose(found_1, G_1, atol=1e-12), told_1
+own_1 = {"by_differentiation"} & set(gauss_newton_of.__code__.co_names)
+assert not own_1, "write G from J and p yourself, without the check's function"
 
 # %% [markdown]
-# <details><summary>Solutions</summary>
+# **2. Zeros by counting.** A model has $N$ weights and $K$ outputs, and is trained on $n$ samples. At least how
+# many eigenvalues of $G$ are zero, whatever the weights? The loss is `"softmax"`, the cross entropy, or
+# `"squared"`, $\tfrac12 |f(x_i) - y_i|^2$, whose Hessian in the outputs is the identity. The check counts the zeros
+# for random derivatives $J_i$.
+
+
+# %% tags=["answer-2"]
+def zeros_at_least(N, n, K, loss):
+    """Number of eigenvalues of the N x N matrix G that must be zero; a whole number."""
+    ### BEGIN SOLUTION
+    felt = K - 1 if loss == "softmax" else K
+    return max(0, N - n * felt)
+    ### END SOLUTION
+
+
+# %% jupyter={"source_hidden": true}
+def zeros_counted(N, n, K, loss):
+    J, p = random_numbers(n, K, N), random_numbers(n, K).softmax(1)
+    G = by_differentiation(J, p) if loss == "softmax" else (J.mT @ J).mean(0)
+    values = torch.linalg.eigvalsh(G)
+    return int((values < 1e-10 * values[-1]).sum())
+
+
+sizes_2 = [
+    (40, 5, 3, "softmax"),
+    (40, 5, 3, "squared"),
+    (60, 4, 10, "softmax"),
+    (9, 9, 4, "squared"),
+]
+
+
+# %% tags=["check-2", "points-1"]
+cases = [dict(zip(("N", "n", "K", "loss"), size)) for size in sizes_2]
+hints = {
+    "Try a model with few weights and many samples. Can that be a number of zeros?": (
+        lambda N, n, K, loss: N - n * (K - (loss == "softmax"))
+    ),
+    "In how many directions can one sample's softmax loss curve in its outputs?": (
+        lambda N, n, K, loss: max(0, N - n * K)
+    ),
+    "Does the squared error, too, overlook a shift of all outputs together?": (
+        lambda N, n, K, loss: max(0, N - n * (K - 1))
+    ),
+    "That is what one sample can do. What can n of them do?": (
+        lambda N, n, K, loss: max(0, N - (K - (loss == "softmax")))
+    ),
+    "That many are not zero. How many are left?": (
+        lambda N, n, K, loss: min(N, n * (K - (loss == "softmax")))
+    ),
+}
+check("2", zeros_at_least, zeros_counted, cases, hints)
+
+# %% tags=["hidden-2", "points-2"]
+import numpy as np_2
+
+draws_2 = np_2.random.default_rng(2)
+for N_2, n_2, K_2 in ((30, 4, 2), (25, 3, 6), (10, 2, 9), (15, 15, 2)):
+    for loss_2, lost_2 in (("softmax", np_2.full((K_2, K_2), 1 / K_2)), ("squared", 0)):
+        found_2 = float(zeros_at_least(N_2, n_2, K_2, loss_2))
+        felt_2 = np_2.eye(K_2) - lost_2  # what a sample's loss feels of its outputs' motion
+        moved_2 = [felt_2 @ draws_2.normal(size=(K_2, N_2)) for _ in range(n_2)]
+        right_2 = N_2 - np_2.linalg.matrix_rank(np_2.concatenate(moved_2))
+        told_2 = f"wrong for the {loss_2} loss with N = {N_2}, n = {n_2}, K = {K_2}"
+        assert found_2 == right_2, told_2
+own_2 = {"zeros_counted", "by_differentiation"} & set(zeros_at_least.__code__.co_names)
+assert not own_2, "find the number by a formula, without the check's functions"
+
+# %% [markdown]
+# **3. A bottleneck.** Now a network with one hidden layer of $h$ tanh units, biases in both layers, and the
+# softmax loss. If $h$ is smaller than $K - 1$, the rank of $G$ stays below $n(K-1)$: a sample moves the outputs
+# through its $h$ hidden numbers only, and what the last layer's own weights can add is less than what is
+# missing. How large is the rank, for $n > h + 1$ samples in more than $n$ dimensions? Section 2 measured 105 at $h = 4$ and
+# 169 at $h = 8$, for $n = 20$ and $K = 10$. (Count the directions in the space of outputs that the hidden
+# numbers cannot reach, and ask how many independent inputs the last layer has.)
+
+
+# %% tags=["answer-3"]
+def bottleneck_rank(n, K, h):
+    """Rank of G for n samples, K classes, h < K - 1 hidden units, h + 1 < n; a whole number."""
+    ### BEGIN SOLUTION
+    through_the_units = n * h
+    by_the_last_layer = (K - 1 - h) * (h + 1)
+    return through_the_units + by_the_last_layer
+    ### END SOLUTION
+
+
+# %% jupyter={"source_hidden": true}
+def measured_rank(n, K, h):
+    x, y = random_numbers(n, 30), torch.arange(n) % K
+    model = ln.models.MLP([30, h, K], generator=torch.Generator().manual_seed(h))
+    loss = ln.EmpiricalLoss(model, torch.nn.CrossEntropyLoss(reduction="none"), x, y)
+    values = torch.linalg.eigvalsh(ln.GaussNewtonOperator(loss, loss.w0, n).dense())
+    return int((values > 1e-11 * values[-1]).sum())
+
+
+# %% tags=["check-3", "points-1"]
+cases = [{"n": 20, "K": 10, "h": 2}, {"n": 12, "K": 6, "h": 3}, {"n": 15, "K": 8, "h": 1}]
+hints = {
+    "That is the bound of section 2. A bottleneck stays below it.": lambda n, K, h: n * (K - 1),
+    "So far only the hidden numbers move. What can the last layer do?": lambda n, K, h: n * h,
+    "Has the last layer another input besides the hidden units?": (
+        lambda n, K, h: n * h + (K - 1 - h) * h
+    ),
+    "Does the softmax notice all K directions of the outputs?": (
+        lambda n, K, h: n * h + (K - h) * (h + 1)
+    ),
+    "What the hidden numbers move already must not be counted twice.": (
+        lambda n, K, h: n * h + (K - 1) * (h + 1)
+    ),
+}
+check("3", bottleneck_rank, measured_rank, cases, hints)
+
+# %% tags=["hidden-3", "points-2"]
+import numpy as np_3
+
+draws_3 = np_3.random.default_rng(3)
+for n_3, K_3, h_3 in ((9, 7, 4), (20, 10, 2), (6, 12, 3)):
+    found_3 = float(bottleneck_rank(n_3, K_3, h_3))
+    x_3, W_3 = draws_3.normal(size=(n_3, n_3 + 5)), draws_3.normal(size=(h_3, n_3 + 5)) / 4
+    V_3, moved_3 = draws_3.normal(size=(K_3, h_3)), []
+    for row_3 in x_3:  # the outputs' derivatives by hand, without their common shift
+        unit_3 = np_3.tanh(W_3 @ row_3)
+        first_3 = np_3.kron(V_3 * (1 - unit_3**2), np_3.append(row_3, 1))
+        last_3 = np_3.kron(np_3.eye(K_3), np_3.append(unit_3, 1))
+        both_3 = np_3.hstack([first_3, last_3])
+        moved_3.append(both_3 - both_3.mean(0))
+    right_3 = np_3.linalg.matrix_rank(np_3.concatenate(moved_3))
+    assert found_3 == right_3, f"wrong for n = {n_3}, K = {K_3}, h = {h_3}"
+own_3 = {"measured_rank"} & set(bottleneck_rank.__code__.co_names)
+assert not own_3, "find the rank by a formula, without the check's function"
+
+# %% [markdown]
+# **4. Design a twin.** A hill between two networks need not mean that they have learned different things. The
+# network $f(x) = W_2 \tanh(W_1 x + b_1) + b_2$ has *twins*: other weights, far away, with exactly the same outputs.
+# Build one whose straight line to the original climbs a hill. Use only what you know of the
+# architecture: no training.
 #
-# 1. $1000 - 50 \cdot 2 = 900$. 2. $n K = 200$: all ten outputs of each sample count. 3. $n h + (K - 1 - h)(h + 1)$, which gives
-#    $80 + 25 = 105$ at width 4, $160 + 9 = 169$ at width 8, and $40 + 21 = 61$ at width 2.
-# </details>
+# The check draws the loss on the line. This is the picture to expect:
 #
+# ![A curve of the training loss over t from 0 to 1. It starts low, rises to a hill in the middle, and falls back to exactly the height it started from.](pictures/exercise-06-4.png)
+
+
+# %% tags=["answer-4"]
+def twin(W1, b1, W2, b2):
+    """Other weights with the same outputs: (W1, b1, W2, b2), of shapes (h, d), (h,), (K, h), (K,)."""
+    ### BEGIN SOLUTION
+    # tanh is odd: a unit does not change when all that goes in and comes out changes its sign
+    return -W1, -b1, -W2, b2
+    ### END SOLUTION
+
+
+# %% jupyter={"source_hidden": true}
+pictures, labels = ln.data.digits(150, seed=0)
+small = ln.models.MLP([64, 8, 10], generator=torch.Generator().manual_seed(0))
+loss_4 = ln.EmpiricalLoss(small, torch.nn.CrossEntropyLoss(reduction="none"), pictures, labels)
+w_4 = ln.gradient_descent(loss_4, 150, lr=0.1, momentum=0.9, steps=100, every=100).w
+places_4 = torch.linspace(0, 1, 41, dtype=torch.float64)
+shapes_4 = {"W1": (8, 64), "b1": (8,), "W2": (10, 8), "b2": (10,)}
+
+
+def parts_of(w):
+    """The four parts of a network's weights, by name."""
+    chunks = w.split([int(np.prod(shape)) for shape in shapes_4.values()])
+    return {name: c.view(shape) for c, (name, shape) in zip(chunks, shapes_4.items())}
+
+
+def as_weights(parts):
+    """The four parts as one vector w."""
+    return torch.cat([torch.as_tensor(part, dtype=torch.float64).flatten() for part in parts])
+
+
+# %% jupyter={"source_hidden": true}
+def outputs_of(w):
+    """What the network answers to every picture."""
+    W1, b1, W2, b2 = parts_of(w).values()
+    return torch.tanh(pictures @ W1.T + b1) @ W2.T + b2
+
+
+def heights(parts):
+    """The training loss on the line from the original to the twin, above the loss at its start."""
+    step = as_weights(parts) - w_4
+    line = torch.stack([loss_4.value(w_4 + t * step, 150) for t in places_4])
+    return line - line[0]
+
+
+# %% tags=["check-4", "points-1", "picture-exercise-06-4"]
+required = {
+    "four parts with the shapes of W1, b1, W2 and b2": (
+        lambda parts: [tuple(part.shape) for part in parts] == list(shapes_4.values())
+    ),
+    "weights that are at least half of |w| away from w": (
+        lambda parts: (as_weights(parts) - w_4).norm() > w_4.norm() / 2
+    ),
+    "the same outputs as before (follow one hidden unit: all its numbers in, all numbers out)": (
+        lambda parts: torch.allclose(outputs_of(as_weights(parts)), outputs_of(w_4), atol=1e-9)
+    ),
+    "a hill of at least 0.1 on the straight line": lambda parts: heights(parts).max() > 0.1,
+}
+check_properties("4", twin, required, parts_of(w_4))
+hill = heights(twin(**parts_of(w_4)))
+figure, ax = plots.new_figure(width=5)
+plots.curve(ax, places_4, hill, "top", marker=None)
+ax.set(xlabel="t (original at 0, twin at 1)", ylabel="training loss above its start")
+plots.show(figure, f"Both ends are equally low. In between the loss climbs by {hill.max():.2f}.")
+
+# %% tags=["hidden-4", "points-2"]
+import numpy as np_4
+import torch as torch_4
+
+draws_4 = np_4.random.default_rng(4)
+for d_4, h_4, K_4 in ((3, 6, 4), (5, 2, 3)):
+    given_4 = [draws_4.normal(size=s) for s in ((h_4, d_4), (h_4,), (K_4, h_4), (K_4,))]
+    made_4 = twin(*[torch_4.tensor(part) for part in given_4])
+    made_4 = [np_4.asarray(part, dtype=float) for part in made_4]
+    same_4 = [part.shape for part in made_4] == [part.shape for part in given_4]
+    assert same_4, "the twin needs four parts, with the shapes of W1, b1, W2 and b2"
+    x_4 = draws_4.normal(size=(d_4, 50))
+    before_4, after_4 = (
+        W_4 @ np_4.tanh(U_4 @ x_4 + u_4[:, None]) + v_4[:, None]
+        for U_4, u_4, W_4, v_4 in (given_4, made_4)
+    )
+    assert np_4.allclose(before_4, after_4, atol=1e-10), f"other outputs with {h_4} hidden units"
+    far_4 = sum(((a - b) ** 2).sum() for a, b in zip(given_4, made_4))
+    assert far_4 > sum((a**2).sum() for a in given_4) / 4, "too near to the original weights"
+
+# %% [markdown]
+# **5. In words.** A colleague trains a network with ten hidden units on all ten digits, stops early, and
+# finds that the largest gap in the spectrum of $H$ comes after eigenvalue 10. "As the theory says," he
+# writes: "one outlier for each class." What else could the ten be, by what you saw in this notebook? Which two
+# experiments would tell the explanations apart, and what would each show? Four to six sentences.
+
+# %% [markdown] tags=["manual-5", "points-3"]
+# ### BEGIN SOLUTION
+# Ten is also the number of hidden units. On raw digits the gap followed the width here: all pictures share
+# the mean picture, so each hidden unit has one direction, its weights along that picture and its bias, in
+# which all samples push together. First experiment: change one number and keep the other, for example ten
+# classes with 6 and with 16 hidden units, or six classes with ten units. A gap that stays at 10 while the
+# width changes belongs to the classes; one that moves to 6 and 16 belongs to the units. Second
+# experiment: subtract the mean picture. If the gap leaves the number of units then, it came from the mean. (Or ask
+# how much of the top ten eigenvectors lies in the span of these directions: near 1 means the units.)
+# Either way several seeds and steps of training are needed, with the hit rate of a blind guess beside
+# them, because a largest ratio always exists somewhere.
+#
+# *Rubric.* One point each: the width as the other explanation, with the mean picture or the bias as its
+# reason; an experiment that changes width or number of classes alone, with both outcomes; a second
+# experiment (centred data, span of the mean directions, clean blobs) or the control by seeds and chance.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## Save your work
+#
+# The first button packs your answers and predictions, of this notebook and of the others, into
+# `my_work.zip`. The second one brings them back, for example in a new Binder session.
+
+# %%
+SaveMyWork()
+
+# %% [markdown]
 # ## 9. Verdict, claim by claim
 #
 # The exact statements first; they are compared on every machine.
 
 # %%
-rule = {h: few * h + (9 - h) * (h + 1) for h in (4, 8)}
+foretold = {4: 105, 8: 169}  # by the formula of exercise 3
 print("rank of G = n(K-1) where the hidden layer is wide enough:",
       all(ranks["digits", s, 16] == few * 9 for s in seeds))  # fmt: skip
-print("rank of G = nh + (K-1-h)(h+1) in a bottleneck:",
-      all(ranks["digits", s, h] == rank for s in seeds for h, rank in rule.items()))  # fmt: skip
+print("rank of G in a bottleneck is what exercise 3 foretells, 105 and 169:",
+      all(ranks["digits", s, h] == rank for s in seeds for h, rank in foretold.items()))  # fmt: skip
 print("exact zeros of H are those of the architecture, all six:", all(
     int((s.abs() < 1e-12 * s[0]).sum()) == certain_zeros(*key, 8) for key, s in trained.items()))  # fmt: skip
 

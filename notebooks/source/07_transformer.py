@@ -36,8 +36,9 @@ import torch
 import landscape_nb as ln
 from landscape_nb import plots
 from landscape_nb.cost import Cost
+from landscape_nb.course import reveal_choice, reveal_curve, reveal_number
 from landscape_nb.pretraining import pretrained
-from landscape_nb.widgets import Explorer
+from landscape_nb.widgets import Explorer, SaveMyWork
 
 cost = Cost()
 torch.set_num_threads(1)  # one thread: the rounding stays the same from run to run
@@ -188,10 +189,12 @@ print("residuals below 1 % of the largest eigenvalue:", max(s["residual"] for s 
 # ### Predict
 # Between $k = 256$ and $k = 6208$ the loss falls from 2.9 to 1.6 nats. Of the three parts of
 # $(k+1)^2 \Delta_2$, the **value** (how far the next loss lies from the mean), the **gradient** and the
-# **curvature**: which ones will be smaller at the end of that stretch? Write True for those.
+# **curvature**: how many will be smaller at the end of that stretch, `"all"`, `"some"` or `"none"`? And
+# sketch the curvature part on the way: a few points, $k$ to multiple of its size at $k = 256$.
 
-# %%
-shrinks_guess = {"value": True, "gradient": True, "curvature": True}
+# %% tags=["predict-parts"]
+shrinks_guess = "all"
+curvature_guess = {256: 1.0, 1024: 0.5, 6208: 0.2}
 
 # %%
 consumed = np.array(run.consumed[:4])  # the first pass; the last checkpoint has no new data
@@ -241,8 +244,12 @@ print("more passes over the same data: loss down, gradient and curvature parts u
 
 # %% tags=["nbval-ignore-output"]
 for part in ("value", "gradient", "curvature"):
-    numbers, shrank = ", ".join(f"{s[part]:.3g}" for s in stages), bool(late[part] < 1)
-    print(f"(k+1)^2 {part:9s}: guess {shrinks_guess[part]}, seen {shrank}; measured {numbers}")
+    print(f"(k+1)^2 {part:9s}:", ", ".join(f"{s[part]:.3g}" for s in stages))
+smaller = sum(bool(change < 1) for change in late.values())
+reveal_choice("How many parts are smaller at k = 6208 than at 256?", shrinks_guess,
+              {0: "none", 3: "all"}.get(smaller, "some"), ["all", "some", "none"])  # fmt: skip
+reveal_curve("Curvature part, relative to k = 256", curvature_guess,
+             consumed[1:], curvature[1:] / curvature[1], xlabel="sequences consumed, k")  # fmt: skip
 
 # %% [markdown]
 # *KG26 reports* $k^{-2}$ for all three. *Here*: the squares fall as $k^{-2}$, $\Delta_1$ as $k^{-1}$. But the
@@ -303,8 +310,9 @@ for t, b in zip(tops, bottoms, strict=True):
 # 16 random directions of 103 296. What ratio to the full space will they get in the raw criterion at
 # $\sigma = 10^{-3}$, and what ratio when the common value is taken out (*centred*)?
 
-# %%
-raw_guess_random, centred_guess_random = 0.0002, 0.0002
+# %% tags=["predict-random"]
+raw_guess_random = 0.0002
+centred_guess_random = 0.0002
 
 
 # %%
@@ -367,8 +375,9 @@ print("centred: top over 100 times random:",
       min(ratios("top", D, sigma, "centred") / ratios("random", D, sigma, "centred")) > 100)  # fmt: skip
 
 # %% tags=["nbval-ignore-output"]
-print("random: guess raw", raw_guess_random, "centred", centred_guess_random,
-      f" measured raw {ratios('random', D, 1e-3).mean():.4f}, centred {c['random']:.1e}")  # fmt: skip
+reveal_number("Raw ratio of 16 random directions", raw_guess_random, ratios("random", D, 1e-3))
+reveal_number("Centred ratio of 16 random directions", centred_guess_random,
+              ratios("random", D, 1e-3, "centred"))  # fmt: skip
 print("raw ratios of three seeds   D = 1               D = 4               D = 16")
 for name in probes:
     for s in (1e-4, 1e-3, 1e-2):
@@ -716,65 +725,400 @@ print("standard error of the whole curvature:", ", ".join(f"{e:.1%}" for e in er
 # | Fig. 5 | Monte Carlo converges to the Gaussian moment | holds |
 # | Fig. 6 | error over $\sigma$ and $D$ | grows with $\sigma$ overall (on 8 points single steps may go back), from $10^{-2}$ on also with $D$ |
 # | Table 3 | closed form thousands of times faster | holds after the eigenvectors, which cost most |
-#
+
+# %% [markdown] tags=["exercises"]
 # ## 10. Exercises
 #
-# **1.** What is the random probe's centred ratio at $\sigma = 10^{-3}$ *on average over random subspaces*, for a
-# probe of $D$ = 4 directions?
+# This part stands on its own: after a break, start here with the next cell. Write each answer in
+# place of `raise NotImplementedError()`, run it, and run the folded cell below it (the three dots). Its
+# **public check** says what is wrong, without giving the answer away. When you are done, compare with
+# [the solutions](solutions/07_transformer.ipynb).
+#
+# Four answers in code lead from the loss of one sequence to a probe of your own design; the fifth is in
+# words.
 
 # %%
-centred_ratio = None  # your answer
+from functools import cache
 
-expected = 4 / N
-if centred_ratio is None:
-    print("Exercise 1: no answer yet.")
-elif abs(centred_ratio / expected - 1) < 0.05:
-    print("Exercise 1: right.")
-else:
-    print("Exercise 1:", "that is for another D." if min(abs(centred_ratio * N / d - 1) for d in (1, 2, 8, 16)) < 0.05
-          else "think of the squared length of a shadow.")  # fmt: skip
+import numpy as np
+import torch
+from scipy.optimize import brentq
 
-# %% [markdown]
-# **2.** From which $\sigma$ on is the value less than half of the full-space criterion, for the first seed and
-# $k = 4$? Guess, then look. (The closed form will answer; section 5 says whether to believe it there.)
+import landscape_nb as ln
+from landscape_nb import plots
+from landscape_nb.course import check, check_properties
+from landscape_nb.pretraining import pretrained
+
+torch.set_num_threads(1)
+
 
 # %%
-sigma_guess = None  # your answer
+def drawn(*shape, seed=0):
+    """Random numbers, the same ones each time."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
-finer = np.logspace(-4, 0, 81)
-below = [s for s in finer if float(full[0].at(1, s).value / full[0].at(1, s).total) < 0.5]
-if sigma_guess is None:
-    print("Exercise 2: no answer yet.")
-else:
-    factor = below[0] / sigma_guess
-    print("Exercise 2:", "right within a factor of 2." if 0.5 < factor < 2 else
-          "too small." if factor > 1 else "too large.")  # fmt: skip
+
+teacher = pretrained()[0]  # a trained transformer
+num_consumed, next_ones = 4, range(4, 10)  # 4 sequences consumed, 6 held out as the next one
+numbers = [*range(num_consumed), *range(teacher.num_train, teacher.num_train + 6)]
+text_loss = teacher.loss(numbers)  # at the end of training
+w_end = text_loss.w0
+print("parameters N:", len(w_end), " sequences:", text_loss.num_samples)
 
 # %% [markdown]
-# <details><summary>Solutions of exercises 1 and 2</summary>
+# **1. The loss of a sequence.** A *sample* is a sequence of $T$ characters. At each position the model gives
+# $M$ numbers, the *logits*; their softmax is its probability for each of the $M$ characters to come next. The
+# sample's loss is the mean over its positions of $-\ln p$, where $p$ is the probability that the character which does come
+# next was given. Everything in this notebook needs the losses one by one, one for each sequence.
+
+
+# %% tags=["answer-1"]
+def sequence_losses(logits, targets):
+    """Nats, (n,), from logits (n, T, M) and the characters that came next, targets (n, T)."""
+    ### BEGIN SOLUTION
+    log_p = logits.log_softmax(-1)
+    return -log_p.gather(-1, targets[:, :, None])[:, :, 0].mean(-1)
+    ### END SOLUTION
+
+
+# %% jupyter={"source_hidden": true}
+def by_torch(logits, targets):
+    """The right losses, by PyTorch's own function."""
+    per_character = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), reduction="none"
+    )
+    return per_character.view(targets.shape).mean(1)
+
+
+def picked(values, targets):
+    """The entry of each position's target."""
+    return torch.gather(values, -1, targets[:, :, None])[:, :, 0]
+
+
+cases_1 = [
+    {"logits": 2 * drawn(n_1, T_1, 7, seed=T_1), "targets": torch.arange(n_1 * T_1).view(n_1, T_1) % 7}
+    for n_1, T_1 in ((3, 4), (2, 7), (1, 2))
+]  # fmt: skip
+
+# %% tags=["check-1", "points-1"]
+hints = {
+    "Is it the mean over the positions, or their sum?": (
+        lambda logits, targets: by_torch(logits, targets) * targets.shape[1]
+    ),
+    "Nats are asked for: which logarithm is that?": (
+        lambda logits, targets: by_torch(logits, targets) / np.log(2)
+    ),
+    "Logits are not yet logarithms of probabilities: do the probabilities sum to 1?": (
+        lambda logits, targets: -picked(logits, targets).mean(1)
+    ),
+    "Over which axis must the probabilities sum to 1?": (
+        lambda logits, targets: -picked(logits.log_softmax(1), targets).mean(1)
+    ),
+    "The mean of the logarithms, or the logarithm of the mean?": (
+        lambda logits, targets: -picked(logits.softmax(2), targets).mean(1).log()
+    ),
+}
+check("1", sequence_losses, by_torch, cases_1, hints)
+
+# %% tags=["hidden-1", "points-2"]
+import numpy as np_1
+import torch as torch_1
+
+draws_1 = np_1.random.default_rng(1)
+for n_1, T_1, M_1 in ((4, 6, 5), (1, 3, 2), (2, 1, 9)):
+    logits_1 = draws_1.normal(size=(n_1, T_1, M_1)) * 3
+    targets_1 = draws_1.integers(M_1, size=(n_1, T_1))
+    found_1 = sequence_losses(torch_1.tensor(logits_1), torch_1.tensor(targets_1))
+    found_1 = torch_1.as_tensor(found_1).double().numpy()
+    assert found_1.shape == (n_1,), f"needed is one loss for each of {n_1} sequences"
+    for i_1 in range(n_1):
+        total_1 = 0.0
+        for position_1, target_1 in zip(logits_1[i_1], targets_1[i_1]):
+            total_1 -= np_1.log(np_1.exp(position_1[target_1]) / np_1.exp(position_1).sum())
+        told_1 = f"wrong for other logits: n = {n_1}, T = {T_1}, M = {M_1}"
+        assert abs(found_1[i_1] - total_1 / T_1) < 1e-10, told_1
+own_1 = {"by_torch"} & set(sequence_losses.__code__.co_names)
+assert not own_1, "write the losses yourself, without the check's function"
+
+# %% [markdown]
+# **2. The shadow of a vector.** Sections 3 and 8 ask which share of a vector $g$ a subspace holds: the squared
+# length of the *shadow* of $g$ on it (its orthogonal projection), divided by $|g|^2$. Write it for a subspace that is given by any
+# independent columns, not only by orthonormal ones. Never build an $N \times N$ matrix: for the transformer
+# it would need 43 GB.
 #
-# 1. $4/N$: a random $D$-dimensional subspace holds on average $D/N$ of any vector's squared length,
-#    and at this $\sigma$ nearly all of the centred criterion is the squared gradient. One draw scatters by tens of percent.
-# 2. Print `below[0]`. By then the quadratic model's centred error is large, so the answer belongs to the
-#    model, not to the transformer.
-# </details>
+# The check then draws which share of a held-out sequence's gradient some subspaces hold. This is the picture to
+# expect:
 #
-# **3.** Design a probe. Put the gradient of the next sequence beside 15 top eigenvectors of $H^{(k)}$,
-# orthonormalise, and measure with `captured_energy` how much of gradient and curvature the mixture holds.
+# ![Shares over the dimension D on logarithmic axes, from 1 to 16. Three sets of points, one for each random draw, scatter around a rising straight line, which is marked D / N. They stay below a thousandth. Far above them lie the points of the top directions, for D up to 4.](pictures/exercise-07-2.png)
+
+
+# %% tags=["answer-2"]
+def captured_share(V, g):
+    """Share of |g|^2 in the span of the columns of V, a number; V (N, D), g (N,), D < N."""
+    ### BEGIN SOLUTION
+    Q = torch.linalg.qr(V).Q  # orthonormal columns with the same span
+    return (Q.T @ g).square().sum() / g.square().sum()
+    ### END SOLUTION
+
+
+# %% jupyter={"source_hidden": true}
+def by_least_squares(V, g):
+    shadow = V @ torch.linalg.lstsq(V, g[:, None]).solution[:, 0]
+    return (shadow.norm() / g.norm()) ** 2
+
+
+skew = drawn(6, 3) @ torch.tensor([[3.0, 1, 0], [0, 1, 1], [0, 0, 0.5]], dtype=torch.float64)
+cases_2 = [
+    {"V": torch.eye(6, dtype=torch.float64)[:, :2], "g": drawn(6, seed=1)},
+    {"V": skew, "g": drawn(6, seed=2)},
+    {"V": skew[:, :1], "g": 5 * drawn(6, seed=3)},
+]
+# %% jupyter={"source_hidden": true}
+hints_2 = {
+    "Right where the columns are orthonormal. Are they, always?": (
+        lambda V, g: (V.T @ g).square().sum() / g.square().sum()
+    ),
+    "The columns have length 1 now, but are they perpendicular to each other?": (
+        lambda V, g: ((V / V.norm(dim=0)).T @ g).square().sum() / g.square().sum()
+    ),
+    "That is the squared length of the shadow. How long is g?": (
+        lambda V, g: by_least_squares(V, g) * g.square().sum()
+    ),
+    "That is the part of g outside the subspace.": lambda V, g: 1 - by_least_squares(V, g),
+}
+
+# %% tags=["check-2", "points-1", "picture-exercise-07-2", "nbval-ignore-output"]
+check("2", captured_share, by_least_squares, cases_2, hints_2)
+pull = text_loss.gradient(w_end, range(8, 9))  # of a held-out sequence
+sharp = ln.top_eigenpairs(text_loss, w_end, num_consumed, 4, tol=2e-2).vectors
+figure, ax = plots.new_figure(width=5.6)
+sizes = [1, 2, 4, 8, 16]
+plots.curve(ax, sizes, [d / len(w_end) for d in sizes], "total", marker=None, label="D / N")
+for seed in range(3):
+    V = ln.random_subspace(len(w_end), 16, torch.Generator().manual_seed(seed), dtype=torch.float32)
+    shares = [float(captured_share(V[:, :d], pull)) for d in sizes]
+    plots.curve(ax, sizes, shares, "random", linestyle="", label=None if seed else "random")
+by_top = [float(captured_share(sharp[:, :d], pull)) for d in sizes[:3]]
+plots.curve(ax, sizes[:3], by_top, "top")
+plots.log_log(ax, "dimension D", "share of $|g|^2$", "Exercise 2", ticks=sizes)
+ax.legend(frameon=False)
+plots.show(
+    figure,
+    f"Random directions hold D / N, on average. The 4 top ones hold {by_top[-1]:.1%}: little, "
+    f"and {by_top[-1] * len(w_end) / 4:.0f} times as much as 4 random ones.",
+)
+
+# %% tags=["hidden-2", "points-2"]
+import numpy as np_2
+import torch as torch_2
+
+draws_2 = np_2.random.default_rng(2)
+for N_2, D_2 in ((5, 1), (8, 3), (40, 12)):
+    V_2, g_2 = draws_2.normal(size=(N_2, D_2)), draws_2.normal(size=N_2)
+    V_2[:, 0] *= 7.0
+    V_2[:, -1] += V_2[:, 0]
+    found_2 = float(captured_share(torch_2.tensor(V_2), torch_2.tensor(g_2)))
+    inside_2 = float(captured_share(torch_2.tensor(V_2), torch_2.tensor(V_2.sum(1))))
+    shadow_2 = V_2 @ (np_2.linalg.pinv(V_2) @ g_2)
+    told_2 = f"wrong for columns of any lengths and angles: N = {N_2}, D = {D_2}"
+    assert abs(found_2 - (shadow_2 @ shadow_2) / (g_2 @ g_2)) < 1e-10, told_2
+    assert abs(inside_2 - 1) < 1e-10, "wrong for a g that lies in the subspace"
+own_2 = {"by_least_squares"} & set(captured_share.__code__.co_names)
+assert not own_2, "write the share yourself, without the check's function"
+
+# %% [markdown]
+# **3. When does the probe see more than the value?** Around $w$ the raw criterion is
 #
-# <details><summary>One way</summary>
+# $$\Delta_2(\sigma) = v + p\,\sigma^2 + q\,\sigma^4 ,$$
 #
-# ```python
-# place, top = places[0], tops[0].vectors
-# def mixed(i):
-#     g = place.gradient(place.w0, range(i, i + 1))[:, None]
-#     return torch.linalg.qr(torch.cat([g, top[:, :15]], dim=1)).Q
-# found = ln.captured_energy(place, place.w0, 4, {"mixed": mixed}, [8, 9], num_probes=8,
-#                            generator=seeded(0))
-# print(found["mixed"].share_of(found["whole"]))
-# ```
-# </details>
+# with the value $v = a_k^2$, the gradient and cross parts in $p$, and the curvature part in $q$. (The cross part can
+# be negative, so $p$ can be, too; $v$ and $q$ are positive.) At small $\sigma$ the value is nearly all of it, and
+# the ratio of a probe to the full space diagnoses nothing. From which $\sigma$ on is the value *less than half* of the
+# criterion? Find a formula. Guess first: $10^{-3}$, as in the notebook, or more?
+
+
+# %% tags=["answer-3"]
+def half_value_sigma(v, p, q):
+    """The sigma > 0 at which v is half of v + p sigma^2 + q sigma^4; v > 0, q > 0, a number."""
+    ### BEGIN SOLUTION
+    # the other half: q s^2 + p s = v with s = sigma^2, whose positive root is wanted
+    s = (-p + np.sqrt(p**2 + 4 * q * v)) / (2 * q)
+    return np.sqrt(s)
+    ### END SOLUTION
+
+
+# %% jupyter={"source_hidden": true}
+def by_search(v, p, q):
+    """The same by trying out values of sigma."""
+    return brentq(lambda x: v / (v + p * x**2 + q * x**4) - 0.5, 1e-6, 1e3, xtol=1e-14, rtol=1e-12)
+
+
+def root(x):
+    return np.sqrt(max(x, 0.0))
+
+
+table_3 = ((1.0, 2.0, 8.0), (0.5, 4.0, 0.25), (2.0, -1.0, 3.0), (0.004, 0.02, 1500.0))
+cases_3 = [{"v": v, "p": p, "q": q} for v, p, q in table_3]
+
+# %% tags=["check-3", "points-1", "nbval-ignore-output"]
+hints = {
+    "Does the term with sigma^4 count?": lambda v, p, q: root(v / p),
+    "Does the term with sigma^2 count?": lambda v, p, q: root(root(v / q)),
+    "When the value is one half, how large is the other half?": (
+        lambda v, p, q: by_search(v / 2, p, q)
+    ),
+    "That is where value and total differ by a factor of 3. Half, not a third.": (
+        lambda v, p, q: by_search(2 * v, p, q)
+    ),
+}
+check("3", half_value_sigma, by_search, cases_3, hints)
+
+whole = ln.full_space_table(
+    text_loss, [w_end], [num_consumed], num_probes=4, candidates=next_ones,
+    generator=torch.Generator().manual_seed(9),
+).at(1, 1.0)  # fmt: skip
+p = float(whole.gradient + whole.cross)
+half = half_value_sigma(float(whole.value), p, float(whole.curvature))
+print(f"the transformer: half at sigma = {half:.3f}, by the quadratic model")
+
+# %% tags=["hidden-3", "points-2"]
+for sigma_3, p_3, q_3 in ((0.7, 3.0, 2.0), (1.5, -2.0, 5.0), (0.03, 0.5, 4e3), (2.0, 6.0, 0.01)):
+    v_3 = p_3 * sigma_3**2 + q_3 * sigma_3**4  # so that sigma_3 is right, by construction
+    found_3 = float(half_value_sigma(v_3, p_3, q_3))
+    assert abs(found_3 / sigma_3 - 1) < 1e-7, f"wrong for v = {v_3:.3g}, p = {p_3}, q = {q_3}"
+own_3 = {"by_search", "brentq"} & set(half_value_sigma.__code__.co_names)
+assert not own_3, "find a formula, without a search"
+
+# %% [markdown]
+# (Section 5 says whether to believe the model so far out: its centred error exceeds 10 % there. The answer
+# belongs to the model, not to the transformer.)
 #
+# **4. Design a probe.** Four top directions hold one percent or so of the gradient of an increment
+# $I_k = L_{k+1} - L_k$, and the next sequence's own gradient holds most of it, not all. Find a better probe: **at most as many
+# directions as there are candidates for the next sequence**, which together hold 99.9 % of the squared gradient of the increment
+# for *each* of the candidates. You may call `loss.gradient(w, k)`, the gradient of the mean of the first
+# $k$ samples, `loss.gradient(w, range(i, i + 1))`, that of sample $i$ alone (both of shape $(N,)$),
+# `ln.top_eigenpairs(loss, w, k, D).vectors`, and all of `torch.linalg`.
+#
+# The check draws your probe beside four top directions. This is the
+# picture to expect:
+#
+# ![Pairs of bars for six held-out sequences. The bars of your probe all reach 1.00. Those of the 4 top directions are hardly to be seen: 0.00 to 0.02, as the numbers on them say.](pictures/exercise-07-4.png)
+
+
+# %% tags=["answer-4"]
+def design_probe(loss, w, k, candidates):
+    """Orthonormal columns U, (N, D), for a range of candidates (sample numbers, from 0)."""
+    ### BEGIN SOLUTION
+    # I_k = (l_{k+1} - L_k)/(k + 1): each increment's gradient is a difference of two others
+    mean = loss.gradient(w, k)
+    differences = [loss.gradient(w, range(i, i + 1)) - mean for i in candidates]
+    return torch.linalg.qr(torch.stack(differences, dim=1)).Q
+    ### END SOLUTION
+
+
+# %% jupyter={"source_hidden": true}
+@cache
+def squared_gradients():
+    """|grad I|^2 for each of the six candidates, (6,)."""
+    generator = torch.Generator().manual_seed(1)
+    one = ln.random_subspace(len(w_end), 1, generator, dtype=torch.float32)
+    return ln.captured_energy(
+        text_loss, w_end, num_consumed, {"one": one}, next_ones, num_probes=2, generator=generator
+    )["whole"].gradient
+
+
+def gradient_shares(U):
+    """Share of each increment's squared gradient on the span of U, (6,)."""
+    models = ln.next_sample_models(text_loss, w_end, U, num_consumed, candidates=next_ones)
+    return models.c.square().sum(1) / squared_gradients()
+
+
+# %% jupyter={"source_hidden": true}
+required = {
+    "a tensor with N rows and a column for each direction": (
+        lambda U: U.ndim == 2 and len(U) == len(w_end)
+    ),
+    "at most 6 directions, one for each candidate": lambda U: U.shape[1] <= 6,
+    "orthonormal columns": (
+        lambda U: torch.allclose(U.T @ U, torch.eye(U.shape[1], dtype=U.dtype), atol=1e-4)
+    ),
+    "99.9 % of the increment's squared gradient, for each candidate (what does I_k consist of?)": (
+        lambda U: gradient_shares(U).min() > 0.999
+    ),
+}
+arguments = {"loss": text_loss, "w": w_end, "k": num_consumed, "candidates": next_ones}
+
+# %% tags=["check-4", "points-1", "picture-exercise-07-4", "nbval-ignore-output"]
+check_properties("4", design_probe, required, arguments)
+ours = gradient_shares(design_probe(**arguments))
+top_four = ln.top_eigenpairs(text_loss, w_end, num_consumed, 4, tol=2e-2).vectors
+theirs = gradient_shares(top_four)
+figure, ax = plots.new_figure(width=6.2)
+bars = {"your probe": ours.numpy(), "4 top directions": theirs.numpy()}
+plots.grouped_bars(ax, [f"{i}" for i in range(1, 7)], bars, "share of the squared gradient")
+ax.set(ylim=(0, 1.4), xlabel="held-out sequence")
+plots.show(
+    figure,
+    f"Where it holds least, your probe has {ours.min():.1%} of an increment's squared gradient; the "
+    f"4 top directions, where they hold most, {theirs.max():.1%}.",
+)
+
+# %% tags=["hidden-4", "points-3"]
+import torch as torch_4
+from landscape_nb.pretraining import pretrained as pretrained_4
+
+run_4 = pretrained_4()[1]
+rows_4 = [*range(3), *range(run_4.num_train, run_4.num_train + 5)]
+loss_4, net_4, g_4 = run_4.loss(rows_4, checkpoint=0), run_4.model(0), []
+U_4 = torch_4.as_tensor(design_probe(loss_4, loss_4.w0, 3, range(3, 8))).detach().double()
+assert U_4.ndim == 2 and len(U_4) == len(loss_4.w0), "U needs N rows, and a column per direction"
+assert U_4.shape[1] <= 5, "more directions than candidates"
+one_4 = torch_4.eye(U_4.shape[1]).double()
+assert torch_4.allclose(U_4.T @ U_4, one_4, atol=1e-4), "the columns are not orthonormal"
+for places_4 in ([0, 1, 2], *([0, 1, 2, i] for i in range(3, 8))):  # by plain differentiation
+    text_4 = run_4.sequences[[rows_4[i] for i in places_4]]
+    log_p_4 = net_4(text_4[:, :-1]).log_softmax(-1)
+    mean_4 = -log_p_4.gather(-1, text_4[:, 1:, None]).mean()
+    parts_4 = torch_4.autograd.grad(mean_4, [*net_4.parameters()])
+    g_4.append(torch_4.cat([part.flatten() for part in parts_4]).double())
+shares_4 = [(U_4.T @ (g - g_4[0])).norm() / (g - g_4[0]).norm() for g in g_4[1:]]
+assert min(shares_4) ** 2 > 0.999, "misses a part of an increment's gradient, for another model"
+
+# %% [markdown]
+# **5. In words.** KG26 measures four stages: the top eigenvectors take 17.5 s, the projected derivatives 1.8 s
+# (as we read it), direct Monte Carlo 2.2 s and the closed form $1.2 \cdot 10^{-4}$ s. It concludes that the closed
+# form is 18 000 times faster than Monte Carlo. Compare the two *whole* ways to one number
+# $\Delta_2^{(D)}$, and then to a curve of it over 100 values of $\sigma$: how many times faster is the closed form
+# each time? And what would you want to know about the two results before you call the times comparable?
+# Four to six sentences.
+
+# %% [markdown] tags=["manual-5", "points-3"]
+# ### BEGIN SOLUTION
+# Both ways need the eigenvectors. For one number, direct Monte Carlo takes $17.5 + 2.2 = 19.7$ s and
+# the closed form $17.5 + 1.8 + 0.0001 = 19.3$ s: a factor of 1.02, that is, none. For 100 values of $\sigma$
+# eigenvectors and derivatives are computed once, direct Monte Carlo a hundred times: $17.5 + 220 = 237.5$ s
+# against $19.3$ s, a factor of 12. The 18 000 is the ratio of the last steps alone, $2.2 / 0.00012$; a limit
+# that only very many values of $\sigma$ on one and the same subspace would approach. Times can be compared at
+# equal accuracy only: what was the number of draws $S$, and the standard error that it left? (Twice the
+# accuracy takes four times the draws.) And how large is the closed form's own error, that of the quadratic
+# model, at this $\sigma$? It has no noise, but that is not the same as being right.
+#
+# *Rubric.* One point each: the eigenvectors belong to both ways, factor near 1 for one number; for 100
+# values of $\sigma$ about 12, because eigenvectors and derivatives are shared; accuracy: number of
+# draws or standard error on one side, error of the quadratic model on the other.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## Save your work
+#
+# The first button packs your answers and predictions, of this notebook and of the others, into
+# `my_work.zip`. The second one brings them back, for example in a new Binder session.
+
+# %%
+SaveMyWork()
+
+# %% [markdown]
 # ## 11. What to doubt
 #
 # * One architecture of 100 thousand parameters, one text, three seeds; KG26's model is a thousand times larger. At

@@ -23,9 +23,10 @@ from torch import nn
 import landscape_nb as ln
 from landscape_nb import layers, plots
 from landscape_nb.cost import Cost
+from landscape_nb.course import reveal_choice, reveal_curve, reveal_number
 from landscape_nb.pretraining import pretrained
 from landscape_nb.spectral_newton import SpectralNewton, spectral_newton_step
-from landscape_nb.widgets import StepExplorer
+from landscape_nb.widgets import SaveMyWork, StepExplorer
 
 torch.set_num_threads(1)
 cost = Cost()
@@ -75,8 +76,13 @@ print("G is the mean of delta a':", verdicts["G is the mean of delta a'"])
 # $$G = \sigma_1 u_1 v_1^\top + \sigma_2 u_2 v_2^\top + \dots, \qquad \sigma_1 \ge \sigma_2 \ge \dots \ge 0 .$$
 #
 # The $u_k$ are perpendicular unit vectors, and so are the $v_k$. The **singular value** $\sigma_k$ says how strong
-# **mode** $k$ is. (This is the *singular value decomposition*.) Here is the gradient of a digit classifier's first layer after
-# a little training, with its strongest mode and the rest.
+# **mode** $k$ is. (This is the *singular value decomposition*.)
+#
+# **Predict.** Below we train a digit classifier a little and take its first layer's gradient, a matrix of 32 x 64 numbers with 32
+# modes. How strong are they beside the first? Sketch $\sigma_k/\sigma_1$ at a few ranks $k$ from 1 to 32; straight lines will join your points.
+
+# %% tags=["predict-modes"]
+modes_guess = {1: 1.0, 8: 0.5, 32: 0.1}  # rank k -> sigma_k / sigma_1
 
 # %%
 n = 120
@@ -129,6 +135,20 @@ G = loss.gradient(ws[160], n)[: 32 * 64].view(32, 64)
 strongest = modes.sigma[0] * torch.outer(modes.U[:, 0], modes.V[:, 0])
 rebuilt = modes.U @ modes.sigma.diag() @ modes.V.T
 print("the modes add up to G:", torch.allclose(rebuilt, G, atol=1e-12))
+
+# %% tags=["nbval-ignore-output"]
+tanh_modes = [
+    layers.gradient_modes(runs["tanh", seed][0], runs["tanh", seed][1][160], n, "0")
+    for seed in seeds
+]
+rank = min(len(m.sigma) for m in tanh_modes)
+falling = torch.stack([m.sigma[:rank] / m.sigma[0] for m in tanh_modes])
+reveal_curve(
+    "Singular values over the first", modes_guess, range(1, rank + 1), falling, xlabel="rank k"
+)
+
+# %% [markdown]
+# The shaded range spans three seeds. Here is the gradient of the first seed, with its strongest mode and the rest.
 
 # %% tags=["nbval-ignore-output"]
 figure, axes = plots.new_figure(3, width=3.5, height=2.6)
@@ -184,13 +204,18 @@ print(f"mode 1 is no eigenvector: |Hv - hv| is {off:.0%} of |Hv|")
 #
 # **Predict.** C26 expects $\alpha = 2$ when a certain alignment is constant. What will this tanh layer say?
 
-# %%
+# %% tags=["predict-alpha"]
 alpha_guess = 2.0
 
+# %%
 e = layers.exponents(modes.sigma, modes.h)
 
 # %% tags=["nbval-ignore-output"]
-print(f"your guess {alpha_guess}, measured alpha = {e.alpha.value:.2f} +- {e.alpha.stderr:.2f}")
+print(f"seed 0: alpha = {e.alpha.value:.2f} +- {e.alpha.stderr:.2f}")
+alphas = [layers.exponents(m.sigma, m.h).alpha.value for m in tanh_modes]
+reveal_number("The exponent alpha of a tanh layer", alpha_guess, alphas)
+
+# %% tags=["nbval-ignore-output"]
 figure, axes = plots.new_figure(3, width=3.4, height=3.3)
 good, k = modes.h > 0, torch.arange(1, 1 + len(modes.h)).double()
 pairs = ((modes.sigma, modes.h, e.alpha.value, "curvature $h$", "$\\alpha$"),
@@ -533,10 +558,11 @@ print(f"slope(Lambda) + slope(chi): 80 % of the layers lie between {low:.2f} and
 #
 # **Predict.** Median error $|s - \alpha\gamma|/s$ in percent: for real layers, and for sorted random numbers?
 
-# %%
+# %% tags=["predict-triangle"]
 real_guess, random_guess = 2, 50
 
 
+# %%
 def joined(sigma, h):
     """Exponents of two lists, cut to the length of the shorter."""
     r = min(len(sigma), len(h))
@@ -608,8 +634,10 @@ print("half of the layers could not miss by more than 20 %, whatever h is:",
       bool(np.median(ceiling["same layer"]) < 0.2))  # fmt: skip
 
 # %% tags=["nbval-ignore-output"]
-print(f"real: guess {real_guess} %, measured {middle['same layer']:.1f} %")
-print(f"random: guess {random_guess} %, measured {middle['random']:.1f} %")
+seed_of = np.array([seed for _, seed, *_ in digits_only])
+for name, guess in (("same layer", real_guess), ("random", random_guess)):
+    by_seed = [100 * np.median(error[name][seed_of == seed]) for seed in seeds]
+    reveal_number(f"Median error of the triangle, {name}", guess, by_seed, "%")
 
 # %% [markdown]
 # A small error is **weak evidence**. Curvatures from another training pass the test as well as the layer's own. Random numbers, merely
@@ -698,11 +726,13 @@ print("a power law fits h best in more than half of the layers:", often)
 # tuning seed with its own validation digits. Then it runs with its best rate on five fresh seeds and is judged on digits
 # that nobody has used. All take momentum 0.9 (AdamW has its own).
 #
-# **Predict.** Which has the lowest test loss?
+# **Predict.** Which has the lowest test loss: `"AdamW"`, `"SGD"`, Spectral Newton with a `"fixed d"` or a `"relative d"`, or its
+# `"UV' limit"`?
+
+# %% tags=["predict-winner"]
+winner_guess = "relative d"
 
 # %%
-winner_guess = "Spectral Newton, d relative"
-
 methods = {
     "AdamW": (lambda p, lr: torch.optim.AdamW(p, lr, weight_decay=0), 1e-3),
     "SGD": (lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9), 1e-2),
@@ -753,7 +783,10 @@ for name, found in results.items():
     print(f"{name:28} rate {rate:.2g} ({best[name] + 1} of 5)  test loss {test.mean():.3f} "
           f"[{test.min():.3f}, {test.max():.3f}]  {np.median(took):.1f} ms a step")  # fmt: skip
 first = min(results, key=lambda name: results[name][:, 1].mean())
-print(f"lowest mean: {first}; your guess: {winner_guess}")
+short = dict(zip(results, ("AdamW", "SGD", "fixed d", "relative d", "UV' limit"), strict=True))
+reveal_choice(
+    "Which method has the lowest mean test loss?", winner_guess, short[first], [*short.values()]
+)
 
 # %% tags=["nbval-ignore-output"]
 figure, ax = plots.new_figure(width=7.6, height=3.2)
@@ -817,66 +850,351 @@ plots.show(figure, "Each mark is one of five seeds, each bar their mean. AdamW e
 for claim, holds in verdicts.items():
     print(f"{'holds' if holds else 'FAILS':7}{claim}")
 
-# %% [markdown]
+# %% [markdown] tags=["exercises"]
 # ## Exercises
 #
-# **1.** Let $\sigma_k = k^{-3/2}$ and $h_k = \sigma_k^2\, k^{1/2}$, exactly. What are $\alpha$, $\gamma$ and $s$? Answer with three numbers.
+# This part stands on its own: after a break, start here with the next cells. Write each answer in
+# place of `raise NotImplementedError()`, run it, and run the folded cell below it (the three dots). Its
+# **public check** says what is wrong, without giving the answer away. When you are done, compare with
+# [the solutions](solutions/08_spectral_exponents.ipynb).
 
 # %%
-answer = None  # (alpha, gamma, s)
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from torch import nn
 
-if answer is None:
-    print("Exercise 1: no answer yet.")
-elif np.allclose(answer, (5 / 3, 1.5, 2.5), atol=0.01):
-    print("Exercise 1: right.")
-else:
-    print("Exercise 1: not yet. Write both lists as powers of k first.")
+import landscape_nb as ln
+from landscape_nb import layers, plots
+from landscape_nb.course import check, check_properties
+from landscape_nb.spectral_newton import spectral_newton_step
+
+torch.set_num_threads(1)
+
+
+def classifier(widths, inputs, labels):
+    """A tanh network with random weights, and its cross-entropy."""
+    net = ln.models.MLP(widths, generator=torch.Generator().manual_seed(2))
+    return ln.EmpiricalLoss(net, nn.CrossEntropyLoss(reduction="none"), inputs, labels)
+
+
+# %% jupyter={"source_hidden": true}
+points = torch.randn(50, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+small = classifier([4, 6, 3], points, torch.arange(50) % 3)  # its first layer is 6 x 4
+block = small.hessian(small.w0, 50)[:24, :24].numpy()  # second derivatives in these 24 weights
+larger = classifier([64, 16, 10], *ln.data.digits(60))
+mode_sigma, mode_h = (
+    getattr(layers.gradient_modes(larger, larger.w0, 60, "0"), name).numpy()
+    for name in ("sigma", "h")
+)
 
 # %% [markdown]
-# <details><summary>Solution of exercise 1</summary>
+# What the checks compare with:
+
+
+# %% jupyter={"source_hidden": true}
+def by_package(sigma, h):
+    """What the package finds."""
+    fits = layers.exponents(torch.as_tensor(sigma), torch.as_tensor(h))
+    return np.array([fits.alpha.value, fits.gamma.value, fits.s.value])
+
+
+def mixed(sigma, h, **changes):
+    """Some of the three from other lists, which is how most mistakes come about."""
+    three = dict(zip(("alpha", "gamma", "s"), by_package(sigma, h), strict=True))
+    return list((three | changes).values())
+
+
+def moved(table, t=1e-3):
+    """Second difference of the loss as the 24 weights move along a table."""
+    step = torch.zeros_like(small.w0)
+    step[:24] = torch.as_tensor(table).flatten()
+    ahead, here, behind = (small.value(small.w0 + s * step, 50) for s in (t, 0, -t))
+    return float(ahead - 2 * here + behind) / t**2
+
+
+# %% jupyter={"source_hidden": true}
+def with_step(sigma, alpha, d):
+    """A sigma, and how far the package moves a mode of this size."""
+    G = torch.tensor([[sigma]], dtype=torch.float64)
+    return [sigma, float(spectral_newton_step(G, alpha, d))]
+
+
+def searched(alpha, d):
+    """The longest step by trial and error, for sigma from 0.001 to 10."""
+    at = minimize_scalar(
+        lambda x: -with_step(np.exp(x), alpha, d)[1], bounds=(-6.9, 2.3), options={"xatol": 1e-9}
+    )
+    return with_step(np.exp(at.x), alpha, d)
+
+
+# %% [markdown]
+# Common slips in exercise 2, on which its check gives a hint:
+
+# %% jupyter={"source_hidden": true}
+slips = {
+    "The signs: gamma and s are positive where the lists fall.": (
+        lambda sigma, h: by_package(sigma, h) * [1, -1, -1]
+    ),
+    "For alpha, which of the two lists stands on the horizontal axis?": (
+        lambda sigma, h: mixed(sigma, h, alpha=by_package(h[h > 0], sigma[h > 0])[0])
+    ),
+    "s is a fit of its own. That it equals alpha times gamma is a claim to be tested.": (
+        lambda sigma, h: mixed(sigma, h, s=np.prod(by_package(sigma, h)[:2]))
+    ),
+    "Modes drop out and leave gaps: do the others keep their ranks?": (
+        lambda sigma, h: by_package(sigma[h > 0], h[h > 0])
+    ),
+    "A negative curvature has no logarithm. Its size has one, but is it asked for?": (
+        lambda sigma, h: by_package(sigma, np.abs(h))
+    ),
+    "Do all three fits rest on the same modes?": (
+        lambda sigma, h: mixed(sigma, h, gamma=by_package(sigma, sigma)[1])
+    ),
+}
+
+# %% [markdown]
+# **1. The curvature along a mode.** Move a layer's weights along one mode, $W + t\,uv^\top$. What is the
+# second derivative of the loss in $t$? You are given the layer's Hessian $H$, with the weights counted
+# row by row: first row of $W$, second row, and so on. (`ravel()` lays a NumPy table out in this order.)
+
+
+# %% tags=["answer-1"]
+def curvature(H, u, v):
+    """h of the mode u v', a number, for u (m,), v (n,) and the Hessian H (m n, m n)."""
+    ### BEGIN SOLUTION
+    direction = np.outer(u, v).ravel()
+    return direction @ H @ direction
+    ### END SOLUTION
+
+
+# %% tags=["check-1", "points-1"]
+found = layers.gradient_modes(small, small.w0, 50, "0")
+U, V, h = found.U.numpy(), found.V.numpy(), found.h.numpy()
+hints = {
+    "Row by row: do the numbers of u or those of v run faster?": (
+        lambda H, u, v: moved(np.multiply.outer(v, u))
+    ),
+    "That is the curvature of the sharpest direction, whatever u and v are.": (
+        lambda H, u, v: np.linalg.eigvalsh(H)[-1]
+    ),
+}
+cases = [{"H": block, "u": U[:, k], "v": V[:, k]} for k in range(3)]
+check("1", curvature, lambda H, u, v: h[np.abs(U.T @ u).argmax()], cases, hints, rtol=1e-4)
+
+# %% tags=["hidden-1", "points-2"]
+import numpy as np_1  # noqa: E402
+
+draws_1 = np_1.random.default_rng(1)
+for m_1, n_1 in ((3, 5), (4, 2), (1, 6)):
+    A_1 = draws_1.normal(size=(m_1 * n_1, m_1 * n_1))
+    A_1, W_1 = A_1 + A_1.T, draws_1.normal(size=(m_1, n_1))
+    u_1, v_1 = draws_1.normal(size=m_1), draws_1.normal(size=n_1)
+    u_1, v_1 = u_1 / np_1.linalg.norm(u_1), v_1 / np_1.linalg.norm(v_1)
+    found_1 = float(curvature(A_1.copy(), u_1.copy(), v_1.copy()))
+    mode_1 = np_1.array([[u_1[i] * v_1[j] for j in range(n_1)] for i in range(m_1)])
+    three_1 = [(W_1 + t * mode_1).reshape(-1) for t in (1, 0, -1)]
+    values_1 = [w @ A_1 @ w / 2 for w in three_1]  # a parabola: its second difference is exact
+    right_1 = values_1[0] - 2 * values_1[1] + values_1[2]
+    assert np_1.isclose(found_1, right_1, rtol=1e-8), f"wrong for a layer of {m_1} x {n_1} weights"
+
+# %% [markdown]
+# **2. Three slopes.** Fit $\alpha$, $\gamma$ and $s$ of section 1 to two lists. Each is the slope of a line
+# through logarithms, by least squares: `np.polyfit(x, y, 1)[0]`. Mind the signs: $\gamma$ and $s$ are
+# positive where the lists fall. A mode with $h \le 0$ has no logarithm; leave it out of all three fits,
+# and let the others keep their ranks, which begin at 1.
 #
-# $h_k = k^{-3 + 1/2} = k^{-5/2}$, so $s = 5/2$ and $\gamma = 3/2$. As both are exact powers, $h = \sigma^{s/\gamma}$: $\alpha = 5/3$. The factor $k^{1/2}$ plays the part of
-# $\Phi$, and it pulled $\alpha$ below 2.
-# </details>
+# Pencil first: what must come out for $\sigma_k = k^{-3/2}$ and $h_k = \sigma_k^2\, k^{1/2}$? The check
+# tries this case, and an untrained digit classifier's first layer. The picture to expect of the latter:
 #
-# **2.** Spectral Newton with $\alpha = 2$ and $d = 0.04$: which $\sigma$ gets the longest step, and how long is it? Answer with two numbers. (The slider helps to guess,
-# a derivative to know.)
+# ![Two falling lists over the rank k from 1 to 16, on logarithmic axes, each with its straight line. The 16 singular values lie above their line from rank 3 to 9 and drop far below it afterwards. Nine curvatures scatter about a steeper line; those of rank 7 and of most ranks from 10 on are missing.](pictures/exercise-08-2.png)
+
+
+# %% tags=["answer-2"]
+def three_slopes(sigma, h):
+    """alpha, gamma, s: three numbers, for arrays sigma (r,), positive and falling, and h (r,)."""
+    ### BEGIN SOLUTION
+    k = np.arange(1, len(h) + 1)
+    kept = h > 0
+    x, y, rank = np.log(sigma[kept]), np.log(h[kept]), np.log(k[kept])
+    alpha, gamma, s = np.polyfit(x, y, 1)[0], -np.polyfit(rank, x, 1)[0], -np.polyfit(rank, y, 1)[0]
+    return alpha, gamma, s
+    ### END SOLUTION
+
+
+# %% tags=["check-2", "points-1", "picture-exercise-08-2"]
+k = np.arange(1, 17.0)
+cases = [{"sigma": k**-1.5, "h": k**-2.5}, {"sigma": mode_sigma, "h": mode_h}]
+check("2", three_slopes, by_package, cases, slips)
+
+(alpha, gamma, s), kept = map(float, three_slopes(mode_sigma, mode_h)), mode_h > 0
+figure, ax = plots.new_figure(width=5.4)
+lists = ((mode_sigma, -gamma, "top", "$\\sigma$"), (mode_h, -s, "random", "$h$"))
+for values, slope, look, name in lists:
+    plots.curve(ax, k, np.where(values > 0, values, np.nan), look, linestyle="none", label=name)
+    height = np.exp(np.mean(np.log(values[kept]) - slope * np.log(k[kept])))
+    line = {"linestyle": "-", "marker": None, "label": f"slope {slope:.2f}"}
+    plots.curve(ax, k, height * k**slope, look, **line)
+plots.log_log(ax, "rank k", "singular value, curvature", "Exercise 2", ticks=(1, 2, 4, 8, 16))
+ax.legend(frameon=False, fontsize=8)
+plots.show(
+    figure,
+    f"Your lines have slopes {-gamma:.2f} and {-s:.2f}; alpha is {alpha:.2f}. {(~kept).sum()} of the "
+    "curvatures are negative and missing from all fits.",
+)
+
+# %% tags=["hidden-2", "points-2"]
+import numpy as np_2  # noqa: E402
+
+draws_2 = np_2.random.default_rng(2)
+for r_2 in (5, 9, 40):
+    sigma_2 = np_2.sort(draws_2.uniform(0.1, 2, size=r_2))[::-1].copy()
+    h_2 = draws_2.normal(0.4, 0.5, size=r_2)
+    h_2[[0, -1]], h_2[2] = 0.7, -0.1
+    found_2 = [float(x) for x in three_slopes(sigma_2.copy(), h_2.copy())]
+    assert len(found_2) == 3, "three numbers are asked for: alpha, gamma, s"
+    table_2 = np_2.array([sigma_2, h_2, np_2.arange(1, r_2 + 1)])[:, h_2 > 0]
+    C_2 = np_2.cov(np_2.log(table_2))  # a slope is a covariance over a variance
+    right_2 = C_2[0, 1] / C_2[0, 0], -C_2[0, 2] / C_2[2, 2], -C_2[1, 2] / C_2[2, 2]
+    for name_2, x_2, y_2 in zip(("alpha", "gamma", "s"), found_2, right_2):
+        assert np_2.isclose(x_2, y_2, rtol=1e-6), f"{name_2} is wrong for other lists of {r_2}"
+own_2 = not {"by_package", "mixed", "exponents"} & set(three_slopes.__code__.co_names)
+assert own_2, "fit the three lines yourself, without the package's function"
+
+# %% [markdown]
+# **3. The longest step.** Spectral Newton moves a mode by $T(\sigma) = \sigma/(\sigma^\alpha + d)$. For
+# $\alpha > 1$ and $d > 0$ small modes and large modes move little. Which $\sigma$ moves farthest, and how
+# far?
+
+
+# %% tags=["answer-3"]
+def longest_step(alpha, d):
+    """Two numbers, for alpha > 1 and d > 0: the sigma that moves farthest, and its T(sigma)."""
+    ### BEGIN SOLUTION
+    sigma = (d / (alpha - 1)) ** (1 / alpha)  # where sigma^alpha + d = alpha sigma^alpha
+    return sigma, sigma / (sigma**alpha + d)
+    ### END SOLUTION
+
+
+# %% tags=["check-3", "points-1"]
+cases = [{"alpha": a, "d": d} for a, d in ((2.0, 0.04), (2.0, 0.25), (1.5, 0.04), (3.0, 0.1))]
+hints = {
+    "Right for alpha = 2 only. What comes down when sigma^alpha is differentiated?": (
+        lambda alpha, d: with_step(d ** (1 / alpha), alpha, d)
+    ),
+    "Right for alpha = 2 only. Differentiate sigma / (sigma^alpha + d).": (
+        lambda alpha, d: searched(2, d)
+    ),
+    "The second number fits the first. But does the best sigma not depend on alpha?": (
+        lambda alpha, d: with_step(searched(2, d)[0], alpha, d)
+    ),
+    "Is the first number sigma itself, or a power of it?": (
+        lambda alpha, d: with_step(searched(alpha, d)[0] ** alpha, alpha, d)
+    ),
+}
+check("3", longest_step, searched, cases, hints, rtol=1e-5)
+
+# %% tags=["hidden-3", "points-2"]
+import numpy as np_3  # noqa: E402
+
+grid_3 = np_3.geomspace(1e-3, 1e2, 1_000_001)
+for alpha_3, d_3 in ((2.0, 1.0), (1.2, 0.3), (4.0, 0.01), (1.5, 2.0)):
+    sigma_3, longest_3 = (float(x) for x in longest_step(alpha_3, d_3))
+    steps_3 = grid_3 / (grid_3**alpha_3 + d_3)
+    case_3 = f"alpha = {alpha_3}, d = {d_3}"
+    right_3 = np_3.isclose(sigma_3, grid_3[steps_3.argmax()], rtol=1e-4)
+    assert right_3, f"another sigma moves farther for {case_3}"
+    right_3 = np_3.isclose(longest_3, steps_3.max(), rtol=1e-8)
+    assert right_3, f"sigma is right, how far it moves is not, for {case_3}"
+own_3 = "searched" not in longest_step.__code__.co_names
+assert own_3, "answer without the check's own search"
+
+# %% [markdown]
+# **4. Design a counterexample.** C26's triangle $s = \alpha\gamma$ is said to show that a layer's curvature
+# follows its gradient. Make two lists for which it does *not* follow, and which pass the test all the
+# same: $r$ positive numbers $\sigma$ in descending order and $r$ positive numbers $h$, such that the line
+# of $\alpha$ catches less than 20 % of the variance of $\log h$ ($R^2_\alpha < 0.2$), and yet the triangle
+# closes exactly: $|s - \alpha\gamma|$ is below a millionth of $|s|$. A slope of zero proves nothing, so keep
+# $|s| > 0.1$.
+#
+# Section 3 has a ceiling for $|s - \alpha\gamma|$: a product of three factors. One of them you can make zero.
+
+
+# %% tags=["answer-4"]
+def unrelated_lists(r):
+    """sigma and h: two arrays of r >= 5 positive numbers, sigma descending."""
+    ### BEGIN SOLUTION
+    k = np.arange(1, r + 1)
+    sigma = 1.0 / k  # an exact power law: then the triangle closes, whatever h is
+    h = np.where(k % 2 == 0, 100.0, 1.0) / k
+    return sigma, h
+    ### END SOLUTION
+
+
+# %% tags=["check-4", "points-1"]
+def fits(lists):
+    return layers.exponents(*(torch.tensor(np.array(values, dtype=float)) for values in lists))
+
+
+required = {
+    "two lists": lambda lists: len(lists) == 2,
+    "12 numbers in each, because r = 12": lambda lists: [len(v) for v in lists] == [12, 12],
+    "positive numbers": lambda lists: np.min(lists) > 0,
+    "sigma descends": lambda lists: np.all(np.diff(lists[0]) < 0),
+    "|s| above 0.1": lambda lists: abs(fits(lists).s.value) > 0.1,
+    "h hardly follows sigma, R2 of alpha below 0.2": lambda lists: fits(lists).alpha.r2 < 0.2,
+    "|s - alpha gamma| below a millionth of |s|": (
+        lambda lists: fits(lists).gap < 1e-6 * abs(fits(lists).s.value)
+    ),
+}
+check_properties("4", unrelated_lists, required, {"r": 12})
+
+# %% tags=["hidden-4", "points-2"]
+import numpy as np_4  # noqa: E402
+
+for r_4 in (6, 25, 60):
+    sigma_4, h_4 = (np_4.asarray(values, dtype=float) for values in unrelated_lists(r_4))
+    assert sigma_4.shape == h_4.shape == (r_4,), f"two lists of r numbers are required, r = {r_4}"
+    assert (np_4.diff(sigma_4) < 0).all(), f"sigma must descend, at r = {r_4}"
+    assert sigma_4.min() > 0 and h_4.min() > 0, f"all numbers must be positive, at r = {r_4}"
+    logs_4 = np_4.log([sigma_4, h_4, np_4.arange(1, r_4 + 1)])
+    C_4 = np_4.cov(logs_4)
+    s_4, product_4 = -C_4[1, 2] / C_4[2, 2], -C_4[0, 1] / C_4[0, 0] * C_4[0, 2] / C_4[2, 2]
+    assert abs(s_4) > 0.1, f"s is too near zero at r = {r_4}"
+    assert abs(s_4 - product_4) < 1e-6 * abs(s_4), f"the triangle does not close at r = {r_4}"
+    follows_4 = np_4.corrcoef(logs_4)[0, 1] ** 2
+    assert follows_4 < 0.2, f"h follows sigma too well at r = {r_4}"
+
+# %% [markdown]
+# **5. In words.** A paper fits one layer of a trained network and finds slope($\Lambda$) = 2.3,
+# slope($\rho^\delta$) = -0.2, slope($\rho^a$) = -0.3 and slope($\chi$) = -0.4, with $\chi = h/h^{\text{Kron}}$.
+# It computes 2.3 - 0.2 - 0.3 + 0.4 = 2.2 and writes: "$\alpha$ is about 2, as theory predicts. That $s =
+# \alpha\gamma$ holds to 2 % confirms that curvature follows the gradient." What is $\alpha$, and why? What
+# does the 2 % show, and what not? Which two controls would you ask for? Four to six sentences.
+
+# %% [markdown] tags=["manual-5", "points-3"]
+# ### BEGIN SOLUTION
+# $h$ is a product of four factors, $h = \Lambda\,\rho^\delta\rho^a\chi$, so the slopes of the four logarithms
+# add: $\alpha = 2.3 - 0.2 - 0.3 - 0.4 = 1.4$. The paper turned the sign of the last; this moved the
+# exponent by 0.8, from clearly below 2 to about 2. The three slopes of the triangle are fitted to two
+# lists, so they are not independent, and where both fits look straight the error must be small, whatever
+# the lists are. The 2 % show that both lists fall smoothly with rank. They do not show that this layer's
+# curvature follows this layer's gradient; the scatter about the line of $\alpha$ would. As controls ask for
+# the same error with $h$ from another seed or another network, and with sorted random numbers; the
+# ceiling from $R^2_\alpha$ and $R^2_\gamma$ is a third.
+#
+# *Rubric.* One point each: 1.4 with its reason, that logarithms of factors add; a small error follows
+# from two smooth lists, or from good fits, and shows no more; two controls in which nothing is to be found.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## Save your work
+#
+# The first button packs your answers and predictions, of this notebook and of the others, into
+# `my_work.zip`. The second one brings them back, for example in a new Binder session.
 
 # %%
-answer = None  # (sigma, longest step)
-
-if answer is None:
-    print("Exercise 2: no answer yet.")
-elif np.allclose(answer, (0.2, 2.5), atol=0.01):
-    print("Exercise 2: right.")
-else:
-    print("Exercise 2: not yet. Set the derivative of sigma / (sigma^2 + d) to zero.")
-
-# %% [markdown]
-# <details><summary>Solution of exercise 2</summary>
-#
-# The derivative is $(d - \sigma^2)/(\sigma^2 + d)^2$, zero at $\sigma = \sqrt d = 0.2$. There $T = \sqrt d/(2d) = 1/(2\sqrt d) = 2.5$. Modes far above and far below
-# move less: neither gradient descent nor Newton.
-# </details>
-#
-# **3.** A layer has slope($\Lambda$) = 2.3, slope($\rho^\delta$) = -0.2, slope($\rho^a$) = -0.3 and slope($\chi$) = -0.4. What is $\alpha$, and what would the
-# formula with the minus sign have said? Answer with two numbers.
-
-# %%
-answer = None  # (alpha, with the minus sign)
-
-if answer is None:
-    print("Exercise 3: no answer yet.")
-elif np.allclose(answer, (1.4, 2.2), atol=0.01):
-    print("Exercise 3: right.")
-else:
-    print("Exercise 3: not yet. Add all four; then turn the sign of the last.")
-
-# %% [markdown]
-# <details><summary>Solution of exercise 3</summary>
-#
-# $2.3 - 0.2 - 0.3 - 0.4 = 1.4$. With the minus, $2.3 - 0.2 - 0.3 + 0.4 = 2.2$: the wrong sign moves this layer's exponent by 0.8, from "below 2" to "about 2".
-# </details>
+SaveMyWork()
 
 # %% [markdown]
 # ## What to doubt

@@ -37,8 +37,10 @@ from torch import nn
 import landscape_nb as ln
 from landscape_nb.__main__ import main
 from landscape_nb.cost import Cost
+from landscape_nb.course import reveal_choice, reveal_curve, reveal_number
 from landscape_nb.diagnosis import diagnose
 from landscape_nb.report import Report, report
+from landscape_nb.widgets import SaveMyWork
 
 torch.set_num_threads(1)
 cost = Cost()
@@ -97,19 +99,22 @@ print(f"samples: {loss.num_samples}, parameters: {loss.num_params}")
 # %% [markdown]
 # ## 3. Predict, then run
 #
-# Two guesses before you see anything.
+# Three guesses before you see anything.
 #
 # **How far does the quadratic model reach?** The formulas of this course replace the increment by a
-# parabola. Up to which $\sigma$ will that be right within 10 %: 0.0001, 0.001, 0.01 or 0.1?
+# parabola. Its error grows with the probe's width $\sigma$. Sketch the relative error at a few $\sigma$ from
+# 0.0001 to 0.1 (1 means 100 %), and say up to which $\sigma$ it stays below 10 %.
 #
 # **Who sees the next sample?** We probe the landscape in the ten sharpest directions and in ten
 # random ones. Take away what both share, the change at the solution itself. Which of the two sees
 # more of the rest: `"sharpest"`, `"random"`, or `"both alike"`?
 
-# %%
-sigma_guess = 0.001  # your answers
+# %% tags=["predict-report"]
+error_guess = {1e-4: 1e-2, 1e-1: 1.0}  # sigma -> relative error; straight lines join the points
+sigma_guess = 0.001
 probe_guess = "both alike"
 
+# %%
 page = report(loss, k, w, D=10, sigma=1e-3, seconds=30)
 found = page.diagnosis
 print("the report has", len(page.sections), "parts")
@@ -183,7 +188,9 @@ print("raw ratio within 1 % of 1, both:", all(abs(ratio - 1) < 0.01 for ratio in
 print("centred ratio: sharpest over ten times random:", centred[0] > 10 * centred[1])
 larger = "sharpest" if centred[0] > centred[1] else "random"
 seen = "both alike" if 0.5 < centred[0] / centred[1] < 2 else larger
-print(f"your guess of the probe, {probe_guess!r}, was right:", probe_guess == seen)
+reveal_choice(
+    "Which probe sees more of the rest?", probe_guess, seen, ["sharpest", "random", "both alike"]
+)
 
 # %% [markdown]
 # ### Local regime
@@ -200,8 +207,19 @@ part("Local regime")
 # %%
 local = found.local_sigma
 print("sigma of this report is in the local regime:", local is not None and found.sigma <= local)
-near = local is not None and 0.3 < sigma_guess / local < 3.2
-print(f"your guess of the local sigma, {sigma_guess}, was right within a factor of 3:", near)
+error = found.model_error
+growth = float(error[4] / error[2])  # sigma grows tenfold between them
+print("ten times the width, 60 to 160 times the error:", 60 < growth < 160)
+
+# %% tags=["nbval-ignore-output"]
+reveal_curve(
+    "Relative error of the quadratic model", error_guess, found.sigmas, error, xlabel="$\\sigma$"
+)
+reveal_number("Largest sigma with an error below 10 %", sigma_guess, local or found.sigmas[0])
+
+# %% [markdown]
+# A straight line of slope 2: the relative error grows as $\sigma^2$. So one measurement tells you the
+# others, and the regime ends slowly: a probe three times narrower is nine times safer.
 
 # %% [markdown]
 # ### How much data is enough
@@ -269,10 +287,11 @@ for stage, seconds in found.seconds.items():
 # Nothing above is special to that network. Here are five others, small and quick, each with one line.
 # **Predict:** which of them has the *lowest* centred ratio in its sharpest four directions?
 
-# %%
+# %% tags=["predict-model"]
 easy = "regression"  # your answer: convolution, transformer, regression, tied, frozen
 
 
+# %%
 def seeded(seed):
     return torch.Generator().manual_seed(seed)
 
@@ -343,7 +362,7 @@ for name, d in diagnoses.items():
         f"{len(d.doubts)} doubts"
     )
 lowest = min(shares, key=lambda name: shares[name][0])
-print("lowest centred ratio:", lowest, "- your answer was right:", easy == lowest)
+reveal_choice("Which model has the lowest centred ratio?", easy, lowest, list(others))
 
 # %%
 print("every model got its numbers:", all(d.delta1 > 0 for d in diagnoses.values()))
@@ -415,10 +434,11 @@ print("exit status", bad[0], "- complaint:", bad[2].strip())
 # 23 would an ordinary training step in PyTorch run through without a word?
 
 
-# %%
+# %% tags=["predict-silent"]
 silent_guess = 5  # your answer
 
 
+# %%
 class Noisy(nn.Linear):
     def forward(self, x):
         return super().forward(x) + 0.1 * torch.randn(len(x), 10)
@@ -552,85 +572,383 @@ def runs_through(model, loss_fn, inputs, targets):
 
 silent = [name for name, four in mistakes.items() if runs_through(*four)]
 print("without a word:", len(silent), "of", len(mistakes))
-print("your guess was right within 2:", abs(silent_guess - len(silent)) <= 2)
 print(", ".join(silent))
+reveal_number("Mistakes that PyTorch runs through", silent_guess, len(silent))
 
 # %% [markdown]
 # Not every one of these is wrong in training: noise and a batch's own statistics are meant to be
 # there. They are wrong *here*, because an increment needs the loss of one sample at one point to be
 # one number. Where the cause is a plain one (labels beyond the last class, inputs of another width),
 # PyTorch itself complains first, and its own sentence reaches you.
-#
+
+# %% [markdown] tags=["exercises"]
 # ## 10. Exercises
 #
-# **1.** Write a loss. A regression network returns `(batch, 1)`, the targets are `(batch,)`. Replace
-# `None` by a function of `out` and `y` that gives half the squared error of each sample. If it is
-# wrong, the package tells you how.
+# This part stands on its own: after a break, start here with the next cells. Write each answer in
+# place of `raise NotImplementedError()`, run it, and run the folded cell below it (the three dots). Its
+# **public check** says what is wrong, without giving the answer away. When you are done, compare with
+# [the solutions](solutions/09_your_model.ipynb).
 
 # %%
-half_squares = None  # your answer: lambda out, y: ...
+import numpy as np
+import torch
+from torch import nn
 
-if half_squares is None:
-    print("Exercise 1: no answer yet.")
-else:
-    try:
-        answered = ln.EmpiricalLoss(curve, half_squares, x, column)
-        right = (curve(x)[:, 0] - column).square().detach() / 2
-        good = torch.allclose(answered.per_sample(answered.w0), right)
-        print("Exercise 1:", "right." if good else "one loss per sample, but another one.")
-    except ValueError as error:
-        print("Exercise 1: not yet.", error)
+import landscape_nb as ln
+from landscape_nb import plots
+from landscape_nb.course import check, check_properties
+
+torch.set_num_threads(1)
+digit_loss = ln.EmpiricalLoss(
+    ln.models.MLP([64, 6, 10]),
+    nn.CrossEntropyLoss(reduction="none"),
+    *ln.data.digits(150, seed=0),
+    l2=1e-2,
+)
+line_inputs = torch.linspace(-1, 1, 9, dtype=torch.float64)[:, None]
+line_targets = line_inputs[:, 0] ** 3
+line_model = ln.models.MLP([1, 4, 1])
+
+# %% jupyter={"source_hidden": true}
+point = ln.fit(digit_loss, 120).w
+unseen = digit_loss.sample_gradients(point, range(120, 150))  # (30, N)
+N = len(point)
+probes = {
+    "sharpest": ln.top_eigenpairs(digit_loss, point, 120, 20).vectors,
+    "random": ln.random_subspace(N, 20, torch.Generator().manual_seed(0)),
+}
 
 # %% [markdown]
-# <details><summary>Solution of exercise 1</summary>
+# What the checks compare with:
+
+
+# %% jupyter={"source_hidden": true}
+def explained(g, U):
+    """How much of g a least-squares fit by the columns of U takes away."""
+    left = g - U @ torch.linalg.lstsq(U, g[:, None]).solution[:, 0]
+    return 1 - (left.norm() / g.norm()) ** 2
+
+
+draws, float64 = torch.Generator().manual_seed(1), torch.float64
+probes_2 = [
+    {
+        "g": D * torch.randn(30, generator=draws, dtype=float64),
+        "U": ln.random_subspace(30, D, draws),
+    }
+    for D in (2, 5, 12)
+]
+
+# %% jupyter={"source_hidden": true}
+start, k = digit_loss.w0 + 0.1, 50
+table = ln.full_space_table(
+    digit_loss, [start], [k], candidates=range(k, k + 1), generator=torch.Generator().manual_seed(0)
+)
+whole = table.at(1, 1.0).gradient[0]
+
+
+def seen(U):
+    """The gradient part in the probe, over that of the whole space."""
+    return ln.gaussian_moment(ln.increment_model(digit_loss, start, U, k), 1.0).gradient / whole
+
+
+# %% [markdown]
+# Common slips in exercises 2 and 3, on which their checks give a hint:
+
+# %% jupyter={"source_hidden": true}
+slips_2 = {
+    "A share has no unit: of what is it the share?": lambda g, U: explained(g, U) * g.norm() ** 2,
+    "Numerator and denominator have different units: are both squared?": (
+        lambda g, U: explained(g, U) * g.norm()
+    ),
+    "That is what a random probe sees on average. What does this one see, of this gradient?": (
+        lambda g, U: U.shape[1] / U.shape[0]
+    ),
+    "Means of how many numbers each? A share compares two sums.": (
+        lambda g, U: explained(g, U) * U.shape[0] / U.shape[1]
+    ),
+    "Which comes first, the sum or the squares?": (
+        lambda g, U: explained(g, U.sum(1, keepdim=True)) * U.shape[1]
+    ),
+}
+
+
+# %% jupyter={"source_hidden": true}
+grid = [10, 20, 40, 80, 160]
+settling = (
+    [9, 0.5, 2, 0.3, 0.2],
+    [9, 2, 0.4, 0.3, 0.1],
+    [9, 0.5, 0.4, 2, 1],
+    [0.9, 0.5, 0.4, 0, 0],
+)
+curves_3 = [{"ks": grid, "deltas": deltas, "tolerance": 1} for deltas in settling]
+curves_3 += [{"ks": grid, "deltas": settling[0], "tolerance": limit} for limit in (0.1, 3)]
+
+
+def in_words(rule):
+    """K as text, because None is an answer here, and not a missing one."""
+
+    def said(**case):
+        K = rule(**case)
+        return str(K if K is None else int(K))
+
+    return said
+
+
+# %% jupyter={"source_hidden": true}
+def first_below(ks, deltas, tolerance):
+    return next((k for k, delta in zip(ks, deltas, strict=True) if delta < tolerance), None)
+
+
+def last_above(ks, deltas, tolerance):
+    return max((k for k, delta in zip(ks, deltas, strict=True) if delta >= tolerance), default=None)
+
+
+def last_if_below(ks, deltas, tolerance):
+    return ks[-1] if deltas[-1] < tolerance else None
+
+
+def place(ks, deltas, tolerance):
+    K = ln.enough_data(ks, deltas, tolerance)
+    return K and ks.index(K)
+
+
+# %% [markdown]
+# **1. Write a loss.** A regression network returns `(batch, 1)`, the targets are `(batch,)`. Give half
+# the squared error of each sample. The check compares numbers, then hands your function to the package.
+
+
+# %% tags=["answer-1"]
+def half_squares(out, y):
+    """The loss of each sample, (batch,), for out (batch, 1) and y (batch,)."""
+    ### BEGIN SOLUTION
+    return (out[:, 0] - y) ** 2 / 2
+    ### END SOLUTION
+
+
+# %% tags=["check-1", "points-1"]
+def column(*values):
+    return torch.tensor(values, dtype=torch.float64)[:, None]
+
+
+cases = [
+    {"out": column(3, 5, 1), "y": torch.tensor([2.0, 3.0, 4.0])},
+    {"out": column(1, 1, 1, 1), "y": torch.tensor([1.0, 0.0, 3.0, 2.0])},
+]
+right = {3: [0.5, 2.0, 4.5], 4: [0.0, 0.5, 2.0, 0.5]}
+averaged = {3: [1 / 3, 7 / 3, 7 / 3], 4: [0.75] * 4}
+hints = {
+    "Each loss mixes all targets: what is a column minus a row?": lambda out, y: averaged[len(y)]
+}
+check("1", half_squares, lambda out, y: right[len(y)], cases, hints)
+check_properties(
+    "1, in the package",
+    lambda: ln.EmpiricalLoss(line_model, half_squares, line_inputs, line_targets),
+    {"a loss": lambda loss: loss.num_samples == 9},
+)
+
+# %% tags=["hidden-1", "points-2"]
+import landscape_nb as ln_1
+import torch as torch_1
+
+x_1 = torch_1.linspace(-1, 1, 7).double()[:, None]
+y_1 = 2 * x_1[:, 0] ** 2 - 0.3
+loss_1 = ln_1.EmpiricalLoss(ln_1.models.MLP([1, 4, 1]), half_squares, x_1, y_1)
+w_1 = loss_1.w0 + 0.1
+found_1 = torch_1.as_tensor(loss_1.per_sample(w_1)).detach().double()
+slope_1 = torch_1.as_tensor(loss_1.gradient(w_1, 7)).detach().double()[8:12]
+assert found_1.shape == (7,), "needed is one loss for each sample"
+W_1, b_1, v_1, c_1 = w_1[:4], w_1[4:8], w_1[8:12], w_1[12]  # the network by hand
+units_1 = torch_1.tanh(x_1 * W_1 + b_1)
+errors_1 = units_1 @ v_1 + c_1 - y_1
+right_1 = errors_1 * errors_1 * 0.5
+assert torch_1.allclose(found_1, right_1, rtol=1e-9), "wrong losses for other inputs and targets"
+right_1 = (errors_1[:, None] * units_1).mean(0)  # with respect to the last layer's weights
+assert torch_1.allclose(slope_1, right_1, rtol=1e-7), "right values, but they have wrong gradients"
+
+# %% [markdown]
+# **2. What a probe sees.** At small $\sigma$ the centred ratio of a report is the share of the increment's
+# squared gradient that lies in the probe's $D$ directions. Write this share for one gradient $g$ and one
+# basis $U$. The check then draws it for a trained network: for the sharpest directions, and for random
+# ones as a control, averaged over the gradients of 30 unseen digits. This is the picture to expect:
 #
-# `lambda out, y: (out[:, 0] - y) ** 2 / 2`. Without `[:, 0]` the column minus the row is a square table
-# of all pairs.
-# </details>
+# ![Share of the squared gradient over the number of directions D, from 1 to 20, on logarithmic axes. The curve of the sharpest directions begins at 0.17 and levels off near 0.76. That of random ones lies twenty to fifty times lower, about a straight line from 0.002 to 0.04, which is D divided by N.](pictures/exercise-09-2.png)
+
+
+# %% tags=["answer-2"]
+def share(g, U):
+    """A number from 0 to 1, for g (N,) and U (N, D) with orthonormal columns."""
+    ### BEGIN SOLUTION
+    return (U.T @ g).square().sum() / g.square().sum()
+    ### END SOLUTION
+
+
+# %% tags=["check-2", "points-1", "picture-exercise-09-2"]
+check("2", share, explained, probes_2, slips_2)
+
+figure, ax = plots.new_figure(width=5.4)
+dimensions, means = np.arange(1, 21), {}
+for (name, U), look in zip(probes.items(), ("top", "random"), strict=True):
+    means[name] = [np.mean([float(share(g, U[:, :D])) for g in unseen]) for D in dimensions]
+    plots.curve(ax, dimensions, means[name], look, label=f"{name} directions")
+plots.curve(ax, dimensions, dimensions / N, "own", marker=None, label="$D/N$")
+plots.log_log(ax, "D", "share of the squared gradient", "Exercise 2", ticks=(1, 2, 5, 10, 20))
+ax.legend(frameon=False, fontsize=8, loc="lower right")
+plots.show(
+    figure,
+    f"Twenty of {N} directions see {means['sharpest'][-1]:.2f} if they are the sharpest ones, "
+    f"{means['random'][-1]:.3f} if they are random, where D/N is {20 / N:.3f}.",
+)
+
+# %% tags=["hidden-2", "points-2"]
+import numpy as np_2
+import torch as torch_2
+
+draws_2 = np_2.random.default_rng(2)
+for N_2, D_2 in ((6, 1), (40, 7), (25, 25)):
+    Q_2 = np_2.linalg.qr(draws_2.normal(size=(N_2, N_2)))[0]  # g in these coordinates: the first D
+    coordinates_2 = draws_2.uniform(0.5, 3, size=N_2)
+    g_2, U_2 = torch_2.tensor(Q_2 @ coordinates_2), torch_2.tensor(Q_2[:, :D_2].copy())
+    found_2 = float(share(g_2, U_2))
+    squares_2 = [x * x for x in coordinates_2]
+    right_2 = sum(squares_2[:D_2]) / sum(squares_2)
+    assert np_2.isclose(found_2, right_2, rtol=1e-8), f"wrong for D = {D_2} of N = {N_2} directions"
+own_2 = {"explained"} & set(share.__code__.co_names)
+assert not own_2, "write the share yourself, without the check's function"
+
+# %% [markdown]
+# **3. How much data is enough.** A curve of squared increments was measured at growing numbers of
+# samples `ks`. Write the rule of section 4: $K$ is the first of them from which on the curve *stays*
+# below the tolerance, and `None` if it never does.
+
+
+# %% tags=["answer-3"]
+def first_enough(ks, deltas, tolerance):
+    """K, one of ks, or None; ks grow, and deltas are as many numbers."""
+    ### BEGIN SOLUTION
+    K = None
+    for k, delta in zip(reversed(ks), reversed(deltas)):
+        if delta >= tolerance:
+            break
+        K = k
+    return K
+    ### END SOLUTION
+
+
+# %% tags=["check-3", "points-1"]
+hints = {
+    "None comes too often: does each way out end with a return?": lambda **_: None,
+    "A lucky sample dips below the tolerance, and a later one does not.": first_below,
+    "A curve that ends at the tolerance itself: is that below?": (
+        lambda ks, deltas, tolerance: ln.enough_data(ks, deltas, tolerance * 1.001)
+    ),
+    "Is the tolerance reached at all? Look at the end of the curve.": (
+        lambda ks, deltas, tolerance: ln.enough_data(ks, deltas, tolerance) or ks[-1]
+    ),
+    "That is the last k that is not settled.": last_above,
+    "Is it one of ks, or its place among them?": place,
+    "Does the curve stay below from an earlier k on, too?": last_if_below,
+}
+slips = {hint: in_words(rule) for hint, rule in hints.items()}
+check("3", in_words(first_enough), in_words(ln.enough_data), curves_3, slips)
+
+# %% tags=["hidden-3", "points-2"]
+import numpy as np_3
+
+draws_3 = np_3.random.default_rng(3)
+for _ in range(200):
+    n_3 = int(draws_3.integers(1, 9))
+    ks_3 = sorted(draws_3.choice(1000, size=n_3, replace=False).tolist())
+    deltas_3 = draws_3.integers(1, 6, size=n_3).tolist()  # whole numbers: some equal the tolerance
+    found_3 = first_enough(list(ks_3), list(deltas_3), 4)
+    found_3 = None if found_3 is None else float(found_3)
+    settled_3 = [k for i, k in enumerate(ks_3) if max(deltas_3[i:]) < 4]
+    right_3 = settled_3[0] if settled_3 else None
+    told_3 = f"wrong for ks = {ks_3}, deltas = {deltas_3}, tolerance = 4"
+    assert found_3 == right_3, told_3
+own_3 = {"enough_data", "first_below", "last_above"} & set(first_enough.__code__.co_names)
+assert not own_3, "write the rule yourself, without a function that has it"
+
+# %% [markdown]
+# **4. Design a probe.** Random directions see next to nothing of the increment's gradient, and twenty sharp ones see three
+# quarters. Make a probe of **one** direction that sees all of it, for the increment $L_{k+1} - L_k$ at any
+# point $w$, trained or not. You have `loss.value(w, k)` and `loss.gradient(w, k)`, of the first `k`
+# samples.
+
+
+# %% tags=["answer-4"]
+def one_direction(loss, w, k):
+    """A basis U (N, 1) of unit length, for a loss as in the setup, w (N,) and k samples."""
+    ### BEGIN SOLUTION
+    g = loss.gradient(w, k + 1) - loss.gradient(w, k)
+    return (g / g.norm())[:, None]
+    ### END SOLUTION
+
+
+# %% tags=["check-4", "points-1"]
+required = {
+    "a basis of shape (N, 1)": lambda U: U.shape == (len(start), 1),
+    "a column of length 1": lambda U: abs(U.norm() - 1) < 1e-9,
+    "it sees a tenth of the gradient at least (is it about the right sample?)": lambda U: (
+        seen(U) > 0.1
+    ),
+    "it sees 0.999 of the gradient (what has the increment besides the new sample?)": (
+        lambda U: seen(U) > 0.999
+    ),
+}
+check_properties("4", one_direction, required, {"loss": digit_loss, "w": start, "k": k})
+
+# %% tags=["hidden-4", "points-3"]
+import landscape_nb as ln_4
+import torch as torch_4
+
+x_4 = torch_4.linspace(-1, 1, 9).double()[:, None]
+parts_4 = (ln_4.models.MLP([1, 4, 1]), lambda out, y: (out[:, 0] - y).cosh(), x_4, x_4[:, 0] ** 3)
+loss_4 = ln_4.EmpiricalLoss(*parts_4)
+for shift_4, k_4 in ((0.0, 3), (0.3, 6)):
+    w_4 = loss_4.w0 + shift_4
+    U_4 = torch_4.as_tensor(one_direction(loss_4, w_4.clone(), k_4)).double()
+    assert U_4.shape == (len(w_4), 1), "U needs N rows and one column"
+    assert abs(float(U_4.norm()) - 1) < 1e-8, "the column must have length 1"
+    slopes_4 = []
+    for step_4 in 1e-5 * torch_4.eye(len(w_4)).double():  # differences, one weight each
+        ends_4 = w_4 + step_4, w_4 - step_4
+        ahead_4, behind_4 = (loss_4.value(v, k_4 + 1) - loss_4.value(v, k_4) for v in ends_4)
+        slopes_4.append(float(ahead_4 - behind_4))
+    slopes_4 = torch_4.tensor(slopes_4).double()
+    seen_4 = float((U_4[:, 0] @ slopes_4 / slopes_4.norm()) ** 2)
+    assert seen_4 > 0.9999, f"misses a part of the gradient, for another loss and k = {k_4}"
+
+# %% [markdown]
+# **5. In words.** A friend sends you a report ($N = 1210$, $D = 10$, $k = 400$, $w$ kept fixed) and writes:
+# "The raw ratio of my ten sharpest directions is 0.9998, so they capture the change almost
+# completely. And $K = 3000$. My tolerance was too generous; with one a hundred times smaller it will be 3100 or so."
+# Below you find: raw ratio of random directions 0.9997; centred ratio 0.62 for the sharpest, 0.008 for random
+# ones. What do you answer? Four to six sentences.
+
+# %% [markdown] tags=["manual-5", "points-3"]
+# ### BEGIN SOLUTION
+# A raw ratio near 1 says nothing about a probe: the value part $a^2$ is in both criteria and does not
+# depend on the directions, so at a small $\sigma$ the ratio compares $a^2$ with itself. The control shows
+# it, because ten random directions reach 0.9997. The centred ratio leaves the value out: the sharpest
+# directions see 62 % of the rest, random ones 0.008, which is about $D/N = 10/1210$. So the sharpest
+# directions do see much more than chance, but not almost everything. At a fixed $w$ the squared
+# increment falls as $(k+1)^{-2}$ by arithmetic, so a tolerance a hundred times smaller needs ten times as many
+# samples, about 30 000, and this curve says nothing about what training on more samples would do.
 #
-# **2.** The centred ratio of ten *random* directions is small. What should it be on average, for the
-# model of section 1 as we gave it, if no direction is special? Answer with a number.
+# *Rubric.* One point each: the raw ratio is the value part, and the control shows it; 0.62 beside $D/N$ or
+# the control; ten times as many, because $w$ is fixed.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## Save your work
+#
+# The first button packs your answers and predictions, of this notebook and of the others, into
+# `my_work.zip`. The second one brings them back, for example in a new Binder session.
 
 # %%
-random_guess = None  # your answer
-
-fair = found.D / len(found.w)
-if random_guess is None:
-    print("Exercise 2: no answer yet.")
-else:
-    off = random_guess / fair
-    print("Exercise 2:", "right." if 0.9 < off < 1.1 else "too small." if off < 1 else "too large.")
+SaveMyWork()
 
 # %% [markdown]
-# <details><summary>Solution of exercise 2</summary>
-#
-# $D/N = 10/1210 = 0.0083$: a random direction gets its fair share of the gradient. The control in the
-# report scatters around it, because ten directions are few. (The curvature part goes differently, and
-# is small at this $\sigma$.)
-# </details>
-#
-# **3.** You keep $w$ fixed and only count. The tolerance is made 100 times smaller. By which factor does
-# the needed number of samples $K$ grow?
-
-# %%
-factor = None  # your answer
-
-grid = [10 * 2**j for j in range(14)]
-counting = [(j + 1) ** -2.0 for j in grid]
-K1, K2 = (ln.enough_data(grid, counting, tolerance) for tolerance in (1e-4, 1e-6))
-if factor is None:
-    print("Exercise 3: no answer yet.")
-elif 9 <= factor <= 11:
-    print("Exercise 3: right.")
-else:  # the grid is coarse: powers of two
-    print(f"Exercise 3: not yet; it lies between {K2 / K1 / 2:g} and {K2 / K1 * 2:g}.")
-
-# %% [markdown]
-# <details><summary>Solution of exercise 3</summary>
-#
-# 10: the squared increment falls as $(k+1)^{-2}$, so a hundredth of it needs ten times as many.
-# </details>
-#
 # ## 11. What to doubt
 #
 # - **One point.** A report speaks of one solution, one order of the samples, one seed. Run it with

@@ -1,0 +1,391 @@
+"""Export the course as pages to read without running it: `python notebooks/export.py OUT`.
+
+OUT then holds a page for each stored notebook and its solutions, for the teacher's notes and for
+every module of the package, with README.md as the front page. Nothing is executed and no page asks
+the network for anything, so OUT can be opened from a disk or put on any static host. Equations are
+MathML, which browsers draw themselves. The same notebooks give the same bytes. OUT must be new,
+empty, or made by this command before.
+
+An export is a chain of functions: `course` (what becomes a page), `html` (by nbconvert, with the
+template in `site_template/`), `finished` (links, pictures, tables), `write`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import os.path
+import re
+import sys
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+from xml.etree import ElementTree
+
+import nbformat
+from bs4 import BeautifulSoup
+from jinja2 import pass_context
+from latex2mathml.converter import convert
+from nbconvert import HTMLExporter
+from nbconvert.filters.highlight import Highlight2HTML
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+NOTEBOOKS = Path(__file__).resolve().parent
+ROOT = NOTEBOOKS.parent
+TEMPLATE = NOTEBOOKS / "site_template"
+HOW_TO_READ = """\
+These pages are for reading. Sliders, predictions and exercises need the running notebooks: see
+[Start](#start).
+
+"""
+MANIFEST = ".site-files.txt"  # in OUT: what this command wrote there, and may replace
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the site: the file it shows, where it goes, its title and its cells."""
+
+    source: Path
+    url: str
+    title: str
+    notebook: NotebookNode
+
+
+# ---- what becomes a page -------------------------------------------------------------------
+
+
+def course(root: Path = ROOT) -> list[Page]:
+    """Every page: the front page, notebooks, solutions, the teacher's notes, the modules."""
+    notebooks = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    solutions = sorted((root / "notebooks" / "solutions").glob("[0-9][0-9]_*.ipynb"))
+    teaching = [path for path in [root / "notebooks" / "TEACHING.md"] if path.exists()]
+    modules = sorted((root / "landscape_nb").glob("*.py"))
+    pages = [notebook_page(path, path.relative_to(root / "notebooks")) for path in notebooks]
+    more = [notebook_page(path, path.relative_to(root / "notebooks")) for path in solutions]
+    more += [text_page(path, Path(path.name), path.read_text("utf-8")) for path in teaching]
+    front = text_page(root / "README.md", Path("index"), front_text(root / "README.md", more))
+    return [front, *pages, *more, *(module_page(path, root) for path in modules)]
+
+
+def notebook_page(source: Path, place: Path) -> Page:
+    """The page of a stored notebook."""
+    notebook = nbformat.read(source, as_version=4)
+    return Page(source, _url(place), _title(notebook, source), notebook)
+
+
+def text_page(source: Path, place: Path, text: str) -> Page:
+    """The page of a Markdown text."""
+    notebook = new_notebook(cells=[new_markdown_cell(text, id="text")])
+    return Page(source, _url(place), _title(notebook, source), notebook)
+
+
+def module_page(source: Path, root: Path) -> Page:
+    """The page of a Python file: a reader who follows a link to it wants to read it."""
+    name = source.relative_to(root).as_posix()
+    cells = [new_markdown_cell(f"# {name}", id="name")]
+    cells += [new_code_cell(source.read_text("utf-8").rstrip(), id="code")]
+    notebook = new_notebook(cells=cells, metadata={"language_info": {"name": "python"}})
+    return Page(source, _url(source.relative_to(root)), name, notebook)
+
+
+def front_text(readme: Path, more: list[Page]) -> str:
+    """README.md with its table of notebooks first, and links to the pages that it may not name."""
+    opening, *sections = re.split(r"^(?=## )", readme.read_text("utf-8"), flags=re.MULTILINE)
+    table = [section for section in sections if section.startswith("## Notebooks\n")]
+    if not table:
+        raise SystemExit(f"{readme.name} needs a section '## Notebooks' with the course's table")
+    links = [f"- [{p.title}]({p.source.relative_to(readme.parent).as_posix()})" for p in more]
+    also = ["## Solutions, and for teachers", "", *links, "", ""] if links else []
+    rest = [section for section in sections if section not in table]
+    return "".join([opening, HOW_TO_READ, *table, "\n".join(also), *rest])
+
+
+def _url(place: Path) -> str:
+    return place.with_suffix(".html").as_posix()
+
+
+def _title(notebook: NotebookNode, source: Path) -> str:
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and (heading := re.search(r"^# +(.+)", cell.source, re.M)):
+            return heading[1].strip()
+    raise SystemExit(f"{source.name} needs a heading '# Title' to be a page")
+
+
+def steps(page: Page, pages: list[Page]) -> list[tuple[str, Page]]:
+    """Where a reader goes from a page: along the course, and between notebook and solutions."""
+    beside = [p for p in pages if p.source.parent == page.source.parent]
+    beside = [p for p in beside if p.source.suffix == page.source.suffix == ".ipynb"]
+    place = beside.index(page) if beside else 0
+    before = [("prev", p) for p in beside[max(place - 1, 0) : place]]
+    after = [("next", p) for p in beside[place + 1 : place + 2]]
+    twin = [p for p in pages if p.source.name == page.source.name and p not in beside and beside]
+    return before + after + [("twin", replace(p, title=_form(p))) for p in twin]
+
+
+def _form(page: Page) -> str:
+    return "Solutions" if page.source.parent.name == "solutions" else "Notebook"
+
+
+# ---- a page in HTML ------------------------------------------------------------------------
+
+
+class MathMLRenderer(IPythonRenderer):
+    """nbconvert's Markdown, with equations as MathML."""
+
+    def inline_math(self, body: str) -> str:
+        """Handle inline math; a long equation may need to scroll, as browsers do not break it."""
+        return mathml(body) if len(body) < LONG else f'<span class="long">{mathml(body)}</span>'
+
+    def block_math(self, body: str) -> str:
+        """Handle block math; in a span, since it stands inside a paragraph."""
+        return f'<span class="wide equation">{mathml(body, display="block")}</span>'
+
+    def latex_environment(self, name: str, body: str) -> str:
+        r"""Handle \begin{name} ... \end{name} outside dollars."""
+        return self.block_math(rf"\begin{{{name}}}{body}\end{{{name}}}")
+
+
+class SiteExporter(HTMLExporter):
+    """nbconvert's HTML with this folder's template."""
+
+    @pass_context
+    def markdown2html(self, context, source: str) -> str:
+        """Markdown to HTML, equations included; nbconvert's template calls this by its name."""
+        attachments = context.get("cell", {}).get("attachments", {})
+        renderer = MathMLRenderer(escape=False, attachments=attachments)
+        return MarkdownWithMath(renderer=renderer).render(source)
+
+
+def exporter() -> SiteExporter:
+    """An exporter that shows no prompts: nobody counts runs where nothing runs."""
+    return SiteExporter(
+        template_name=TEMPLATE.name,
+        extra_template_basedirs=[str(TEMPLATE.parent)],
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        filters={"highlight_code": highlighted},
+    )
+
+
+def highlighted(code: str, language: str = "python", metadata=None) -> str:
+    """Code with a span for each token that the stylesheet colours, and none for all the others."""
+    html = Highlight2HTML()(code, language=language, metadata=metadata)
+    return re.sub(r'<span(?: class="(?:n|nn|o|p|w|bp)")?>([^<]*)</span>', r"\1", html)
+
+
+# TeX to MathML. latex2mathml knows which sign a command means. The spaces that TeX leaves around
+# it, and which letters stand upright, are mended here, as browsers follow other rules.
+SIGNS = {"~": "\u223c"}  # what it writes for \sim
+# Lines over and braces under a whole expression: the stylesheet draws them, as their signs grow
+# in few fonts and one browser cuts them off.
+LINES = {"\u2015": "overline", "\u23df": "underbrace"}
+SCRIPTS = ("msub", "msup", "msubsup", "munder", "mover", "munderover")
+LONG = 40  # characters of TeX, about the width of a phone; chosen here
+THIN = "0.167em"  # TeX's space beside the name of a function
+
+
+def mathml(tex: str, display: str = "inline") -> str:
+    r"""TeX as MathML; a ValueError where a command has none, so that no reader meets raw TeX.
+
+    >>> mathml("k^2")
+    '<math display="inline"><mrow><msup><mi>k</mi><mn>2</mn></msup></mrow></math>'
+    """
+    known = re.sub(r"(?<!\\)\\\n", r"\\ ", tex.strip())  # a space, where a line ends
+    known = re.sub(r"\\(begin|end)\{aligned\}", r"\\\1{align*}", known)
+    try:
+        math = ElementTree.fromstring(re.sub(' xmlns="[^"]*"', "", convert(known, display=display)))
+    except Exception as error:  # of the parser or, for a stray "&", of its result
+        raise ValueError(f"cannot write this TeX as MathML: {tex}") from error
+    if "\\" in (text := "".join(math.itertext())):
+        raise ValueError(f"no MathML for a command of this TeX ({text}); use another: {tex}")
+    for parent in list(math.iter()):
+        _as_in_tex(parent)
+    return ElementTree.tostring(math, encoding="unicode")
+
+
+def _as_in_tex(parent: ElementTree.Element) -> None:
+    """Signs, upright letters and spaces of one element's children."""
+    if parent.tag in ("mover", "munder") and parent[1].text in LINES:
+        parent.set("class", LINES[parent[1].text])
+        parent.remove(parent[1])
+        parent.tag = "mrow"
+    elif parent.tag in SCRIPTS and parent[0].get("minsize"):  # \bigr)^2: grows in a row only
+        row = ElementTree.Element("mrow")
+        row.append(parent[0])
+        parent[0] = row
+    for before, child, after in zip([None, *parent], parent, [*parent[1:], None], strict=False):
+        atom, text = _core(child), _core(child).text or ""
+        carried = parent.tag in SCRIPTS and before is None  # by the element around it
+        if atom.tag not in ("mi", "mo") or not text or carried:
+            continue
+        atom.text = SIGNS.get(text, text)
+        if len(text) > 1 and text.isalpha():  # log, tr: space beside a letter, none at a bracket
+            opened = before is None or before.tag == "mo"
+            closed = after is None or _core(after).text in tuple("()|,=")
+            atom.tag = "mo"
+            atom.attrib |= {"lspace": "0" if opened else THIN, "rspace": "0" if closed else THIN}
+        elif "\u0391" <= text <= "\u03a9":
+            atom.set("mathvariant", "normal")
+        elif text in "|\u2016/" or (parent.tag in ("mrow", "mtd") and text in "([{}])"):
+            atom.attrib |= {"lspace": "0", "rspace": "0"}
+        elif not text.isalnum() and text not in "\u2032\u2033":
+            atom.tag = "mo"
+        if atom.tag == "mo" and text in tuple("()") and not atom.attrib.get("stretchy"):
+            atom.attrib |= {"stretchy": "true", "form": "prefix" if text == "(" else "postfix"}
+    if parent.tag in SCRIPTS:  # no space around "+" in an index
+        for sign in (sign for script in parent[1:] for sign in script.iter("mo")):
+            sign.attrib |= {"lspace": "0", "rspace": "0"}
+
+
+def _core(element: ElementTree.Element) -> ElementTree.Element:
+    """What carries an element's spaces: of "log^2" the "log"."""
+    while element.tag in SCRIPTS:
+        element = element[0]
+    return element
+
+
+# ---- links, pictures, tables ---------------------------------------------------------------
+
+
+def finished(page: Page, pages: list[Page], html: str, root: Path) -> dict[str, bytes]:
+    """The files of one page: itself, with links that lead somewhere, and its pictures."""
+    soup = BeautifulSoup(html, "html.parser")
+    urls = {p.source: p.url for p in pages}
+    up = "../" * page.url.count("/")
+    files: dict[str, bytes] = {}
+    for image in soup.find_all("img"):
+        name, png = picture(str(image["src"]), page.source.parent)
+        if not str(image.get("alt") or "").strip():
+            raise ValueError("a picture has no alternative text")
+        width, height = (int.from_bytes(png[i : i + 4], "big") for i in (16, 20))  # PNG's header
+        image.attrs |= {"src": up + name, "width": str(width), "height": str(height)}
+        image["loading"] = "lazy"
+        files[name] = png
+    for link in soup.select("main a[href]"):
+        redirect(link, page.source.parent, urls, up, root)
+    for table in soup.find_all("table"):
+        table.wrap(soup.new_tag("div", attrs={"class": "wide"}))
+    _tell_apart(soup, as_on_github=page.source.suffix == ".md")
+    return files | {page.url: soup.encode("utf-8") + b"\n"}
+
+
+def picture(src: str, folder: Path) -> tuple[str, bytes]:
+    """Name in the site and bytes of a picture, stored in an output or lying in the repository.
+
+    A file of its own, so that a page is text of some 100 kB and a phone loads the pictures that
+    come into sight. The name follows the content: equal pictures are one file.
+    """
+    data = re.fullmatch(r"data:image/png;base64,(.+)", src, re.DOTALL)
+    png = base64.b64decode(data[1]) if data else (folder / unquote(src)).read_bytes()
+    if not png.startswith(b"\x89PNG"):
+        raise ValueError(f"a picture is not a PNG, the only kind the site shows: {src[:60]}")
+    return f"pictures/{hashlib.sha256(png).hexdigest()[:16]}.png", png
+
+
+def redirect(link, folder: Path, urls: dict[Path, str], up: str, root: Path) -> None:
+    """Point a relative link to the page of its target; without one, leave its text and say so.
+
+    What is no page (a folder, a settings file) is of use only to somebody with the repository.
+    """
+    parts = urlsplit(link["href"])
+    if parts.scheme or parts.netloc or not parts.path:
+        return
+    # A cell that solutions share with their notebook has links that start at the latter's folder.
+    bases = [folder, folder.parent] if folder.name == "solutions" else [folder]
+    tried = [Path(os.path.normpath(base / unquote(parts.path))) for base in bases]
+    target = next((path for path in tried if path.exists()), tried[0])
+    if target in urls:
+        link["href"] = up + quote(urls[target]) + (f"#{parts.fragment}" if parts.fragment else "")
+    elif target.is_relative_to(root) and target.exists():
+        del link["href"]
+        link.name = "span"
+        link.append(" (in the repository)")
+    else:
+        raise ValueError(f"a link leads nowhere: {link['href']}")
+
+
+def _tell_apart(soup: BeautifulSoup, as_on_github: bool) -> None:
+    """Number an id that an earlier element has; a heading's own link follows.
+
+    Links to a heading are written for where a file is usually read: a notebook in JupyterLab, whose
+    ids nbconvert makes, a Markdown file on GitHub, whose ids have small letters and no punctuation.
+    """
+    seen: set[str] = set()
+    for element in soup.find_all(id=True):
+        first = unquote(str(element["id"]))  # nbconvert quotes it, as only links should be
+        if as_on_github and element.name in ("h2", "h3", "h4"):
+            first = re.sub(r"[^\w-]", "", first.lower())
+        names = (first if n == 1 else f"{first}-{n}" for n in count(1))
+        element["id"] = name = next(name for name in names if name not in seen)
+        seen.add(name)
+        if anchor := element.find("a", class_="anchor-link", recursive=False):
+            anchor["href"] = f"#{quote(name)}"
+            anchor["aria-label"] = "Link to this section"
+
+
+# ---- the site in a folder ------------------------------------------------------------------
+
+
+def site(root: Path = ROOT) -> dict[str, bytes]:
+    """Every file of the site by its name."""
+    pages, export = course(root), exporter()
+    files = {"style.css": (TEMPLATE / "style.css").read_bytes()}
+    for page in pages:
+        title = page.title if page is pages[0] else f"{page.title} · {pages[0].title}"
+        up = "../" * page.url.count("/")
+        resources = {"root": up, "steps": steps(page, pages), "title": title}
+        try:
+            html, _ = export.from_notebook_node(page.notebook, resources)
+            files |= finished(page, pages, html, root)
+        except ValueError as error:
+            raise SystemExit(f"{page.source.relative_to(root)}: {error}") from error
+    return files
+
+
+def write(files: dict[str, bytes], out: Path) -> None:
+    """Write the files, and remove those that an earlier export left and this one has not."""
+    old = set(_earlier(out))
+    foreign = [name for name in files if (out / name).exists() and name not in old]
+    if foreign:
+        raise SystemExit(f"{out} has a {foreign[0]} that is not of this site; nothing was written")
+    for name in old - set(files):
+        (out / name).unlink(missing_ok=True)
+    names = "".join(f"{name}\n" for name in sorted(files))
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MANIFEST).write_text(names, "utf-8")  # first: a half-written site is still ours
+    for name, content in files.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(content)
+
+
+def _earlier(out: Path) -> list[str]:
+    """What an earlier export wrote into OUT; ends the program where OUT is somebody else's."""
+    if (out / MANIFEST).is_file():
+        return (out / MANIFEST).read_text("utf-8").splitlines()
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise SystemExit(
+            f"OUT must be a new or empty folder, or a site that this command wrote; {out} is "
+            f"{'a folder with other files' if out.is_dir() else 'a file'}. Nothing was written; "
+            "name another folder."
+        )
+    return []
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Export the course into the named folder."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder: new, empty, or a site")
+    out = parser.parse_args(arguments).out
+    _earlier(out)  # refuse before the work, not after it
+    files = site()
+    write(files, out)
+    print(f"{len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB: {out / 'index.html'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

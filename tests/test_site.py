@@ -1,0 +1,416 @@
+"""The course as pages to read: links, pictures, equations, colours, and what a folder may lose.
+
+The pages are read with the standard library's HTML parser, not with what wrote them, and at the end
+looked at in a browser. The notebooks are taken as they are stored; nothing is executed.
+"""
+
+import importlib.util
+import os
+import posixpath
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
+from nbformat.v4 import new_markdown_cell, new_notebook
+from selenium import webdriver
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+SITE = ROOT / "notebooks" / "export.py"
+
+_spec = importlib.util.spec_from_file_location("course_site", SITE)
+site = importlib.util.module_from_spec(_spec)
+sys.modules["course_site"] = site  # where its dataclass looks for its own module
+_spec.loader.exec_module(site)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    """The site, exported by the command itself."""
+    out = tmp_path_factory.mktemp("export") / "site"
+    environment = os.environ | {"PYTHONHASHSEED": "1"}
+    subprocess.run([sys.executable, SITE, out], check=True, env=environment, cwd=out.parent)
+    return out
+
+
+@dataclass
+class Read(HTMLParser):
+    """What a browser finds in a page."""
+
+    elements: list = field(default_factory=list)  # (tag, attributes) in order
+    prose: str = ""  # text outside code and equations
+    _inside: list = field(default_factory=list)
+
+    def __post_init__(self):
+        super().__init__()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag in ("pre", "code", "math", "title"):
+            self._inside.append(tag)
+
+    def handle_endtag(self, tag):
+        if self._inside and tag == self._inside[-1]:
+            self._inside.pop()
+
+    def handle_data(self, data):
+        self.prose += "" if self._inside else data
+
+    def all(self, *tags):
+        return [attributes for tag, attributes in self.elements if tag in tags]
+
+    def ids(self):
+        return [attributes["id"] for _, attributes in self.elements if "id" in attributes]
+
+    def addresses(self):
+        found = [a.get(name) for _, a in self.elements for name in ("href", "src")]
+        return [address for address in found if address is not None]
+
+
+def read(text):
+    page = Read()
+    page.feed(text)
+    page.close()
+    return page
+
+
+@pytest.fixture(scope="module")
+def pages(out):
+    return {
+        path.relative_to(out).as_posix(): read(path.read_text("utf-8"))
+        for path in sorted(out.rglob("*.html"))
+    }
+
+
+def stored(path):
+    """The outputs of a notebook that carry data, in order."""
+    notebook = nbformat.read(path, as_version=4)
+    outputs = [o for c in notebook.cells for o in c.get("outputs", [])]
+    return [output for output in outputs if "data" in output]
+
+
+def test_every_notebook_solution_and_module_has_its_page(pages):
+    wanted = [path.stem for path in NOTEBOOKS]
+    wanted += [f"solutions/{p.stem}" for p in (ROOT / "notebooks/solutions").glob("*.ipynb")]
+    wanted += [f"landscape_nb/{path.stem}" for path in (ROOT / "landscape_nb").glob("*.py")]
+    wanted += ["TEACHING"] * (ROOT / "notebooks/TEACHING.md").exists()
+    assert sorted(pages) == sorted(f"{name}.html" for name in ["index", *wanted])
+    listed = [address for address in pages["index.html"].addresses() if address[:2].isdigit()]
+    assert list(dict.fromkeys(listed)) == [f"{path.stem}.html" for path in NOTEBOOKS]
+
+
+def test_every_link_leads_somewhere(pages, out):
+    dead = []
+    for name, page in pages.items():
+        for address in page.addresses():
+            parts = urlsplit(address)
+            if parts.scheme or parts.netloc:
+                continue
+            path = unquote(parts.path)
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
+            target = target if path else name
+            lost = not (out / target).is_file() or target.endswith(".ipynb")
+            if lost or parts.fragment and unquote(parts.fragment) not in pages[target].ids():
+                dead.append((name, address))
+    assert not dead
+    assert len(pages["00_start_here.html"].addresses()) > 10
+
+
+def test_the_network_is_asked_for_nothing(pages, out):
+    for name, page in pages.items():
+        assert not page.all("script", "iframe", "object", "embed", "base"), name
+        loaded = [a["href"] for a in page.all("link")] + [a["src"] for a in page.all("img")]
+        assert {urlsplit(address).scheme for address in loaded} <= {"", "data"}, name
+        assert not [a for a in page.addresses() if a.startswith("//")], name
+    assert not re.search(r"url\(|@import", (out / "style.css").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_pictures_are_described_as_the_notebook_describes_them(path, pages, out):
+    page, wanted = pages[f"{path.stem}.html"], []
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            wanted += [
+                text.replace("\n", " ") for text in re.findall(r"!\[(.*?)\]\(", cell.source, re.S)
+            ]
+        for output in cell.get("outputs", []):
+            if "text/html" in output.get("data", {}):
+                wanted += [image["alt"] for image in read(output.data["text/html"]).all("img")]
+            elif "image/png" in output.get("data", {}):
+                wanted.append(output.metadata["image/png"]["alt"])
+    assert wanted and all(wanted)
+    assert [image["alt"].replace("\n", " ") for image in page.all("img")] == wanted
+    for image in page.all("img"):
+        assert (out / image["src"]).read_bytes().startswith(b"\x89PNG")
+        assert int(image["width"]) > int(image["height"]) / 3 > 0
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_sentence_under_a_picture_stays_and_widgets_say_how_to_move_them(path, pages):
+    prose = " ".join(pages[f"{path.stem}.html"].prose.split())
+    said = [o.data["text/markdown"] for o in stored(path) if "text/markdown" in o.data]
+    plain = [" ".join(text.replace("*", "").split()) for text in said]
+    plain = [text for text in plain if not set("$`_[<|") & set(text)]
+    assert plain or not said or path.stem == "09_your_model"  # whose outputs hold their sentences
+    assert [text for text in plain if text not in prose] == []
+    widgets = [o for o in stored(path) if o.output_type == "execute_result"]
+    widgets = [o for o in widgets if "image/png" in o.data]
+    assert prose.count("To move the sliders") == len(widgets)
+
+
+# MathML Core, what browsers draw themselves: https://www.w3.org/TR/mathml-core/
+CORE = set("math mi mn mo mtext mspace mrow mfrac msqrt mroot mstyle".split()) | set(
+    "msub msup msubsup munder mover munderover mtable mtr mtd mpadded mphantom merror ms".split()
+)
+
+
+def test_equations_are_mathml_and_no_tex_is_left(pages):
+    for name, page in pages.items():
+        tags = [tag for tag, _ in page.elements if re.fullmatch("m[a-z]+|ms", tag)]
+        assert set(tags) - {"main", "meta", "mark"} <= CORE, name
+        assert not re.search(r"\$|\\[a-zA-Z(\[]", page.prose), name
+    assert sum(len(page.all("math")) for page in pages.values()) > 1000
+
+
+@pytest.mark.parametrize(
+    ("tex", "text"),
+    [
+        (r"\mathbb{E}_w\bigl(L_{k+1}\bigr)^2", "𝔼w(Lk+1)2"),
+        (r"\underbrace{a^2}_{\text{value}}", "a2value"),
+        (r"a \sim b \pm c \Longrightarrow d", "a∼b±c⟹d"),
+        ("x,\\\ny", "x,\u00a0y"),
+        (r"\begin{aligned} a &= b \\ c &= d \end{aligned}", "a=bc=d"),
+    ],
+    ids=["fonts", "underbrace", "signs", "space", "aligned"],
+)
+def test_tex_becomes_the_signs_that_it_means(tex, text):
+    assert "".join(site.ElementTree.fromstring(site.mathml(tex)).itertext()) == text
+
+
+def test_spaces_around_signs_are_those_of_tex():
+    def spaces(tex, sign):
+        (atom,) = [
+            e for e in site.ElementTree.fromstring(site.mathml(tex)).iter() if e.text == sign
+        ]
+        return atom.tag, atom.get("lspace"), atom.get("rspace")
+
+    assert spaces(r"\log k", "log") == ("mo", "0", "0.167em")
+    assert spaces(r"2\log^2 k", "log") == ("mo", "0.167em", "0.167em")
+    assert spaces(r"(\operatorname{tr}(B))", "tr") == ("mo", "0", "0")
+    assert spaces("a/k", "/") == ("mo", "0", "0")
+    assert spaces("L_{k+1}", "+") == ("mo", "0", "0")
+    assert spaces("k+1", "+") == ("mo", None, None)
+    assert 'mathvariant="normal"' in site.mathml(r"\Delta")
+    assert 'class="underbrace"' in site.mathml(r"\underbrace{a^2}_{\text{value}}")
+    assert 'class="overline"' in site.mathml(r"\overline{I_k^2}")
+    assert "<msup><mrow><mo" in site.mathml(r"\bigl(x\bigr)^2")
+
+
+@pytest.mark.parametrize("tex", [r"\nosuch x", "a & b", r"\frac{1}{"])
+def test_tex_that_has_no_mathml_is_refused_rather_than_shown(tex):
+    with pytest.raises(ValueError, match=r"MathML.*" + re.escape(tex)):
+        site.mathml(tex)
+
+
+def test_pages_are_built_for_any_reader(pages):
+    for name, page in pages.items():
+        assert page.all("html") == [{"lang": "en"}], name
+        assert "width=device-width" in [a.get("content", "") for a in page.all("meta")][1], name
+        assert len(page.ids()) == len(set(page.ids())), name
+        assert page.all("a")[0] == {"class": "skip", "href": "#content"}, name
+        assert page.all("main")[0]["id"] == "content", name
+        labels = [nav["aria-label"] for nav in page.all("nav")]
+        assert len(labels) == len(set(labels)) == 2, name
+        levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+        assert levels[0] == 1 and levels.count(1) == 1, name
+        assert all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False)), name
+    titles = [page.title for page in site.course()]
+    assert len(titles) == len(set(titles)) == len(pages)
+
+
+def test_next_leads_through_the_course_and_previous_back(pages):
+    def followed(rel, name):
+        steps = [a["href"] for a in pages[name].all("a") if a.get("rel") == rel]
+        assert len(set(steps)) <= 1  # the same at the top and at the end
+        return [name, *followed(rel, steps[0])] if steps else [name]
+
+    names = [f"{path.stem}.html" for path in NOTEBOOKS]
+    assert followed("next", names[0]) == names
+    assert followed("prev", names[-1]) == names[::-1]
+
+
+def contrast(one, other):
+    """Contrast of two colours, (r, g, b) of 0-255 each, as WCAG 2 defines it: 1 to 21."""
+
+    def light(colour):
+        parts = [part / 255 for part in colour]
+        parts = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    darker, lighter = sorted([light(one), light(other)])
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_contrast_of_known_colours():
+    assert contrast((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
+    assert contrast((119, 119, 119), (255, 255, 255)) == pytest.approx(4.48, abs=0.005)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_every_text_colour_is_readable_on_every_ground(theme, out):
+    css = (out / "style.css").read_text("utf-8")
+    colours = dict(re.findall(r"--([a-z-]+): #(\w{6});", css.split(":root {")[1 + theme]))
+    rgb = {name: tuple(bytes.fromhex(colour)) for name, colour in colours.items()}
+    grounds = [name for name in rgb if name.startswith("ground")]
+    texts = [name for name in rgb if name.startswith("text")]
+    assert len(grounds) == 2 and len(texts) >= 7
+    assert {(t, g) for t in texts for g in grounds if contrast(rgb[t], rgb[g]) < 4.5} == set()
+
+
+def tree(folder):
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+    }
+
+
+def test_a_second_export_gives_the_same_bytes(out):
+    before = tree(out)
+    site.write(site.site(), out)  # another process, another hash seed
+    assert tree(out) == before
+
+
+@pytest.mark.parametrize("other", ["a folder", "a file"])
+def test_what_is_not_a_site_is_refused_and_nothing_is_lost(other, tmp_path, monkeypatch):
+    target = tmp_path / "out"
+    if other == "a folder":
+        target.mkdir()
+    mine = target / "index.html" if other == "a folder" else target
+    mine.write_text("mine")
+    monkeypatch.setattr(site, "site", lambda: pytest.fail("worked before it looked"))
+    with pytest.raises(SystemExit, match=rf"new or empty folder.*{other}.*Nothing was written"):
+        site.main([str(target)])
+    assert tree(tmp_path) == {mine.relative_to(tmp_path).as_posix(): b"mine"}
+
+
+def test_an_earlier_site_is_replaced_but_what_others_put_there_stays(tmp_path):
+    site.write({"a.html": b"1", "pictures/p.png": b"2"}, tmp_path)
+    (tmp_path / "CNAME").write_text("mine")
+    site.write({"a.html": b"3"}, tmp_path)
+    del (files := tree(tmp_path))[site.MANIFEST]
+    assert files == {"a.html": b"3", "CNAME": b"mine"}
+    with pytest.raises(SystemExit, match="CNAME that is not of this site; nothing was written"):
+        site.write({"a.html": b"4", "CNAME": b"5"}, tmp_path)
+    assert (tmp_path / "a.html").read_bytes() == b"3"
+    assert (tmp_path / "CNAME").read_text() == "mine"
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A course of one notebook, its solutions, a page for teachers and one module."""
+    folder = tmp_path / "notebooks"
+    (folder / "solutions").mkdir(parents=True)
+    (tmp_path / "landscape_nb").mkdir()
+    (tmp_path / "landscape_nb" / "losses.py").write_text("x = 1\n")
+    (tmp_path / "README.md").write_text("# Front\n\n## Start\n\nRun.\n\n## Notebooks\n\nTable.\n")
+    (folder / "TEACHING.md").write_text("# Teaching\n\nSee [00](00_a.ipynb#Words). $k^2$\n")
+    text = "# 00 A\n\n## Words\n\n[code](../landscape_nb/losses.py) [folder](solutions)\n"
+    for path in (folder / "00_a.ipynb", folder / "solutions" / "00_a.ipynb"):
+        source = text if path.parent == folder else "# Solutions of 00 A\n\n[00](../00_a.ipynb)"
+        nbformat.write(new_notebook(cells=[new_markdown_cell(source)]), path)
+    return tmp_path
+
+
+def test_solutions_and_the_teachers_page_join_the_course(small):
+    files = {name: content.decode() for name, content in site.site(small).items()}
+    front = read(files["index.html"])
+    assert {"TEACHING.html", "solutions/00_a.html"} <= set(front.addresses())
+    assert front.prose.index("Table.") < front.prose.index("Teaching") < front.prose.index("Run.")
+    assert "#start" in front.addresses() and "start" in front.ids()
+    assert "00_a.html#Words" in read(files["TEACHING.html"]).addresses()
+    assert "solutions/00_a.html" in read(files["00_a.html"]).addresses()
+    assert "../00_a.html" in read(files["solutions/00_a.html"]).addresses()
+    notebook = read(files["00_a.html"])
+    assert "landscape_nb/losses.html" in notebook.addresses()
+    assert "folder (in the repository)" in notebook.prose
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[gone](nowhere.ipynb)", r"TEACHING\.md: a link leads nowhere: nowhere\.ipynb"),
+        ("![](../p.png)", r"TEACHING\.md: a picture has no alternative text"),
+        (r"$\nosuch$", r"TEACHING\.md: no MathML"),
+    ],
+    ids=["link", "picture", "equation"],
+)
+def test_a_page_with_a_fault_is_not_published(small, text, message):
+    (small / "p.png").write_bytes(b"\x89PNG" + bytes(40))
+    (small / "notebooks" / "TEACHING.md").write_text(f"# Teaching\n\n{text}\n")
+    with pytest.raises(SystemExit, match=message):
+        site.site(small)
+
+
+# Every text that is drawn: its colour, the nearest ground behind it, and where it stands.
+TEXTS = """
+    const rgb = colour => colour.match(/[\\d.]+/g).map(Number);
+    const ground = e => { for (; e; e = e.parentElement) {
+      const c = rgb(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] == 1) return c; }
+      return [255, 255, 255]; };
+    const found = {}, walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walk.nextNode()) if (walk.currentNode.data.trim()) {
+      const e = walk.currentNode.parentElement;
+      const pair = [rgb(getComputedStyle(e).color).slice(0, 3), ground(e).slice(0, 3)];
+      found[JSON.stringify(pair)] = pair.concat([walk.currentNode.data.trim().slice(0, 40)]); }
+    return Object.values(found);"""
+TALLER = """
+    const height = e => e.getBoundingClientRect().height;
+    const all = [...document.querySelectorAll('mfrac')];
+    return all.length > 0 && all.every(f => height(f) > 1.3 * height(f.lastElementChild));"""
+
+
+@pytest.fixture(scope="module")
+def phone(tmp_path_factory):
+    """A headless Chromium with the window of a small phone."""
+    assert CHROMIUM and CHROMEDRIVER, "install chromium and chromedriver"
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in [*CHROMIUM_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
+    try:
+        screen = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        yield driver
+    finally:
+        driver.quit()
+
+
+@pytest.mark.skipif(
+    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
+    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
+)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_shows_every_page_in_its_width_and_readable(theme, phone, out, pages):
+    theme_is = {"name": "prefers-color-scheme", "value": theme}
+    phone.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [theme_is]})
+    grounds = set()
+    for name in pages:
+        phone.get((out / name).as_uri())
+        width = phone.execute_script("return document.documentElement.scrollWidth")
+        assert width <= 360, f"{name} is {width} wide"
+        for colour, ground, text in phone.execute_script(TEXTS):
+            grounds.add(tuple(ground))
+            assert contrast(colour, ground) >= 4.5, (name, text, colour, ground)
+    assert min(max(ground) for ground in grounds) > 200 or theme == "dark"
+    assert max(max(ground) for ground in grounds) < 60 or theme == "light"
+    phone.get((out / "01_quadratic_toy.html").as_uri())
+    assert phone.execute_script(TALLER), "the browser does not draw fractions"
+    assert phone.get_log("browser") == []
