@@ -49,6 +49,8 @@ class Course:
             "JUPYTER_RUNTIME_DIR": str(settings / "runtime"),
             "IPYTHONDIR": str(settings / "ipython"),
             "PYTHONPATH": str(python_path or ""),
+            # nbgrader calls `alembic` by name, which an environment not activated does not find
+            "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]]),
         }
 
     def copy(self, name: str) -> Course:
