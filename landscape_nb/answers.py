@@ -6,6 +6,7 @@ formula to look at.
 """
 
 import math
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -87,7 +88,8 @@ def diagnose(
     some = [pairs[i] for i in wrong]
     told = _relation(some, [cases[i] for i in wrong], rtol, up_to) or _distance(some)
     right = len(pairs) - len(wrong)
-    return f"Right in {right} of {len(pairs)} cases. {_where(cases[wrong[0]])}{told}"
+    where = _where(cases[wrong[0]]) if len(wrong) == 1 else ""
+    return f"Right in {right} of {len(pairs)} cases. {where or 'In the others: '}{told}"
 
 
 def _diagnose_choices(
@@ -99,13 +101,13 @@ def _diagnose_choices(
         return None
     first, kind = found[wrong[0]], type(expected[wrong[0]])
     if first is None and not any(e is None for e in expected):
-        return _NOTHING
+        return NOTHING
     if kind in _KINDS and not isinstance(first, kind):
-        return f"A {_KINDS[kind]} is asked for; the answer is {first!r}."
+        return f"A {_KINDS[kind]} is asked for; the answer is {reprlib.repr(first)}."
     for hint, values in mistakes.items():
         if all(_is(found[i], values[i]) for i in wrong):
             return hint
-    return f"{first!r} is not it."
+    return f"{reprlib.repr(first)} is not it."
 
 
 def _is(found: Any, expected: Any) -> bool:
@@ -117,31 +119,44 @@ def _is(found: Any, expected: Any) -> bool:
         return False
 
 
-_NOTHING = "The function returned nothing: does it end with `return`?"
+NOTHING = "The function returned nothing: does it end with `return`?"
 _KINDS = {bool: "True or False", str: "word in quotes", tuple: "tuple, such as (1, 2),"}
 
 
 def _numbers(value: Any) -> np.ndarray:
+    """The value as real float64 numbers; TypeError for words, None and what is truly complex."""
     if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
+        value = value.detach().cpu().to_dense().resolve_conj()
+        value = (value.double() if value.is_floating_point() else value).numpy()
     elif isinstance(value, list | tuple):
         value = [_numbers(v) for v in value]
-    return np.asarray(value, dtype=np.float64)
+    array = np.asarray(value)
+    if array.dtype.kind in "USMm" or (array.dtype.kind == "O" and None in array.ravel().tolist()):
+        raise TypeError("no numbers")
+    if array.dtype.kind == "c":
+        if np.abs(array.imag).max(initial=0.0) > RTOL * np.abs(array).max(initial=0.0):
+            raise TypeError("complex numbers")
+        array = array.real
+    return array.astype(np.float64)
 
 
 def _pair(found: Any, expected: Any, case: Case) -> Pair | str:
     """Both as arrays of one shape, or the sentence that says why they cannot be compared."""
     if found is None:
-        return _NOTHING
+        return NOTHING
     right = _numbers(expected)
     try:
         left = _numbers(found)
-    except (TypeError, ValueError):
-        return f"A number or a tensor is asked for; the answer is a {type(found).__name__}."
+    except (TypeError, ValueError, OverflowError, RecursionError, RuntimeError):
+        shown = reprlib.repr(found) if isinstance(found, str | complex) else type(found).__name__
+        return f"Real numbers are asked for; the answer is {shown}."
     if left.shape != right.shape:
-        if left.ndim == 2 and left.shape == right.shape[::-1]:
-            return f"The shape is {left.shape}, asked for is {right.shape}: is it transposed?"
-        return f"The shape is {left.shape}, asked for is {right.shape}."
+        asked = f"the shape {right.shape}" if right.shape else "a single number"
+        transposed = left.ndim == 2 and left.shape == right.shape[::-1]
+        return (
+            f"The answer's shape is {left.shape}, asked for is {asked}"
+            f"{': is it transposed?' if transposed else '.'}"
+        )
     if np.isfinite(right).all() and not np.isfinite(left).all():
         return (
             f"{_where(case)}The answer is not finite: is something divided by zero there, or the "
@@ -166,10 +181,12 @@ def _scalars(case: Case) -> dict[str, float]:
 
 def _equal(pair: Pair, rtol: float) -> bool:
     finite = np.abs(pair.expected[np.isfinite(pair.expected)])
-    allowed = rtol * float(finite.max(initial=0.0)) + 1e-12
+    scale = float(finite.max(initial=0.0))
+    allowed = rtol * scale or 1e-12
     with np.errstate(invalid="ignore"):  # inf - inf
         near = np.abs(pair.found - pair.expected) <= allowed
-    return bool((near | (pair.found == pair.expected)).all())
+    same = (pair.found == pair.expected) | (np.isnan(pair.found) & np.isnan(pair.expected))
+    return bool((near | same).all())
 
 
 def _equal_up_to_sign(pair: Pair, rtol: float) -> bool:
@@ -259,11 +276,12 @@ def _factor(pairs: Sequence[Pair], cases: Sequence[Case], rtol: float) -> str | 
                 )
             if all(v > 0 for v in values) and explained([(1 + 1 / v) ** power for v in values]):
                 return f"Is {name} written where {name} + 1 belongs, or the other way round?"
-    if len(ratios) > 1 and explained([ratios[0]] * len(ratios)) or len(ratios) == 1:
+    if explained([ratios[0]] * len(ratios)):
+        if len(ratios) == 1:  # the factor's digits would give the right value away
+            return None
         whole = round(ratios[0])
-        shown = f"{whole}" if whole and abs(ratios[0] - whole) < 1e-9 else f"{ratios[0]:.4g}"
-        where = "in every case" if len(ratios) > 1 else "here"
-        return f"Off by a factor of {shown} {where}." if _far(ratios[0]) else None
+        shown = f"{whole}" if whole and abs(ratios[0] - whole) < 1e-9 else f"{ratios[0]:.2g}"
+        return f"Off by a factor of {shown} in every case." if _far(ratios[0]) else None
     return _offset(pairs, rtol)
 
 
@@ -284,7 +302,8 @@ def _offset(pairs: Sequence[Pair], rtol: float) -> str | None:
         return None  # one number is always off by one amount
     differences = np.concatenate([(p.found - p.expected).ravel() for p in pairs])
     scale = max(float(np.abs(p.expected).max(initial=0.0)) for p in pairs)
-    if np.allclose(differences, differences[0], rtol=0, atol=10 * rtol * scale):
+    allowed = 10 * rtol * scale
+    if abs(differences[0]) > 100 * allowed and np.ptp(differences) <= allowed:
         return "Off by the same amount everywhere: is a constant missing, or one too many?"
     return None
 
@@ -300,5 +319,6 @@ def _distance(pairs: Sequence[Pair]) -> str:
     large = all(np.all(np.abs(p.found) >= np.abs(p.expected)) for p in pairs)
     size = " Too small: is a term missing?" if small else ""
     size = " Too large: is a term counted twice?" if large else size
+    size = size if off > 0.05 else ""
     digits = f"{100 * off:.0f} %" if off < 10 else f"{off:.0e}".replace("e+0", "e") + " times"
     return f"Off by up to {digits if math.isfinite(off) else 'infinitely much'}.{size}"

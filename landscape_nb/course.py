@@ -11,13 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 
 from landscape_nb import plots, work
-from landscape_nb.answers import Case, diagnose
+from landscape_nb.answers import NOTHING, Case, diagnose
 
 # A prediction that was run but not yet saved would otherwise be missing from the saved work.
 work.watch()
+LEAD = "Your guess, and what was found."  # before the sentence under each revealed prediction
 
 
 class NotYet(Exception):
@@ -64,9 +66,8 @@ def check(
     Exercise 1, public check: right.
     """
     found = [_call(exercise, answer, case) for case in cases]
-    known = {
-        hint: [mistake(**case) for case in cases] for hint, mistake in (mistakes or {}).items()
-    }
+    tried = {hint: _values(mistake, cases) for hint, mistake in (mistakes or {}).items()}
+    known = {hint: values for hint, values in tried.items() if values is not None}
     expected = [truth(**case) for case in cases]
     told = diagnose(found, expected, cases, known, up_to=up_to, rtol=rtol)
     if told:
@@ -97,13 +98,15 @@ def check_properties(
     Exercise 2, public check: right.
     """
     value = _call(exercise, answer, case or {})
+    if value is None:
+        raise NotYet(f"Exercise {exercise}, public check: not yet. {NOTHING}")
     for required, holds in properties.items():
         try:
             fine = bool(holds(value))
         except Exception as error:  # whatever a test of a wrong kind of value may raise
             raise NotYet(
                 f"Exercise {exercise}, public check: not yet. Required: {required}. The value "
-                f"could not be tested for it: {type(error).__name__}: {error}"
+                f"could not be tested for it: {type(error).__name__}: {_one_line(error)}"
             ) from error
         if not fine:
             end = "" if required.endswith("?") else "."
@@ -111,10 +114,31 @@ def check_properties(
     print(f"Exercise {exercise}, public check: right.")
 
 
+def _values(mistake: Callable[..., Any], cases: Sequence[Case]) -> list[Any] | None:
+    """What a known mistake gives; None where it builds on an answer that is of another kind."""
+    try:
+        return [mistake(**_copied(case)) for case in cases]
+    except Exception:
+        return None
+
+
+def _copied(value: Any) -> Any:
+    """A copy of what an answer could change in place, for the truth is asked with the same."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone().requires_grad_(value.requires_grad)
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if type(value) in (list, tuple):
+        return type(value)(_copied(v) for v in value)
+    if type(value) is dict:
+        return {key: _copied(v) for key, v in value.items()}
+    return value
+
+
 def _call(exercise: str, answer: Callable[..., Any], case: Case) -> Any:
     """The answer's value; what it raises is told in one line, with the learner's own line."""
     try:
-        return answer(**case)
+        return answer(**_copied(case))
     except NotImplementedError:
         raise NoAnswerYet(
             f"Exercise {exercise}: no answer yet. "
@@ -123,9 +147,13 @@ def _call(exercise: str, answer: Callable[..., Any], case: Case) -> Any:
     except Exception as error:
         where = _own_line(answer, error)
         raise NotYet(
-            f"Exercise {exercise}: your function raised {type(error).__name__}: {error}"
+            f"Exercise {exercise}: your function raised {type(error).__name__}: {_one_line(error)}"
             + (f"  (in the line `{where}`)" if where else "")
         ) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _own_line(answer: Callable[..., Any], error: Exception) -> str:
@@ -148,17 +176,31 @@ def reveal_number(what: str, guess: float, truths: ArrayLike, unit: str = "") ->
         truths: the measured number, or one for each seed or data set.
         unit: written after the numbers.
     """
+    guess = _number(guess)
     runs = np.atleast_1d(np.asarray(truths, dtype=float)).ravel()
     low, middle, high = runs.min(), float(np.median(runs)), runs.max()
     figure, ax = plots.new_figure(width=6.2, height=1.6)
-    plots.guess_on_a_line(ax, float(guess), runs, f"{what}{f' [{unit}]' if unit else ''}")
+    plots.guess_on_a_line(ax, guess, runs, f"{what}{f' [{unit}]' if unit else ''}")
     unit = f" {unit}" if unit else ""
     spread = f" ({low:.3g} to {high:.3g} over {len(runs)} runs)" if len(runs) > 1 else ""
     plots.show(
         figure,
         f"{what}: you guessed {guess:.3g}{unit}, measured is {middle:.3g}{unit}{spread}. "
-        f"{_how_far(float(guess), low, middle, high)}",
+        f"{_how_far(guess, low, middle, high)}",
+        LEAD,
     )
+
+
+def _number(guess: Any) -> float:
+    try:
+        if isinstance(guess, str):
+            raise TypeError
+        number = float(guess)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not abs(number) < 1e100:  # farther no axis reaches
+        raise ValueError(f"The prediction must be a number, such as 0.1; got {guess!r}.")
+    return number
 
 
 def _how_far(guess: float, low: float, middle: float, high: float) -> str:
@@ -194,7 +236,7 @@ def reveal_choice(what: str, guess: Any, truth: Any, options: Sequence[Any]) -> 
     figure, ax = plots.new_figure(width=6.2, height=1.3)
     plots.guess_among_options(ax, [str(o) for o in options], str(guess), str(truth))
     verdict = "You predicted it." if guess == truth else f"You predicted {guess}."
-    plots.show(figure, f"{what} Found: {truth}. {verdict}")
+    plots.show(figure, f"{what} Found: {truth}. {verdict}", LEAD)
 
 
 def reveal_curve(
@@ -212,10 +254,14 @@ def reveal_curve(
     Raises:
         ValueError: fewer than two points, or one that is not positive.
     """
-    if len(guess) < 2 or min([*guess, *guess.values()]) <= 0:
+    try:
+        numbers = [_number(v) for v in (*guess, *guess.values())]
+    except (AttributeError, TypeError, ValueError):
+        numbers = []
+    if len(numbers) < 4 or min(numbers) <= 0:
         raise ValueError(
             "A guessed curve needs at least two points, all positive, such as {10: 1.0, 1000: "
-            f"0.01}}; got {dict(guess)}."
+            f"0.01}}; got {guess!r}."
         )
     points = sorted(guess.items())
     rows, at = np.atleast_2d(np.asarray(runs, dtype=float)), np.asarray(x, dtype=float)
@@ -232,8 +278,10 @@ def reveal_curve(
     worst = int(np.abs(np.log(factor)).argmax())
     times = max(factor[worst], 1 / factor[worst])
     side = "high" if factor[worst] > 1 else "low"
+    off = f"It is farthest off at {at[worst]:.4g}, {_two_digits(times)} times too {side}."
     plots.show(
         figure,
-        f"{what}: the dashed line is your guess. It is farthest off at {at[worst]:.4g}, "
-        f"{_two_digits(times)} times too {side}.",
+        f"{what}: the dashed line is your guess. "
+        f"{off if times > 1.05 else 'It lies on the measured curve.'}",
+        LEAD,
     )

@@ -61,8 +61,8 @@ def to_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def show(figure: Figure, sentence: str) -> None:
-    """Display a figure with the sentence that says what to see in it.
+def show(figure: Figure, sentence: str, lead: str = "What you should see.") -> None:
+    """Display a figure with the sentence that says what to see in it, after a lead in bold.
 
     The sentence stands below the picture in print, which serves every reader; it is also stored
     as the picture's alternative text, which JupyterLab and GitHub do not use yet.
@@ -72,13 +72,20 @@ def show(figure: Figure, sentence: str) -> None:
         metadata={"image/png": {"alt": sentence}},
         raw=True,
     )
-    display(Markdown(f"**What you should see.** {sentence}"))
+    display(Markdown(f"**{lead}** {sentence}"))
 
 
 def curve(ax: Axes, x: ArrayLike, y: ArrayLike, name: str, **changes) -> Line2D:
     """One curve in the look of its name; `label` and other properties can be changed."""
     look = {"markersize": 4.5, "linewidth": 1.5, "label": name, **LOOKS.get(name, {})}
-    return ax.plot(np.asarray(x), np.asarray(y), **{**look, **changes})[0]
+    return ax.plot(_plain(x), _plain(y), **{**look, **changes})[0]
+
+
+def _plain(values) -> np.ndarray:
+    """As an array, also where a learner's tensors still carry a graph."""
+    if isinstance(values, list | tuple):
+        return np.asarray([_plain(v) for v in values])
+    return np.asarray(values.detach() if hasattr(values, "detach") else values)
 
 
 def spread(ax: Axes, x: ArrayLike, runs: ArrayLike, name: str, **changes):

@@ -531,18 +531,22 @@ class SaveMyWork(VBox):
         """Show what was done, or why it could not be."""
         try:
             words = do(*arguments)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # a button that does nothing would look as if it had
             words = f"<b>Nothing was changed.</b> {html.escape(str(error))}"
         self.readout.value = f'<div style="line-height:1.5">{words}</div>'
 
     def _save(self) -> str:
-        content, files = work.save(self._folder)
-        notebooks = len({name.split("/")[0] for name in files})
+        content, found = work.save(self._folder)
+        if not found.files:
+            words = "There is nothing to save yet: no answer and no prediction has been changed."
+            return words + _left_out(found.unreadable)
+        notebooks = len({name.split("/")[0] for name in found.files})
         link = base64.b64encode(content).decode()
         return (
-            f"Saved {len(files)} answers and predictions from {notebooks} notebooks in "
-            f'my_work.zip. <a download="my_work.zip" href="data:application/zip;base64,{link}">'
-            "Download my_work.zip</a>. Edits that were neither run nor saved are not in it."
+            f"Saved answers and predictions: {len(found.files)}, from notebooks: {notebooks}. "
+            f'<a download="{work.SAVED}" href="data:application/zip;base64,{link}">'
+            f"Download {work.SAVED}</a>. Edits that were neither run nor saved are not in it."
+            + _left_out(found.unreadable)
         )
 
     def _uploaded(self, change: dict) -> None:
@@ -551,17 +555,23 @@ class SaveMyWork(VBox):
             self.upload.value = ()  # so that the same file can be chosen again
 
     def _restore(self, content: bytes) -> str:
-        restored, unknown = work.restore(content, self._folder)
-        told = [f"{name}: {len(tags)}" for name, tags in restored.items()]
+        done = work.restore(content, self._folder)
+        told = [f"{name}: {len(tags)}" for name, tags in done.tags.items()]
         words = (
             f"Restored answers and predictions: {', '.join(told) or 'none'}. In a notebook that is "
-            "open, choose <b>File &gt; Reload Notebook from Disk</b> to see them. What they "
-            f"replaced is in {work.BACKUP}."
+            "open, choose <b>File &gt; Reload Notebook from Disk</b> to see them."
         )
-        lost = f" No notebook here has a place for: {html.escape(', '.join(unknown))}."
-        return words + (lost if unknown else "")
+        if done.backup:
+            words += f" What was there before is in {done.backup}."
+        if done.unknown:
+            words += f" No notebook here has a place for: {html.escape(', '.join(done.unknown))}."
+        return words + _left_out(done.unreadable)
 
     def _repr_mimebundle_(self, include=None, exclude=None, **kwargs) -> tuple[dict, dict]:
         data = super()._repr_mimebundle_(include=include, exclude=exclude, **kwargs)
         data["text/plain"] = "Two buttons: Save my work, Restore my work."
         return data, {}
+
+
+def _left_out(unreadable: list[str]) -> str:
+    return f" Could not be read: {html.escape(', '.join(unreadable))}." if unreadable else ""

@@ -183,6 +183,7 @@ CELL_PARTS = {
     "text": lambda cell: cell.source,
     "tags": lambda cell: sorted(cell.metadata.get("tags", [])),
     "folding": lambda cell: cell.metadata.get("jupyter", {}),
+    "digest": lambda cell: cell.metadata.get("given"),
     "marking": lambda cell: cell.metadata.get("nbgrader", {}),
 }
 
@@ -242,7 +243,7 @@ def _forms(source: Path, read: NotebookNode) -> dict[Path, NotebookNode | None]:
     return {
         notebook_path(source): forms.story(read),
         solutions_path(source): forms.solutions(read, source.stem),
-        assignment_path(source): forms.assignment(read),
+        assignment_path(source): forms.assignment(read, source.stem),
     }
 
 
@@ -252,7 +253,7 @@ def _same(path: Path, content: bytes) -> bool:
 
 def _stale_copies(source: Path) -> list[str]:
     """Pictures of the assignment that are not those that the story shows."""
-    form = forms.assignment(read_source(source))
+    form = forms.assignment(read_source(source), source.stem)
     folder = assignment_path(source).parent
     return [
         f"the assignment's {image} is not that of the story"
@@ -310,7 +311,7 @@ def build(source: Path, exercises_only: bool = False) -> list[str]:
 
 def build_exercises(source: Path, read: NotebookNode) -> list[str]:
     """Write the solutions and the assignment; the pictures of the former go into the latter."""
-    solved, graded = forms.solutions(read, source.stem), forms.assignment(read)
+    solved, graded = forms.solutions(read, source.stem), forms.assignment(read, source.stem)
     if solved is None or graded is None:
         return []
     path = solutions_path(source)

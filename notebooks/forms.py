@@ -23,12 +23,16 @@ from collections.abc import Callable, Iterator
 import nbformat
 from nbformat import NotebookNode
 
+from landscape_nb.work import OWN, digest
+
 # What `nbgrader generate_assignment` itself puts in place of a solution.
 CODE_STUB = "# YOUR CODE HERE\nraise NotImplementedError()"
 TEXT_STUB = "YOUR ANSWER HERE"
 SOLUTION = re.compile(
     r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION$", re.DOTALL | re.MULTILINE
 )
+ODD = re.compile(r"(answer|check|hidden|manual)", re.IGNORECASE)
+MARK = re.compile(r"#\s*(BEGIN|END) (SOLUTION|HIDDEN)", re.IGNORECASE)
 FOLDED = {"source_hidden": True}  # JupyterLab shows three dots, which unfold the code
 TAG = re.compile(r"(answer|check|hidden|manual)-(\d+)")
 IMAGE = re.compile(r"!\[[^\]]*\]\((pictures/[^)]+)\)")
@@ -43,6 +47,8 @@ def role(cell: NotebookNode) -> tuple[str, str] | None:
     """What an exercise's cell is, and of which exercise: ("answer", "1"), or None."""
     found = [TAG.fullmatch(tag) for tag in cell.metadata.get("tags", [])]
     roles = [match.groups() for match in found if match]
+    if odd := [t for t in cell.metadata.get("tags", []) if ODD.match(t) and not TAG.fullmatch(t)]:
+        raise FormError(f"tags of an exercise look like answer-1 or hidden-1; there is {odd}")
     if len(roles) > 1:
         raise FormError(f"a cell is {' and '.join('-'.join(r) for r in roles)}; it must be one")
     return roles[0] if roles else None
@@ -146,6 +152,10 @@ def story(source: NotebookNode) -> NotebookNode:
             cell.source = _named_check(cell, number)
             cell.metadata.tags = [*cell.metadata.tags, "raises-exception"]
             cell.metadata.jupyter = FOLDED
+        if MARK.search(cell.source) and kind != "hidden":
+            raise FormError(f"a solution would be handed out: {cell.source[:60]!r}")
+        if any(OWN.fullmatch(tag) for tag in cell.metadata.get("tags", [])):
+            cell.metadata.given = digest(cell.source)  # whatever else it says is the learner's
         return None if kind == "hidden" else cell
 
     return _with_cells(source, list(_rewritten(source.cells, rewrite)))
@@ -182,10 +192,15 @@ def _tasks(source: NotebookNode) -> list[NotebookNode]:
     return source.cells[section(source)][1:]
 
 
-def assignment(source: NotebookNode) -> NotebookNode | None:
+def assignment(source: NotebookNode, name: str) -> NotebookNode | None:
     """The exercises as a source for `nbgrader generate_assignment`; None if there are none."""
     if not exercises(source):
         return None
+    graded = [c for cells in exercises(source).values() for k, c in cells.items() if k != "answer"]
+    total = sum(points(cell) for cell in graded)
+    told = INSTRUCTIONS.format(
+        points=total, minutes=10 * round(total * MINUTES_PER_POINT / 10), number=name[:2], name=name
+    )
     texts = iter(range(1, len(source.cells)))
 
     def rewrite(cell: NotebookNode) -> NotebookNode:
@@ -206,17 +221,22 @@ def assignment(source: NotebookNode) -> NotebookNode | None:
             cell.source = LINK_TO_NOTEBOOK.sub(r"\1", cell.source)
         return cell
 
-    intro = _markdown(f"# {title(source)}: assignment\n\n{INSTRUCTIONS}", "instructions")
+    intro = _markdown(f"# {title(source)}: assignment\n\n{told}", "instructions")
     return _with_cells(source, list(_rewritten([intro, *_tasks(source)], rewrite)))
 
 
 INSTRUCTIONS = """\
+{points} points, about {minutes} minutes. Sections that a task names are those of notebook {number}.
+
 Write each answer in place of `raise NotImplementedError()`, and answers in words in place of
 *YOUR ANSWER HERE*. Run the answer, then the folded cell below it (the three dots): its **public
 check** says what is wrong, and you may ask it as often as you like. **Hidden tests** with other
 inputs are run after you hand in, so an answer that only fits the public check's inputs loses
 points. Do not edit, move or delete the given cells: they are replaced by the originals before
-grading."""
+grading. Some given cells are folded because they only prepare the checks: run them too.
+
+**Hand in** this one file, saved, under its own name: `{name}.ipynb`."""
+MINUTES_PER_POINT = 5  # chosen here: 16 points in 80 minutes
 
 
 def _nbgrader(grade_id: str, kind: str, worth: int | None) -> dict:

@@ -42,6 +42,40 @@ def test_what_is_wrong_is_said_in_one_line(answer, kind, says):
     assert "\n" not in str(caught.value)
 
 
+def test_an_answer_may_change_its_arguments_and_spoils_nothing(capsys):
+    cases = [{"x": np.array([3.0, 1.0])}, {"x": np.array([5.0, 2.0])}]
+
+    def in_place(x):
+        x.sort()
+        x /= 2
+        return x
+
+    course.check("4", in_place, lambda x: np.sort(x) / 2, cases, {"Too big?": lambda x: x})
+    assert cases[0]["x"].tolist() == [3.0, 1.0]
+
+
+def test_a_hint_that_builds_on_the_answer_may_fail():
+    with pytest.raises(course.NotYet, match="returned nothing"):
+        course.check("4", lambda x: None, half, CASES, {"Whole?": lambda x: None % 1})
+    with pytest.raises(course.NotYet, match="returned nothing"):
+        course.check_properties("4", lambda: None, {"long": lambda v: len(v) > 1})
+
+
+def test_a_long_error_is_cut_to_one_line():
+    def loud(x):
+        raise ValueError("a\nb\n" * 400)
+
+    with pytest.raises(course.NotYet) as caught:
+        course.check("4", loud, half, CASES)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("guess", [None, "3", "10 %", [3.0, 4.0], float("nan"), float("inf")])
+def test_a_prediction_that_is_no_number_is_refused(guess):
+    with pytest.raises(ValueError, match="must be a number, such as 0.1; got"):
+        course.reveal_number("The slope", guess, 1.0)
+
+
 def test_a_hint_is_given_for_a_known_mistake():
     with pytest.raises(course.NotYet, match="not yet. Which way round"):
         course.check("4", lambda x: 5 - x, half, CASES, {"Which way round?": lambda x: 5 - x})
@@ -76,7 +110,9 @@ def test_a_notebook_shows_the_line_and_no_traceback():
 def shown(monkeypatch):
     """The sentences under the pictures that are drawn."""
     sentences = []
-    monkeypatch.setattr(course.plots, "show", lambda figure, sentence: sentences.append(sentence))
+    monkeypatch.setattr(
+        course.plots, "show", lambda figure, sentence, lead: sentences.append(sentence)
+    )
     return sentences
 
 
@@ -111,5 +147,8 @@ def test_a_guessed_curve_is_compared_where_it_is_farthest_off(shown):
     x = [10, 100, 1000]
     course.reveal_curve("T", {10: 1.0, 1000: 0.01}, x, [[1.0, 0.1, 0.05]], xlabel="k")
     assert "farthest off at 1000, 5 times too low" in shown[0]
-    with pytest.raises(ValueError, match="at least two points, all positive"):
-        course.reveal_curve("T", {10: 1.0}, x, [[1.0, 0.1, 0.05]], xlabel="k")
+    course.reveal_curve("T", {10: 1.0, 1000: 0.01}, x, [[1.0, 0.1, 0.01]], xlabel="k")
+    assert "It lies on the measured curve." in shown[1]
+    for guess in ({10: 1.0}, {10: 1.0, 20: -1.0}, None, [(10, 1.0)], {"a": 1.0, "b": 2.0}):
+        with pytest.raises(ValueError, match="at least two points, all positive"):
+            course.reveal_curve("T", guess, x, [[1.0, 0.1, 0.05]], xlabel="k")

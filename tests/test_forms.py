@@ -103,7 +103,7 @@ def test_solutions_are_the_section_alone_with_hidden_tests(tiny):
 
 
 def test_assignment_has_points_marks_and_no_links(tiny):
-    graded = forms.assignment(tiny)
+    graded = forms.assignment(tiny, "01_tiny")
     data = {c.metadata.nbgrader.grade_id: c.metadata.nbgrader for c in graded.cells}
     assert len(data) == len(graded.cells)
     assert {id: cell.get("points") for id, cell in data.items() if cell.grade} == {
@@ -112,15 +112,22 @@ def test_assignment_has_points_marks_and_no_links(tiny):
     assert [id for id, cell in data.items() if cell.solution] == ["answer-1", "manual-2"]
     assert all(cell.locked == (not cell.solution) for cell in data.values())
     text = "\n".join(cell.source for cell in graded.cells)
-    assert ".ipynb" not in text and "as in 02." in text and "solutions" not in text
+    assert "_next.ipynb" not in text and "as in 02." in text and "solutions" not in text
+    assert "6 points, about 30 minutes" in text and "`01_tiny.ipynb`" in text
     assert "### BEGIN HIDDEN TESTS\nassert half(0) == 0\n### END HIDDEN TESTS" in text
     assert "tags" not in str([cell.metadata for cell in graded.cells])
 
 
 def test_no_form_changes_the_source(tiny):
     before = nbformat.writes(tiny)
-    forms.story(tiny), forms.solutions(tiny, "01_tiny"), forms.assignment(tiny)
+    forms.story(tiny), forms.solutions(tiny, "01_tiny"), forms.assignment(tiny, "01_tiny")
     assert nbformat.writes(tiny) == before
+
+
+def test_a_cell_knows_the_text_with_which_it_was_given(tiny):
+    digests = [cell.metadata.get("given") for cell in forms.story(tiny).cells]
+    given = [forms.digest(text) for text in (STUB, "YOUR ANSWER HERE")]
+    assert [d for d in digests if d] == given
 
 
 FAULTS = {
@@ -129,6 +136,8 @@ FAULTS = {
         "    return x / 2", "    ### BEGIN SOLUTION\n    return x / 2\n    ### END SOLUTION",
         "needs one solution",
     ),
+    "a mark elsewhere": ("story = 1", "### BEGIN SOLUTION\nstory = 1", "would be handed out"),
+    "a tag misspelt": ('"hidden-1", "points-2"', '"hidden_1", "points-2"', "there is ..hidden_1"),
     "no end": ("        ### END SOLUTION\n", "", "needs one solution"),
     "no points": (', "points-2"', "", "needs one tag points-N"),
     "outside": ("# ## After", '# ## After\n\n# %% tags=["check-9"]\nx', "outside the section"),
@@ -145,7 +154,8 @@ def test_a_source_that_is_marked_wrongly_is_refused(tmp_path, fault):
     path = tmp_path / "01_tiny.py"
     path.write_text(text)
     with pytest.raises(forms.FormError, match=says):
-        forms.assignment(build.read_source(path))
+        read = build.read_source(path)
+        forms.assignment(read, "01_tiny"), forms.story(read)
 
 
 @pytest.fixture(params=build.source_paths(), ids=lambda path: path.stem)
@@ -155,7 +165,7 @@ def source(request):
 
 def test_nbgrader_makes_the_same_student_form(source):
     """What nbgrader hands out has the answers and checks of the story, cell by cell."""
-    graded = forms.assignment(source)
+    graded = forms.assignment(source, "01_name")
     resources = {"metadata": {}}
     for step in (ClearSolutions(), ClearHiddenTests()):
         graded, resources = step.preprocess(graded, resources)
@@ -183,7 +193,7 @@ def test_no_solution_leaks_into_what_students_get(source):
 
 
 def test_assignments_are_long_enough_to_mark(source):
-    graded = [c.metadata.nbgrader for c in forms.assignment(source).cells]
+    graded = [c.metadata.nbgrader for c in forms.assignment(source, "01_name").cells]
     points = {c.grade_id: c.points for c in graded if c.grade}
     hidden = sum(p for id, p in points.items() if id.startswith("hidden"))
     public = sum(p for id, p in points.items() if id.startswith("check"))
@@ -193,7 +203,9 @@ def test_assignments_are_long_enough_to_mark(source):
 def test_the_teachers_page_gives_the_points_that_nbgrader_gives():
     page = (ROOT / "notebooks" / "TEACHING.md").read_text(encoding="utf-8")
     for path in build.source_paths():
-        graded = [c.metadata.nbgrader for c in forms.assignment(build.read_source(path)).cells]
+        graded = [
+            c.metadata.nbgrader for c in forms.assignment(build.read_source(path), path.stem).cells
+        ]
         total = sum(cell.points for cell in graded if cell.grade)
         row = re.search(rf"^\|.*\(assignments/source/{path.stem}/.*\| (\d+) \|$", page, re.M)
         assert row and int(row[1]) == total, path.stem

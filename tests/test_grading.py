@@ -6,6 +6,7 @@ Most of it is tried on a tiny assignment, because a kernel that imports torch ta
 import copy
 import csv
 import importlib.util
+import io
 import os
 import re
 import sys
@@ -370,6 +371,26 @@ def test_downloads_are_collected_and_the_rest_is_named(handed_out):
     for student in ("jo_lee", "kim", "maria", "Ana Diaz"):
         assert {name: found[student][name] for name in TESTS} == FULL
     assert set(found["Bo"].values()) == set(found["Di"].values()) == {None}
+
+
+def test_students_who_send_back_the_folder_are_told_apart(handed_out):
+    """The folder that was handed out, zipped as it is, on a Mac or by JupyterLab, within a zip."""
+    course = handed_out.copy("folders")
+    archive = course.folder / "downloaded" / NAME / "archive"
+    archive.mkdir(parents=True)
+    done = nbformat.writes(answered(course.release(NAME), RIGHT))
+    with zipfile.ZipFile(archive / "all.zip", "w") as bulk:
+        for student in ("Eva Roth_81", "Bo Li_82"):
+            returned = io.BytesIO()
+            with zipfile.ZipFile(returned, "w") as folder:
+                folder.writestr(f"{NAME}/{NAME}.ipynb", done)
+                folder.writestr(f"__MACOSX/{NAME}/._{NAME}.ipynb", "")
+                folder.writestr(f"{NAME}/.ipynb_checkpoints/{NAME}-checkpoint.ipynb", done)
+            place = f"{student}_assignsubmission_file_/{NAME}.zip"
+            bulk.writestr(place, returned.getvalue())
+    course.nbgrader("zip_collect", NAME)
+    collected = sorted(path.name for path in (course.folder / "submitted").iterdir())
+    assert collected == ["Bo Li", "Eva Roth"]
 
 
 def test_a_machine_without_the_package_gives_an_error_and_no_zeros(handed_out):

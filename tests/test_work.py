@@ -17,8 +17,14 @@ from landscape_nb.work import Executed, WorkFileError
 STUB = "def f():\n    # YOUR CODE HERE\n    raise NotImplementedError()"
 
 
-def cell(text, tag=None, kind=new_code_cell):
-    return kind(text, metadata={"tags": [tag, "points-1"]} if tag else {})
+def cell(text, tag=None, kind=new_code_cell, given=None):
+    """A cell; `given` is the text with which it was handed out."""
+    metadata = {"tags": [tag, "points-1"], "given": work.digest(given or "")} if tag else {}
+    return kind(text, metadata=metadata)
+
+
+def given(text, tag, kind=new_code_cell):
+    return cell(text, tag, kind, given=text)
 
 
 def write(folder, name, *cells):
@@ -35,12 +41,13 @@ def folder(tmp_path):
     write(
         tmp_path, "01_toy",
         cell("import torch"),
-        cell("guess = -2.5", "predict-slope"),
-        cell("def f():\n    return 'å\\n'", "answer-1"),
-        cell(STUB, "answer-2"),
-        cell("Because.", "manual-3", new_markdown_cell),
+        cell("guess = -2.5", "predict-slope", given="guess = 1"),
+        cell("def f():\n    return 'å\\n'", "answer-1", given=STUB),
+        given(STUB, "answer-2"),
+        cell("Because.", "manual-3", new_markdown_cell, given="YOUR ANSWER HERE"),
+        given("other_guess = 3", "predict-other"),
     )  # fmt: skip
-    write(tmp_path, "02_next", cell("YOUR ANSWER HERE", "manual-1", new_markdown_cell))
+    write(tmp_path, "02_next", given("YOUR ANSWER HERE", "manual-1", new_markdown_cell))
     return tmp_path
 
 
@@ -52,8 +59,8 @@ ANSWERS = {
 
 
 def test_saved_are_answers_and_predictions_but_no_stubs(folder):
-    content, files = work.save(folder)
-    assert files == ANSWERS
+    content, found = work.save(folder)
+    assert found == (ANSWERS, [])
     assert work.unpack(content) == ANSWERS
     assert (folder / "my_work.zip").read_bytes() == content
 
@@ -70,7 +77,7 @@ def test_what_ran_after_the_last_save_counts(folder):
     saved = path.stat().st_mtime
     for at, text in ((saved + 5, "guess = 7"), (saved - 5, "guess = -2.5")):
         ran = {id: Executed("guess = 7", at)}
-        assert work.collect(folder, ran)["01_toy/predict-slope.py"] == text
+        assert work.collect(folder, ran).files["01_toy/predict-slope.py"] == text
 
 
 def test_restoring_brings_everything_back(folder):
@@ -78,17 +85,17 @@ def test_restoring_brings_everything_back(folder):
     other = [cell("import torch"), cell("changed = 1")]
     write(
         folder, "01_toy", *other,
-        cell("guess = 0", "predict-slope"), cell(STUB, "answer-1"), cell("mine", "answer-2"),
-        cell("YOUR ANSWER HERE", "manual-3", new_markdown_cell),
+        given("guess = 0", "predict-slope"), given(STUB, "answer-1"), cell("mine", "answer-2"),
+        given("YOUR ANSWER HERE", "manual-3", new_markdown_cell),
     )  # fmt: skip
-    restored, unknown = work.restore(content, folder)
+    done = work.restore(content, folder)
     assert texts(folder / "01_toy.ipynb") == [
         "import torch", "changed = 1", "guess = -2.5", ANSWERS["01_toy/answer-1.py"], "mine",
         "Because.",
     ]  # fmt: skip
-    assert restored == {"01_toy": ["predict-slope", "answer-1", "manual-3"]}
-    assert unknown == []
-    assert set(work.collect(folder)) == {*ANSWERS, "01_toy/answer-2.py"}
+    assert done.tags == {"01_toy": ["predict-slope", "answer-1", "manual-3"]}
+    assert (done.unknown, done.unreadable, done.backup) == ([], [], work.BACKUP)
+    assert set(work.collect(folder).files) == {*ANSWERS, "01_toy/answer-2.py"}
 
 
 def test_what_is_replaced_can_be_had_back(folder):
@@ -96,14 +103,69 @@ def test_what_is_replaced_can_be_had_back(folder):
     work.restore(content, folder)
     assert texts(folder / "01_toy.ipynb")[1] == "guess = 1"
     work.restore((folder / work.BACKUP).read_bytes(), folder)
-    assert work.collect(folder) == ANSWERS
+    assert work.collect(folder).files == ANSWERS
+
+
+def test_restoring_again_and_again_keeps_every_earlier_state(folder):
+    content = work.pack({"01_toy/predict-slope.py": "guess = 1"})
+    names = [work.restore(content, folder).backup for _ in range(3)]
+    assert names[0] == work.BACKUP and names[1] != names[0]
+    assert work.unpack((folder / names[0]).read_bytes()) == ANSWERS
+
+
+def test_saving_before_restoring_keeps_the_earlier_zip(folder):
+    """A new session: the learner has brought my_work.zip along, and presses the wrong button."""
+    brought = work.pack({**ANSWERS, "02_next/manual-1.md": "Words."})
+    (folder / work.SAVED).write_bytes(brought)
+    work.save(folder)
+    assert (folder / work.EARLIER).read_bytes() == brought
+    assert work.unpack((folder / work.SAVED).read_bytes()) == ANSWERS
+
+
+def test_with_nothing_to_save_nothing_is_written(tmp_path):
+    write(tmp_path, "01_toy", given("guess = 1", "predict-slope"), given(STUB, "answer-1"))
+    (tmp_path / work.SAVED).write_bytes(b"older")
+    assert work.save(tmp_path)[1].files == {}
+    assert (tmp_path / work.SAVED).read_bytes() == b"older"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["def f():\n    return 2\n    # YOUR CODE HERE\n    raise NotImplementedError()",
+     "# not `raise NotImplementedError()` any more"],
+)  # fmt: skip
+def test_a_rest_of_the_stub_does_not_make_an_answer_a_stub(tmp_path, text):
+    write(tmp_path, "01_toy", cell(text, "answer-1", given=STUB))
+    assert work.collect(tmp_path).files == {"01_toy/answer-1.py": text}
+    write(tmp_path, "01_toy", cell(STUB.replace("\n", "\r\n"), "answer-1", given=STUB))
+    assert work.collect(tmp_path).files == {}
+
+
+def test_a_copied_cell_is_saved_too_and_finds_its_place_again(tmp_path):
+    cells = [cell(text, "answer-1", given=STUB) for text in ("first", "second")]
+    path = write(tmp_path, "01_toy", *cells)
+    content, found = work.save(tmp_path)
+    assert found.files == {"01_toy/answer-1.py": "first", "01_toy/answer-1-2.py": "second"}
+    write(tmp_path, "01_toy", *[given(STUB, "answer-1") for _ in range(2)])
+    work.restore(content, tmp_path)
+    assert texts(path) == ["first", "second"]
+
+
+def test_restoring_forgets_what_the_check_said_of_another_answer(tmp_path):
+    said = nbformat.v4.new_output("stream", text="Exercise 1, public check: right.")
+    check = new_code_cell("check", metadata={"tags": ["check-1"]}, outputs=[said])
+    other = new_code_cell("other", outputs=[said], execution_count=3)
+    path = write(tmp_path, "01_toy", cell("old", "answer-1", given=STUB), check, other)
+    work.restore(work.pack({"01_toy/answer-1.py": "new"}), tmp_path)
+    cells = nbformat.read(path, as_version=4).cells
+    assert [len(c.outputs) for c in cells] == [0, 0, 1]
 
 
 def test_what_no_notebook_knows_is_named_and_the_rest_restored(folder):
     files = {"01_toy/answer-2.py": "x", "01_toy/answer-9.py": "y", "33_gone/answer-1.py": "z"}
-    restored, unknown = work.restore(work.pack(files), folder)
-    assert restored == {"01_toy": ["answer-2"]}
-    assert unknown == ["01_toy/answer-9", "33_gone/answer-1"]
+    done = work.restore(work.pack(files), folder)
+    assert done.tags == {"01_toy": ["answer-2"]}
+    assert done.unknown == ["01_toy/answer-9", "33_gone/answer-1"]
 
 
 def zipped(**files):
@@ -118,7 +180,8 @@ NO_WORK = {
     "no zip": (b"hello", "no zip that was saved here"),
     "empty": (b"", "no zip that was saved here"),
     "cut off": (work.pack(ANSWERS)[:-40], "no zip that was saved here"),
-    "holds other things": (zipped(**{"readme.txt": "x", "../../answer-1.py": "x"}), "no answers"),
+    "holds other things": (zipped(**{"readme.txt": "x", "answer-1.py": "x"}), "no answers"),
+    "a mac's own": (zipped(**{"__MACOSX/01_toy/answer-1.py": "x"}), "no answers"),
     "a bomb": (zipped(**{"01_toy/answer-1.py": "0" * 20_000_000}), "more than 10 MB"),
     "no text": (zipped(**{"01_toy/answer-1.py": b"\xff\xfe\x00"}), "no zip that was saved here"),
 }
@@ -133,10 +196,30 @@ def test_a_file_that_is_no_saved_work_changes_nothing(folder, name):
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_a_broken_notebook_is_named(folder):
-    (folder / "03_broken.ipynb").write_text('{"cells": [')
-    with pytest.raises(WorkFileError, match="03_broken.ipynb is no notebook"):
-        work.save(folder)
+@pytest.mark.parametrize("name", ["my work/01_toy/answer-2.py", "a\\01_toy\\answer-2.py"])
+def test_a_zip_that_was_unpacked_and_packed_again_is_taken(folder, name):
+    done = work.restore(zipped(**{name: b"\xef\xbb\xbfx = 1"}), folder)
+    assert done.tags == {"01_toy": ["answer-2"]}
+    assert texts(folder / "01_toy.ipynb")[3] == "x = 1"
+
+
+@pytest.mark.parametrize("content", [b'{"cells": [', b"", b"[]", b'{"cells": [{}]}', b"\xff\xfe{"])
+def test_a_broken_notebook_is_named_and_the_others_are_saved(folder, content):
+    (folder / "03_broken.ipynb").write_bytes(content)
+    found = work.save(folder)[1]
+    assert found.files == ANSWERS and "03_broken.ipynb" in found.unreadable[0]
+    done = work.restore(work.pack(ANSWERS), folder)
+    assert done.unreadable == found.unreadable
+    assert (folder / "03_broken.ipynb").read_bytes() == content
+
+
+def test_what_cannot_be_written_leaves_all_notebooks_as_they_were(folder):
+    (folder / ".02_next.ipynb.draft").mkdir()
+    before = {path: path.read_bytes() for path in folder.glob("*.ipynb")}
+    files = {"01_toy/answer-2.py": "x", "02_next/manual-1.md": "y"}
+    with pytest.raises(OSError):
+        work.restore(work.pack(files), folder)
+    assert {path: path.read_bytes() for path in folder.glob("*.ipynb")} == before
 
 
 def test_a_reader_never_sees_half_a_notebook(folder):
@@ -153,7 +236,7 @@ def test_a_reader_never_sees_half_a_notebook(folder):
     try:
         end = time.monotonic() + 0.5
         while time.monotonic() < end:
-            assert len(json.loads(path.read_text(encoding="utf-8"))["cells"]) == 5
+            assert len(json.loads(path.read_text(encoding="utf-8"))["cells"]) == 6
     finally:
         done.set()
         thread.join()

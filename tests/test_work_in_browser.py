@@ -20,8 +20,10 @@ STUB = "def double(x):\n    # YOUR CODE HERE\n    raise NotImplementedError()"
 TYPED = "def double(x):\n    return 2 * x  # mine, with an å"
 CELLS = [
     new_code_cell("import landscape_nb.course\nfrom landscape_nb.widgets import SaveMyWork"),
-    new_code_cell("guess = 1", metadata={"tags": ["predict-guess"]}),
-    new_code_cell(STUB, metadata={"tags": ["answer-1"]}),
+    new_code_cell(
+        "guess = 1", metadata={"tags": ["predict-guess"], "given": work.digest("guess = 0")}
+    ),
+    new_code_cell(STUB, metadata={"tags": ["answer-1"], "given": work.digest(STUB)}),
     new_code_cell("SaveMyWork()"),
 ]
 TYPE = PANEL + "panel.content.widgets[arguments[0]].model.sharedModel.setSource(arguments[1]);"
@@ -57,7 +59,8 @@ def test_an_answer_is_saved_lost_and_brought_back(lab, tmp_path):
     content = base64.b64decode(link.get_attribute("href").partition("base64,")[2])
     files = work.unpack(content)
     assert files == {"01_tiny/predict-guess.py": "guess = 1", "01_tiny/answer-1.py": TYPED}
-    assert "Saved 2 answers and predictions from 1 notebooks" in lab.text(".ln-work .ln-readout")
+    said = lab.text(".ln-work .ln-readout")
+    assert "Saved answers and predictions: 2, from notebooks: 1." in said
     assert (lab.folder / "my_work.zip").read_bytes() == content
 
     lab.run_script(TYPE, 1, "guess = 99")

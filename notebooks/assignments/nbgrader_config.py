@@ -194,6 +194,8 @@ class FairExecute(Execute):
             cell.outputs = [_error("TamperedError", str(error))]
         if is_test:
             cell.outputs = _decisive(cell.outputs)
+        elif utils.is_locked(cell):  # progress bars of the given cells would open the feedback
+            cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
         return cell, resources
 
     def _prepare(self):
@@ -258,6 +260,14 @@ def _decisive(outputs):
     return sorted(outputs, key=lambda output: output.output_type != "error")
 
 
+# What needs no traceback: nbgrader's is that of its own machinery.
+TOO_LONG = "this cell took longer than the time limit and was stopped"
+PLAIN = {
+    "CellTimeoutError": f"CellTimeoutError: {TOO_LONG}",
+    "NotImplementedError": "There is no answer yet.",
+}
+
+
 class KeepTestsHidden(NbGraderPreprocessor):
     """Feedback that says what the hidden tests found, in their messages, but not what they are."""
 
@@ -268,8 +278,10 @@ class KeepTestsHidden(NbGraderPreprocessor):
         for cell in nb.cells:
             given, hidden_here = _parts(cell.source)
             for output in cell.get("outputs", []):
-                if output.output_type == "error" and hidden_here:
-                    output.traceback = [f"{output.ename}: {output.evalue}"]
+                if output.output_type == "error" and (hidden_here or output.ename in PLAIN):
+                    output.traceback = [
+                        PLAIN.get(output.ename) or f"{output.ename}: {output.evalue}"
+                    ]
                 elif output.output_type == "stream":
                     output.text = _without(telling, output.text)
                 elif "data" in output:
@@ -324,7 +336,6 @@ c.Autograde.autograde_preprocessors = [
 c.GenerateFeedback.preprocessors = [GetGrades, KeepTestsHidden, CSSHTMLHeaderPreprocessor]
 c.Execute.timeout = CELL_SECONDS
 c.Execute.interrupt_on_timeout = True
-TOO_LONG = "this cell took longer than the time limit and was stopped"
 c.Execute.error_on_timeout = {
     "ename": "CellTimeoutError",
     "evalue": TOO_LONG,
@@ -333,10 +344,18 @@ c.Execute.error_on_timeout = {
 c.Execute.extra_arguments = ["--log-level=ERROR"]  # of the kernel's own log, not of the cells
 c.Execute.shell_timeout_interval = 1  # seconds until a kernel that has ended is noticed
 
+# One page for each student, complete in itself.
+c.HTMLExporter.embed_images = True
+
 # For downloads named maria.zip or maria/ with 01_quadratic_toy.ipynb inside,
 # maria_01_quadratic_toy.ipynb, maria_1234_5678_01_quadratic_toy-1.ipynb (Canvas), and
-# "Maria Lopez_1234_assignsubmission_file_/01_quadratic_toy (1).ipynb" (Moodle).
+# "Maria Lopez_1234_assignsubmission_file_/01_quadratic_toy (1).ipynb" (Moodle); also if what is
+# inside is the folder that was handed out.
+FILE = r"\d\d_[a-z]+(?:_[a-z]+)*"
 c.FileNameCollectorPlugin.named_regexp = (
-    r".*/extracted/(?:[^/]+/)*?(?P<student_id>[^/]+?)(?:_\d+|_late|_assignsubmission_file_?)*[/_]"
-    r"(?P<file_id>\d\d_[a-z]+(?:_[a-z]+)*)[^/]*\.ipynb$"
+    r"(?!.*/extracted/(?:.*/)?(?:\.|__MACOSX/))"  # what macOS and Jupyter add
+    r".*/extracted/(?:[^/]+/)*?(?!" + FILE + r")"
+    r"(?P<student_id>[^/]+?)(?:_\d+|_late|_assignsubmission_file_?)*"
+    r"(?:[/_]" + FILE + r"[^/]*)*"  # the folder that was handed out, zipped and sent back
+    r"[/_](?P<file_id>" + FILE + r")[^/]*\.ipynb$"
 )

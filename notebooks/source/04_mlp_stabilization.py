@@ -817,6 +817,9 @@ def with_l2(losses, k, w):
 
 # %% jupyter={"source_hidden": true}
 mistakes_2 = {
+    "Which samples make up L_k?": dict(
+        change=lambda l, k, w: torch.cat([l.mean().expand(k), l[k:]])
+    ),
     "What is in `loss.value`, besides the mean of the sample losses?": dict(change=with_l2),
     "Over which samples does T average?": dict(change=lambda l, k, w: torch.cat([l[:k], l])),
     "Every unseen sample counts, not the next one alone.": dict(change=lambda l, k, w: l[: k + 1]),
@@ -910,7 +913,8 @@ def are_orthonormal(probes):
 
 # %% [markdown]
 # **1. The mean squared increment.** You hold the losses of all $n$ samples at $w_k^*$, in their order.
-# The network was trained on the first $k$. Average $I_k^2$ over all samples that could come next.
+# The network was trained on the first $k$. Average $I_k^2 = (L_{k+1} - L_k)^2$ over all samples that
+# could come next.
 # (Write it yourself: an answer that calls the package's function for it does not count.)
 
 
