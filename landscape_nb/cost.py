@@ -15,8 +15,8 @@ class Cost:
             this package is itself part of the cost.
 
     >>> cost = Cost()
-    >>> cost.line(budget_s=60, budget_mb=1000)              # doctest: +ELLIPSIS
-    'Cost: 0.0 s, ... MB peak (budget 60 s, 1000 MB)'
+    >>> cost.line(budget_s=60, budget_mb=64000)             # doctest: +ELLIPSIS
+    'Cost: 0.0 s, ... MB peak (budget 60 s, 64000 MB)'
     """
 
     def __init__(self, start: float | None = None) -> None:
