@@ -292,7 +292,7 @@ def _far(ratio: float) -> bool:
 def _varying(cases: Sequence[Case]) -> dict[str, list[float]]:
     """Scalar arguments that take at least two values, which can explain a varying factor."""
     rows = [_scalars(case) for case in cases]
-    names = [name for name in rows[0] if all(name in row for row in rows)] if rows else []
+    names = [name for name in rows[0] if all(name in row for row in rows)]
     columns = {name: [row[name] for row in rows] for name in names}
     return {name: values for name, values in columns.items() if len(set(values)) > 1}
 

@@ -107,6 +107,11 @@ if (words) words.setAttribute('role', 'status');
 """
 
 
+def _hidden_style(css: str, script: str) -> HTML:
+    """A part that takes no room; its script runs once the style, and so the widget, is there."""
+    return HTML(f'<style onload="{html.escape(script)}">{css}</style>', layout={"display": "none"})
+
+
 class _Pictured(VBox):
     """Sliders over a readout and a picture; without a kernel, the picture and its words.
 
@@ -129,12 +134,7 @@ class _Pictured(VBox):
             if isinstance(slider, SelectionSlider):
                 slider.add_class("ln-choice")  # what is typed into its number has no effect
         self._redraw()
-        # the script runs as soon as the style is in the page, and with it the widget
-        style = HTML(
-            f'<style onload="{html.escape(_NAME_PARTS)}">{_STYLE}</style>',
-            layout={"display": "none"},  # takes no room, applies all the same
-        )
-        super().__init__([*parts.values(), style])
+        super().__init__([*parts.values(), _hidden_style(_STYLE, _NAME_PARTS)])
 
     def sentence(self) -> str:
         """The present state in words: the readout, and the picture's alternative text."""
@@ -521,10 +521,7 @@ class SaveMyWork(VBox):
         for name, part in {"work": self, "save": self.button, "restore": self.upload}.items():
             part.add_class(f"ln-{name}")
         self.readout.add_class("ln-readout")
-        style = HTML(
-            f'<style onload="{html.escape(_NAME_STATUS)}">{_WORK_STYLE}</style>',
-            layout={"display": "none"},
-        )
+        style = _hidden_style(_WORK_STYLE, _NAME_STATUS)
         super().__init__([HBox([self.button, self.upload]), self.readout, style])
 
     def _tell(self, do, *arguments) -> None:

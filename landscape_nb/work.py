@@ -13,6 +13,7 @@ import os
 import re
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -166,14 +167,14 @@ def save(folder: Path | str = ".") -> tuple[bytes, Work]:
     one would lack, as in a session that has not restored it yet, is kept under another name.
     """
     folder = Path(folder)
-    work = collect(folder)
-    content = pack(work.files)
-    if work.files:
+    found = collect(folder)
+    content = pack(found.files)
+    if found.files:
         older = folder / SAVED
-        if older.exists() and _lacks(work.files, older.read_bytes()):
+        if older.exists() and _lacks(found.files, older.read_bytes()):
             _keep(folder, EARLIER, older.read_bytes())
-        _replace({older: content})
-    return content, work
+        replace_files({older: content})
+    return content, found
 
 
 def _lacks(files: Mapping[str, str], older: bytes) -> bool:
@@ -214,7 +215,7 @@ def restore(content: bytes, folder: Path | str = ".") -> Restored:
         if path.stem in restored:
             text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True)
             new[path] = (text + "\n").encode()
-    _replace(new)
+    replace_files(new)
     return Restored(restored, list(wanted), unreadable, backup)
 
 
@@ -243,12 +244,13 @@ def _notebooks(folder: Path) -> tuple[dict[Path, dict[str, Any]], list[str]]:
 def _own_cells(notebook: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The learner's cells by tag; further cells with the same tag as TAG-2, TAG-3."""
     cells: dict[str, dict[str, Any]] = {}
+    seen: Counter[str] = Counter()
     for cell in notebook["cells"]:
         for tag in cell["metadata"].get("tags") or []:
             if OWN.fullmatch(tag):
-                copies = sum(re.fullmatch(rf"{tag}(-\d+)?", other) is not None for other in cells)
-                cells[f"{tag}-{copies + 1}" if tag in cells else tag] = cell
-                _text(cell)
+                _text(cell)  # raises where a cell has none
+                seen[tag] += 1
+                cells[tag if seen[tag] == 1 else f"{tag}-{seen[tag]}"] = cell
     return cells
 
 
@@ -264,12 +266,12 @@ def _keep(folder: Path, name: str, content: bytes) -> str:
         path = folder / (name if number == 1 else f"{stem}_{number}.{suffix}")
         if path.exists() and path.read_bytes() != content:
             continue
-        _replace({path: content})
+        replace_files({path: content})
         return path.name
     raise WorkFileError(f"There are too many files named {name} here. Remove some.")
 
 
-def _replace(contents: Mapping[Path, bytes]) -> None:
+def replace_files(contents: Mapping[Path, bytes]) -> None:
     """Replace files, each in one step, and none before all that is new has been written."""
     drafts = {path: path.with_name(f".{path.name}.draft") for path in contents}
     try:

@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
-import os
 import re
 import shutil
 import sys
@@ -29,14 +28,14 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import forms
 import jupytext
 import nbformat
 import psutil
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-import forms  # noqa: E402  (beside this file, wherever it is called from)
+from landscape_nb.work import replace_files
 
 NOTEBOOKS = Path(__file__).resolve().parent
 SOURCES = NOTEBOOKS / "source"
@@ -158,9 +157,7 @@ def _merged(outputs) -> list[NotebookNode]:
 def write(notebook: NotebookNode, path: Path) -> None:
     """Write in one step: an interrupted build leaves the old notebook, never half a new one."""
     nbformat.validate(notebook)
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
-    os.replace(draft, path)
+    replace_files({path: (nbformat.writes(notebook) + "\n").encode()})
 
 
 def agree(source: NotebookNode, notebook: NotebookNode) -> list[str]:

@@ -6,9 +6,10 @@ solved exercises pass, and that unanswered ones fail where they should, nbval sh
 notebooks.
 """
 
-import importlib.util
 from pathlib import Path
 
+import build
+import forms
 import numpy as np
 import pytest
 import torch
@@ -16,10 +17,6 @@ import torch
 from landscape_nb import course
 
 ROOT = Path(__file__).resolve().parent.parent
-_spec = importlib.util.spec_from_file_location("build", ROOT / "notebooks" / "build.py")
-build = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(build)
-forms = build.forms
 
 SOURCES = {path.stem: build.read_source(path) for path in build.source_paths()}
 EXERCISES = [

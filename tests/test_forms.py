@@ -1,19 +1,16 @@
 """One source, four forms: what each of them holds, and what none of them may hold."""
 
-import importlib.util
 import re
 from pathlib import Path
 
+import build
+import forms
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from nbgrader.preprocessors import ClearHiddenTests, ClearSolutions
 
 ROOT = Path(__file__).resolve().parent.parent
-_spec = importlib.util.spec_from_file_location("build", ROOT / "notebooks" / "build.py")
-build = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(build)
-forms = build.forms
 
 TINY = '''# %% [markdown]
 # # 01 Tiny

@@ -5,12 +5,12 @@ The numbers in the outputs are compared by nbval, which pytest applies to every 
 repository's settings on small notebooks, to show what it rejects and what it lets pass.
 """
 
-import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import build
 import nbformat
 import pytest
 from nbval.plugin import find_comment_markers, find_metadata_tags, get_sanitize_patterns
@@ -20,10 +20,6 @@ STORIES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NOTEBOOKS = [*STORIES, *sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))]
 SANITIZE = get_sanitize_patterns((ROOT / "tests/nbval_sanitize.cfg").read_text(encoding="utf-8"))
 COST_LINE = re.compile(r"\d+\.\d+ s\b.*\b\d+(\.\d+)? (MB|GB)\b")
-
-_spec = importlib.util.spec_from_file_location("build", ROOT / "notebooks" / "build.py")
-build = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(build)
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: f"{path.parent.name}/{path.stem}")

@@ -4,7 +4,6 @@ The pages are read with the standard library's HTML parser, not with what wrote 
 looked at in a browser. The notebooks are taken as they are stored; nothing is executed.
 """
 
-import importlib.util
 import os
 import posixpath
 import re
@@ -15,6 +14,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import export as site
 import nbformat
 import pytest
 from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
@@ -24,11 +24,6 @@ from selenium import webdriver
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 SITE = ROOT / "notebooks" / "export.py"
-
-_spec = importlib.util.spec_from_file_location("course_site", SITE)
-site = importlib.util.module_from_spec(_spec)
-sys.modules["course_site"] = site  # where its dataclass looks for its own module
-_spec.loader.exec_module(site)
 
 
 @pytest.fixture(scope="module")
