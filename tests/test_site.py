@@ -166,6 +166,16 @@ CORE = set("math mi mn mo mtext mspace mrow mfrac msqrt mroot mstyle".split()) |
 )
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_is_folded_in_a_notebook_is_folded_on_its_page(path, pages):
+    cells = nbformat.read(path, as_version=4).cells
+    folded = [c for c in cells if c.metadata.get("jupyter", {}).get("source_hidden")]
+    read = pages[f"{path.stem}.html"]
+    summaries = [tag for tag, _ in read.elements if tag == "summary"]
+    in_text = sum(c.source.count("<summary>") for c in cells if c.cell_type == "markdown")
+    assert folded and len(summaries) == len(folded) + in_text
+
+
 def test_equations_are_mathml_and_no_tex_is_left(pages):
     for name, page in pages.items():
         tags = [tag for tag, _ in page.elements if re.fullmatch("m[a-z]+|ms", tag)]
