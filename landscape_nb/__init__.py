@@ -24,36 +24,37 @@ needs matplotlib (`plots`, `widgets`, `report`, `course`) is imported by name, s
 loads without it.
 """
 
-from landscape_nb import data, models, toys
-from landscape_nb.bounds import (
+import sys
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.util import spec_from_loader
+
+from landscape_nb.numerics.eigensolver import ConvergenceError, Eigenpairs
+from landscape_nb.numerics.fit import Descent, FitResult, fit, fit_path, gradient_descent
+from landscape_nb.numerics.gauss_newton import GaussNewtonOperator
+from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.operators import HessianOperator
+from landscape_nb.problems import data, models, toys
+from landscape_nb.study.measure import stabilization
+from landscape_nb.study.sweep import SweepFileError, read_sweep, sweep
+from landscape_nb.theory.bounds import (
     gauss_newton_norm_bound,
     hessian_norm_bound_printed,
     increment_bound,
     rate_bound,
 )
-from landscape_nb.capture import Energy, captured_energy
-from landscape_nb.criteria import delta1, delta2, delta2_subspace, next_sample_average
-from landscape_nb.eigenspaces import (
-    bottom_eigenpairs,
-    increment_eigenpairs,
-    jacobian_subspace,
-    random_subspace,
-    top_eigenpairs,
-)
-from landscape_nb.enough import EnoughData, enough_data, enough_data_interval
-from landscape_nb.estimates import Estimate
-from landscape_nb.gauss_newton import GaussNewtonOperator
-from landscape_nb.hessian import HessianOperator
-from landscape_nb.increments import (
+from landscape_nb.theory.capture import Energy, captured_energy
+from landscape_nb.theory.criteria import delta1, delta2, delta2_subspace, next_sample_average
+from landscape_nb.theory.enough import EnoughData, enough_data, enough_data_interval
+from landscape_nb.theory.estimates import Estimate
+from landscape_nb.theory.increment import (
     IncrementModel,
     IncrementModels,
     increment_model,
     increment_models,
     next_sample_models,
 )
-from landscape_nb.krylov import ConvergenceError, Eigenpairs
-from landscape_nb.losses import EmpiricalLoss
-from landscape_nb.moments import (
+from landscape_nb.theory.moments import (
     Moment,
     gaussian_moment,
     next_sample_mean,
@@ -61,19 +62,75 @@ from landscape_nb.moments import (
     quadratic_mc,
     spectral_formula,
 )
-from landscape_nb.spectrum import (
+from landscape_nb.theory.probes import (
+    bottom_eigenpairs,
+    increment_eigenpairs,
+    jacobian_subspace,
+    random_subspace,
+    top_eigenpairs,
+)
+from landscape_nb.theory.spectrum import (
     SpectralDensity,
     hutchinson_trace,
     hutchpp_trace,
     spectral_density,
 )
-from landscape_nb.stabilization import stabilization
-from landscape_nb.surfaces import Surfaces, loss_surfaces
-from landscape_nb.sweeps import SweepFileError, read_sweep, sweep
-from landscape_nb.tables import MomentTable, full_space_table, moment_table
-from landscape_nb.training import Descent, FitResult, fit, fit_path, gradient_descent
+from landscape_nb.theory.surfaces import Surfaces, loss_surfaces
+from landscape_nb.theory.tables import MomentTable, full_space_table, moment_table
 
 __version__ = "0.1.0"
+
+
+class _Moved(MetaPathFinder, Loader):
+    """Import lines of notebooks that were saved before the package had folders keep working."""
+
+    PLACES = {
+        f"{__name__}.{old}": f"{__name__}.{new}"
+        for old, new in {
+            "answers": "course.answers",
+            "bounds": "theory.bounds",
+            "capture": "theory.probes",
+            "checks": "numerics.checks",
+            "cost": "course.cost",
+            "criteria": "theory.criteria",
+            "data": "problems.data",
+            "diagnosis": "study.diagnosis",
+            "eigenspaces": "theory.probes",
+            "enough": "theory.enough",
+            "estimates": "theory.criteria",
+            "hessian": "numerics.operators",
+            "increments": "theory.increment",
+            "krylov": "numerics.eigensolver",
+            "layers": "theory.layers",
+            "losses": "numerics.loss",
+            "models": "problems.models",
+            "moments": "theory.moments",
+            "plots": "figures.plots",
+            "pretraining": "problems.pretraining",
+            "report": "study.report",
+            "setup_check": "course.setup_check",
+            "shards": "numerics.operators",
+            "spectral_newton": "theory.spectral_newton",
+            "spectrum": "theory.spectrum",
+            "surfaces": "theory.surfaces",
+            "sweeps": "study.sweep",
+            "tables": "theory.moments",
+            "toys": "problems.toys",
+            "training": "numerics.fit",
+            "transformer": "problems.models",
+            "work": "course.saved_work",
+        }.items()
+    }
+
+    def find_spec(self, name, path=None, target=None):
+        return spec_from_loader(name, self) if name in self.PLACES else None
+
+    def exec_module(self, module):
+        # Python takes what stands here afterwards: the module itself, no copy of it.
+        sys.modules[module.__name__] = import_module(self.PLACES[module.__name__])
+
+
+sys.meta_path.append(_Moved())
 
 __all__ = [
     "ConvergenceError",

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from landscape_nb.losses import EmpiricalLoss
+from landscape_nb.numerics.loss import EmpiricalLoss
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         k = max(1, loss.num_samples * 4 // 5) if chosen.k is None else chosen.k
         _refuse_unwritable(chosen.output)
         # Imported here: matplotlib takes longer to load than a mistake takes to find.
-        from landscape_nb.report import report
+        from landscape_nb.study.report import report
 
         page = report(
             loss, k, loss.w0 if chosen.trained else None, D=chosen.D, sigma=chosen.sigma,

@@ -35,7 +35,7 @@ import psutil
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from landscape_nb.work import replace_files
+from landscape_nb.course.saved_work import replace_files
 
 NOTEBOOKS = Path(__file__).resolve().parent
 SOURCES = NOTEBOOKS / "source"

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 import nbformat
 from nbformat import NotebookNode
 
-from landscape_nb.work import OWN, digest
+from landscape_nb.course.saved_work import OWN, digest
 
 # What `nbgrader generate_assignment` itself puts in place of a solution.
 CODE_STUB = "# YOUR CODE HERE\nraise NotImplementedError()"

@@ -56,7 +56,8 @@ NOT_BINDERS = ("VIRTUAL_ENV", "PYTHON", "JUPYTER", "OMP_", "OPENBLAS_", "MKL_", 
 # What a learner waits for in a new session: imports, and a picture with text in it.
 FIRST_PICTURE = """
 import io, torch, landscape_nb
-from landscape_nb import plots, widgets
+from landscape_nb.figures import plots
+from landscape_nb.widgets import explorers as widgets
 from matplotlib.figure import Figure
 figure = Figure()
 figure.add_subplot(title="$k^{-2}$")

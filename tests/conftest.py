@@ -7,7 +7,7 @@ import torch
 from torch.func import functional_call
 
 from landscape_nb import EmpiricalLoss
-from landscape_nb.models import MLP
+from landscape_nb.problems.models import MLP
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -7,9 +7,9 @@ import torch
 import torch.distributed as dist
 
 from landscape_nb import EmpiricalLoss
-from landscape_nb.krylov import largest_eigenpairs
-from landscape_nb.models import MLP
-from landscape_nb.shards import ShardedHessianOperator
+from landscape_nb.numerics.eigensolver import largest_eigenpairs
+from landscape_nb.numerics.sharded import ShardedHessianOperator
+from landscape_nb.problems.models import MLP
 
 # Sample i of the whole belongs to process 0 if i < FIRST, else to process 1.
 FIRST = 3

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landscape_nb.answers import diagnose
+from landscape_nb.course.answers import diagnose
 
 CASES = [{"k": 3, "sigma": 0.5}, {"k": 8, "sigma": 0.2}, {"k": 20, "sigma": 2.0}]
 

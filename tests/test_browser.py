@@ -68,7 +68,7 @@ def test_slider_changes_picture_and_readout(explorer, slider):
 EVERY_WIDGET = """
 import torch
 import landscape_nb as ln
-from landscape_nb import plots
+from landscape_nb.figures import plots
 from landscape_nb.widgets import BowlExplorer, Explorer, PictureSlider, StepExplorer
 
 def table(D):

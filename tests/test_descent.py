@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from landscape_nb import EmpiricalLoss, gradient_descent, toys
+from landscape_nb import EmpiricalLoss, gradient_descent
+from landscape_nb.problems import toys
 
 F64 = dict(dtype=torch.float64)
 EXACT = dict(rtol=0, atol=1e-12)

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from landscape_nb import EmpiricalLoss, fit
-from landscape_nb import diagnosis as module
-from landscape_nb.data import digits
-from landscape_nb.diagnosis import _doubts, diagnose
-from landscape_nb.estimates import Estimate
-from landscape_nb.krylov import ConvergenceError
-from landscape_nb.models import MLP
+from landscape_nb.numerics.eigensolver import ConvergenceError
+from landscape_nb.problems.data import digits
+from landscape_nb.problems.models import MLP
+from landscape_nb.study import diagnosis as module
+from landscape_nb.study.diagnosis import _doubts, diagnose
+from landscape_nb.theory.estimates import Estimate
 
 K, D, SIGMA = 60, 4, 1e-3
 cross_entropy = nn.CrossEntropyLoss(reduction="none")

@@ -33,8 +33,8 @@ from landscape_nb import (
     top_eigenpairs,
     toys,
 )
-from landscape_nb.krylov import largest_eigenpairs
-from landscape_nb.models import MLP
+from landscape_nb.numerics.eigensolver import largest_eigenpairs
+from landscape_nb.problems.models import MLP
 
 F64 = dict(dtype=torch.float64)
 SEEDS = pytest.mark.parametrize("seed", range(4), ids="seed={}".format)
@@ -492,7 +492,7 @@ def test_two_hundred_thousand_parameters_in_float32():
 
 PEAK = """
 import torch
-from landscape_nb.krylov import largest_eigenpairs
+from landscape_nb.numerics.eigensolver import largest_eigenpairs
 torch.set_num_threads(1)
 
 def resident(what):

@@ -23,8 +23,8 @@ from landscape_nb import (
     random_subspace,
     toys,
 )
-from landscape_nb.derivatives import ForwardModeError, sample_derivatives
-from landscape_nb.models import MLP, DecoderTransformer, TransformerConfig, sequence_loss
+from landscape_nb.numerics.samples import ForwardModeError, sample_derivatives
+from landscape_nb.problems.models import MLP, DecoderTransformer, TransformerConfig, sequence_loss
 
 F64 = dict(dtype=torch.float64)
 EVERY_K = range(1, 10)

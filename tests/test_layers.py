@@ -24,7 +24,9 @@ from torch.func import functional_call, hessian
 from torch.nn import functional as F
 
 from landscape_nb import EmpiricalLoss
-from landscape_nb.layers import (
+from landscape_nb.problems.models import MLP
+from landscape_nb.problems.transformer import DecoderTransformer, TransformerConfig, sequence_loss
+from landscape_nb.theory.layers import (
     exponents,
     gradient_modes,
     kronecker_factors,
@@ -35,8 +37,6 @@ from landscape_nb.layers import (
     spectrum_bic,
     weight_matrices,
 )
-from landscape_nb.models import MLP
-from landscape_nb.transformer import DecoderTransformer, TransformerConfig, sequence_loss
 
 F64 = dict(dtype=torch.float64)
 EXACT = dict(rtol=1e-10, atol=1e-13)

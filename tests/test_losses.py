@@ -11,9 +11,10 @@ import torch
 from torch import nn
 from torch.func import grad, hessian
 
-from landscape_nb import EmpiricalLoss, HessianOperator, fit, top_eigenpairs, toys
-from landscape_nb import hessian as hessian_module
-from landscape_nb.models import MLP
+from landscape_nb import EmpiricalLoss, HessianOperator, fit, top_eigenpairs
+from landscape_nb.numerics import operators as hessian_module
+from landscape_nb.problems import toys
+from landscape_nb.problems.models import MLP
 
 F64 = dict(dtype=torch.float64)
 

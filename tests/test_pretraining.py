@@ -16,8 +16,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from landscape_nb import data, pretraining, top_eigenpairs
-from landscape_nb.pretraining import (
+from landscape_nb import top_eigenpairs
+from landscape_nb.problems import data, pretraining
+from landscape_nb.problems.pretraining import (
     CheckpointError,
     TrainingRun,
     load_runs,
@@ -25,7 +26,7 @@ from landscape_nb.pretraining import (
     save_runs,
     train_transformer,
 )
-from landscape_nb.transformer import DecoderTransformer, TransformerConfig, sequence_loss
+from landscape_nb.problems.transformer import DecoderTransformer, TransformerConfig, sequence_loss
 
 TINY = TransformerConfig(
     vocabulary_size=5, context=6, width=8, depth=1, heads=2, kv_heads=1, hidden=8

@@ -16,11 +16,11 @@ import torch
 from torch import nn
 
 from landscape_nb import EmpiricalLoss
-from landscape_nb import report as module
 from landscape_nb.__main__ import main
-from landscape_nb.data import digits
-from landscape_nb.models import MLP, DecoderTransformer, TransformerConfig, sequence_loss
-from landscape_nb.report import Report, Section, report
+from landscape_nb.problems.data import digits
+from landscape_nb.problems.models import MLP, DecoderTransformer, TransformerConfig, sequence_loss
+from landscape_nb.study import report as module
+from landscape_nb.study.report import Report, Section, report
 
 cross_entropy = nn.CrossEntropyLoss(reduction="none")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -293,8 +293,8 @@ def test_save(page, tmp_path):
 MODULE = """
 import torch
 from landscape_nb import EmpiricalLoss
-from landscape_nb.data import digits
-from landscape_nb.models import MLP
+from landscape_nb.problems.data import digits
+from landscape_nb.problems.models import MLP
 
 number = 3
 

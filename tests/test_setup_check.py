@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from landscape_nb import setup_check as module
-from landscape_nb.setup_check import setup_check
+from landscape_nb.course import setup_check as module
+from landscape_nb.course.setup_check import setup_check
 
 FILE = Path(module.__file__)
 

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from landscape_nb.spectral_newton import SpectralNewton, spectral_newton_step
+from landscape_nb.theory.spectral_newton import SpectralNewton, spectral_newton_step
 
 F64 = dict(dtype=torch.float64)
 EXACT = dict(rtol=1e-9, atol=1e-11)

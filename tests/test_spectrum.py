@@ -22,9 +22,9 @@ from landscape_nb import (
     spectral_density,
     top_eigenpairs,
 )
-from landscape_nb import spectrum as spectrum_module
-from landscape_nb.estimates import mean_and_standard_error
-from landscape_nb.krylov import lanczos_quadrature
+from landscape_nb.numerics.eigensolver import lanczos_quadrature
+from landscape_nb.theory import spectrum as spectrum_module
+from landscape_nb.theory.estimates import mean_and_standard_error
 
 F64 = dict(dtype=torch.float64)
 

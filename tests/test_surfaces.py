@@ -8,7 +8,8 @@ exchanged, the L2 term of the centre at every point, and increments divided by k
 import pytest
 import torch
 
-from landscape_nb import EmpiricalLoss, loss_surfaces, random_subspace, toys
+from landscape_nb import EmpiricalLoss, loss_surfaces, random_subspace
+from landscape_nb.problems import toys
 
 F64 = dict(dtype=torch.float64)
 X = torch.tensor([-1.5, -0.2, 0.0, 0.7, 2.0], **F64)

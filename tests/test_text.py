@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from landscape_nb import data
-from landscape_nb.data import Text, encode, sequences
+from landscape_nb.problems import data
+from landscape_nb.problems.data import Text, encode, sequences
 
 
 def decode(text):
@@ -52,7 +52,7 @@ def test_vocabulary_goes_by_frequency_then_unicode():
 
 
 def test_vocabulary_does_not_depend_on_hashing():
-    code = "from landscape_nb.data import encode; print(encode('the quick brown fox').vocabulary)"
+    code = "import landscape_nb as ln; print(ln.data.encode('the quick brown fox').vocabulary)"
     run = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

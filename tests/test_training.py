@@ -10,7 +10,8 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from landscape_nb import EmpiricalLoss, fit, fit_path, toys
+from landscape_nb import EmpiricalLoss, fit, fit_path
+from landscape_nb.problems import toys
 
 
 def generator(seed=0):

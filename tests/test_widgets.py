@@ -11,8 +11,14 @@ from matplotlib.text import Text
 from PIL import Image
 
 from landscape_nb import IncrementModels, moment_table
-from landscape_nb.plots import BowlPicture, ExplorerPicture, StepPicture, new_figure, number_map
-from landscape_nb.spectral_newton import spectral_newton_step
+from landscape_nb.figures.plots import (
+    BowlPicture,
+    ExplorerPicture,
+    StepPicture,
+    new_figure,
+    number_map,
+)
+from landscape_nb.theory.spectral_newton import spectral_newton_step
 from landscape_nb.widgets import BowlExplorer, Explorer, StepExplorer
 
 

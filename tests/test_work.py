@@ -11,8 +11,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from landscape_nb import work
-from landscape_nb.work import Executed, WorkFileError
+from landscape_nb.course import saved_work as work
+from landscape_nb.course.saved_work import Executed, WorkFileError
 
 STUB = "def f():\n    # YOUR CODE HERE\n    raise NotImplementedError()"
 

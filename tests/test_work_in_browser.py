@@ -9,7 +9,7 @@ from browser import CHROMEDRIVER, CHROMIUM, PANEL, JupyterBrowser
 from nbformat.v4 import new_code_cell, new_notebook
 from selenium.webdriver.common.keys import Keys
 
-from landscape_nb import work
+from landscape_nb.course import saved_work as work
 
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,

@@ -1,0 +1,437 @@
+"""The empirical loss L_k of any torch module, as a function of one flat vector w.
+
+L_k(w) = (1/k) sum_{i<=k} l_i(w)  +  (l2/2) |w|^2                         theory: KG26 sec. 2
+
+Samples stay in the order given: "adding one more sample" means going from the first k to the
+first k + 1. Wherever a number of samples k is asked for, a `range` or a tensor of sample indices is
+accepted too and means the average over just these samples.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from landscape_nb.numerics import checks
+from landscape_nb.numerics.operators import ASYMMETRIC, HessianOperator, refuse_nan_derivatives
+from landscape_nb.numerics.params import ParameterLayout, parameter_layout
+
+Indices = range | Tensor  # of samples, from 0
+Samples = int | Indices  # the first k, or just these
+# The graph of a gradient holds about so many times what a forward pass leaves behind. Measured on
+# an MLP and a transformer.
+_GRAPH_OF_GRADIENT = 4
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+
+
+class EmpiricalLoss:
+    """Ordered per-sample losses of a module and their averages L_k, gradients and curvature.
+
+    The module is copied at the start, so nothing here can change the caller's model, and what
+    the caller does to the model later changes nothing here.
+
+    Args:
+        model: any torch module; `model(inputs)` must return one row per sample. Put it in the
+            mode that you mean (usually `model.eval()`): the mode is kept as it is.
+        loss_fn: `loss_fn(outputs, targets) -> (batch,)`, one loss per sample, for example
+            `torch.nn.CrossEntropyLoss(reduction="none")`. For a sequence: its mean over tokens.
+        inputs: (n, ...), one sample per row.
+        targets: (n, ...).
+        l2: weight of the term (l2/2)|w|^2, the same for every k. It cancels in every increment
+            L_{k+1} - L_k, but without it a classifier that fits its data has no minimiser.
+        batch_size: largest number of samples whose computation graph is held at once; by default
+            as many as fit `memory`, 1024 at most (chosen here). Averages are exact for every
+            batch size, ragged last batch included.
+        memory: bytes that this graph may hold (1e9: chosen here), by estimate.
+
+    Attributes:
+        num_samples: n.
+        num_params: N, the number of trainable parameters.
+        w0: (N,), copy of the model's trainable parameters.
+
+    Raises:
+        ValueError: empty or unequal data, mixed dtypes or devices, a model without trainable
+            float parameters, a loss that is not per-sample, is random, is not finite or does not
+            depend on the parameters.
+
+    >>> model = nn.Linear(1, 1, bias=False).double()
+    >>> _ = nn.init.constant_(model.weight, 2.0)
+    >>> x = torch.tensor([[1.0], [2.0], [3.0]], dtype=torch.float64)
+    >>> loss = EmpiricalLoss(model, lambda out, y: (out - y)[:, 0] ** 2 / 2, x, x)
+    >>> loss.per_sample(loss.w0).tolist()       # (2x - x)^2 / 2
+    [0.5, 2.0, 4.5]
+    >>> loss.value(loss.w0, 2).item(), loss.gradient(loss.w0, 2).tolist()
+    (1.25, [2.5])
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_fn: LossFunction,
+        inputs: Tensor,
+        targets: Tensor,
+        l2: float = 0.0,
+        *,
+        batch_size: int | None = None,
+        memory: float = 1e9,
+    ) -> None:
+        if not isinstance(model, nn.Module):
+            raise ValueError(
+                f"model must be a torch.nn.Module; got {type(model).__name__}. Wrap a function of "
+                "parameters in a small module."
+            )
+        if not callable(loss_fn):
+            raise ValueError(
+                "loss_fn must be callable, loss_fn(outputs, targets) -> (batch,); "
+                f"got {type(loss_fn).__name__}. For example torch.nn.CrossEntropyLoss("
+                "reduction='none')."
+            )
+        self._layout, self.w0 = parameter_layout(model)
+        self._inputs, self._targets = _checked_data(inputs, targets, self.w0)
+        self._loss_fn = loss_fn
+        self._model = _own_copy(model)
+        self.l2 = checks.non_negative("l2", l2, "weight of the L2 term")
+        self.num_samples = len(inputs)
+        self.num_params = self._layout.num_params
+        self.memory = checks.positive("memory", memory, "bytes")
+        self.batch_size = 1024
+        if batch_size is not None:
+            self.batch_size = checks.whole_number(
+                "batch_size", batch_size, 1, 2**40, "samples held in memory at once"
+            )
+        self._refuse_unusable_loss()
+        self._sample_bytes = self.activation_bytes(self.w0, 0)
+        if batch_size is None:
+            fits = int(self.memory / (_GRAPH_OF_GRADIENT * self._sample_bytes))
+            self.batch_size = max(1, min(1024, fits))
+        self.per_sample(self.w0)
+        self._refuse_wrong_second_derivatives()
+
+    def __repr__(self) -> str:
+        """Sizes at a glance."""
+        return (
+            f"EmpiricalLoss(num_samples={self.num_samples}, num_params={self.num_params}, "
+            f"l2={self.l2:g}, dtype={self.w0.dtype}, device='{self.w0.device}')"
+        )
+
+    @property
+    def model(self) -> nn.Module:
+        """This loss's own copy of the module, to look at; its parameters are not those of w."""
+        return self._model
+
+    @property
+    def layout(self) -> ParameterLayout:
+        """Which entries of w belong to which parameter."""
+        return self._layout
+
+    def without_l2(self) -> "EmpiricalLoss":
+        """The same losses with l2 = 0: the term cancels in every increment. Nothing is copied."""
+        view = copy.copy(self)
+        view.l2 = 0.0
+        return view
+
+    # -- values ---------------------------------------------------------------------------------
+
+    def per_sample(self, w: Tensor, samples: Samples | None = None) -> Tensor:
+        """Losses l_i(w) without the L2 term, shape (n,), or (k,) for the first k samples.
+
+        Raises:
+            ValueError: w does not fit the model, or a loss is not finite at w.
+        """
+        w = checks.parameter_vector(w, self.w0)
+        chosen = self.chosen(self.num_samples if samples is None else samples)
+        with torch.no_grad():
+            losses = torch.cat([self.losses_at(w, batch) for batch in self._batches(chosen)])
+        if not torch.isfinite(losses).all():
+            worst = chosen[int((~torch.isfinite(losses)).nonzero()[0])]
+            raise ValueError(
+                f"The loss of sample {worst} is not finite at this w. Look for a logarithm of "
+                "zero, an overflow or a missing value in the data; or probe nearer to w."
+            )
+        return losses
+
+    def value(self, w: Tensor, k: Samples) -> Tensor:
+        """L_k(w), shape ()."""
+        return self.per_sample(w, k).mean() + self.l2 / 2 * w.detach().square().sum()
+
+    def outputs(self, w: Tensor, samples: Samples) -> Tensor:
+        """The model's outputs at w for the chosen samples, shape (k, ...)."""
+        w = checks.parameter_vector(w, self.w0)
+        with torch.no_grad():
+            return torch.cat([self.outputs_at(w, b) for b in self._batches(self.chosen(samples))])
+
+    # -- derivatives ----------------------------------------------------------------------------
+
+    def gradient(self, w: Tensor, k: Samples) -> Tensor:
+        """Gradient g^(k) of L_k at w, shape (N,), in loss per unit of parameter."""
+        return self.value_and_gradient(w, k)[1]
+
+    @torch.enable_grad()
+    def value_and_gradient(self, w: Tensor, k: Samples) -> tuple[Tensor, Tensor]:
+        """L_k(w) and its gradient from one pass over the samples."""
+        w = checks.parameter_vector(w, self.w0)
+        chosen = self.chosen(k)
+        value = self.l2 / 2 * w.square().sum()
+        gradient = self.l2 * w
+        for batch in self._batches(chosen):
+            leaf = w.clone().requires_grad_()
+            part = self.losses_at(leaf, batch).sum() / len(chosen)
+            value = value + part.detach()
+            gradient = gradient + torch.autograd.grad(part, leaf)[0]
+        refuse_nan_derivatives(gradient, "gradient")
+        return value, gradient
+
+    def sample_gradients(self, w: Tensor, samples: Samples) -> Tensor:
+        """Gradients of the single l_i at w, without the L2 term, shape (k, N)."""
+        w = checks.parameter_vector(w, self.w0)
+        chosen = self.chosen(samples)
+
+        def one(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
+            return self._loss_fn(self._call(w, x[None]), y[None])[0]
+
+        rows = _rows(chosen)
+        # 256 at a time bounds memory: chosen here
+        batched = vmap(grad(one), in_dims=(None, 0, 0), chunk_size=256)
+        try:
+            return batched(w, self._inputs[rows], self._targets[rows]).detach()
+        except RuntimeError:  # recurrent layers, masks and one_hot can't be batched like this
+            loss = self.without_l2()
+            return torch.stack([loss.gradient(w, chosen[j : j + 1]) for j in range(len(chosen))])
+
+    def hvp(self, w: Tensor, V: Tensor, k: Samples) -> Tensor:
+        """Hessian-vector products H^(k)(w) V, of V's shape, (N,) or (N, b).
+
+        Exact (reverse mode twice), never forms H. One product costs one to two gradients; for
+        several at one w keep the `hessian_operator`, which differentiates only once.
+        """
+        return self.hessian_operator(w, k)(V)
+
+    def hessian_operator(self, w: Tensor, k: Samples) -> HessianOperator:
+        """The linear map V -> H^(k)(w) V, with the first gradient's graph kept if it fits."""
+        w = checks.parameter_vector(w, self.w0)
+        chosen = self.chosen(k)
+        batches = self._batches(chosen)
+
+        def mean_loss(w: Tensor, batch: Indices) -> Tensor:
+            return self.losses_at(w, batch).sum() / len(chosen)
+
+        held = len(batches[0]) * self._sample_bytes
+        return HessianOperator(mean_loss, w, batches, self.l2, held)
+
+    def hessian(self, w: Tensor, k: Samples) -> Tensor:
+        """H^(k)(w) as a dense (N, N) matrix; N products, for small models only.
+
+        Raises:
+            ValueError: N is above 20 000 (3.2 GB in float64; chosen here).
+        """
+        if self.num_params > 20_000:
+            raise ValueError(
+                f"A dense Hessian of N = {self.num_params} parameters would take "
+                f"{8e-9 * self.num_params**2:.0f} GB. Use hvp or top_eigenpairs instead."
+            )
+        return self.hessian_operator(w, k).dense()
+
+    # -- differentiable, unchecked: what derivatives are made of ----------------------------------
+
+    def outputs_at(self, w: Tensor, batch: Indices) -> Tensor:
+        """The model's outputs at w; differentiable in w, in forward and in reverse mode."""
+        return self._call(w, self._inputs[_rows(batch)])
+
+    def losses_of(self, outputs: Tensor, batch: Indices) -> Tensor:
+        """The losses of given outputs, (m,); differentiable in the outputs."""
+        return self._loss_fn(outputs, self._targets[_rows(batch)])
+
+    def losses_at(self, w: Tensor, batch: Indices) -> Tensor:
+        """The losses l_i(w) of a batch, (m,); differentiable in w, in both modes."""
+        return self.losses_of(self.outputs_at(w, batch), batch)
+
+    def batches(self, samples: Samples) -> list[Indices]:
+        """The chosen samples, as many at a time as memory allows."""
+        return self._batches(self.chosen(samples))
+
+    def activation_bytes(self, w: Tensor, sample: int) -> int:
+        """Bytes that one sample's forward pass leaves behind, views of w itself not counted."""
+        leaf = w.clone().requires_grad_()
+        own = leaf.untyped_storage().data_ptr()
+        total = 0
+
+        def count(tensor: Tensor) -> Tensor:
+            nonlocal total
+            if tensor.untyped_storage().data_ptr() != own:
+                total += tensor.numel() * tensor.element_size()
+            return tensor
+
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda t: t):
+            self.losses_at(leaf, range(sample, sample + 1))
+        return max(total, 64)
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _call(self, w: Tensor, inputs: Tensor) -> Tensor:
+        with _differentiable_attention():
+            return functional_call(self._model, self._layout.unflatten(w), (inputs,))
+
+    def _batches(self, chosen: Indices) -> list[Indices]:
+        return [chosen[i : i + self.batch_size] for i in range(0, len(chosen), self.batch_size)]
+
+    def chosen(self, samples: Samples) -> Indices:
+        """Indices of the chosen samples: of the first k, or those given, checked."""
+        n = self.num_samples
+        if isinstance(samples, Tensor) and samples.ndim > 0:
+            return checks.sample_indices(samples, n).to(self._inputs.device)
+        if isinstance(samples, range):
+            if len(samples) == 0 or samples.step < 1 or not 0 <= samples[0] <= samples[-1] < n:
+                raise ValueError(
+                    f"A range of samples must be increasing, not empty and within 0..{n - 1}; "
+                    f"got {samples}."
+                )
+            return samples
+        return range(checks.whole_number("k", samples, 1, n, "how many of the n samples"))
+
+    def _refuse_unusable_loss(self) -> None:
+        """Evaluate once at w0 and refuse what can't be studied sample by sample."""
+        probe = range(min(self.num_samples, 32))  # 32: chosen here; dropout shows in fewer
+        with torch.random.fork_rng(devices=_rng_devices(self.w0)):
+            losses = self._first_losses(probe)
+            _refuse_wrong_shape(losses, len(probe))
+            with torch.no_grad():
+                again = self.losses_at(self.w0, probe)
+                try:
+                    alone = torch.cat([self.losses_at(self.w0, probe[i : i + 1]) for i in probe])
+                except (RuntimeError, ValueError) as error:
+                    raise ValueError(
+                        "The loss is not per-sample: it can't be evaluated for one sample alone "
+                        f"({str(error).splitlines()[0]}). Batch normalisation in training mode is "
+                        "the usual cause; call model.eval()."
+                    ) from error
+            with torch.enable_grad():
+                connected = self.losses_at(self.w0.clone().requires_grad_(), range(1)).requires_grad
+            if not connected:
+                raise ValueError(
+                    "The loss does not depend on the model's parameters through autograd. Look for "
+                    "detach(), torch.no_grad() or numpy inside the model or loss_fn."
+                )
+        # the coarser of the two precisions; absolute only relative to the largest loss
+        tolerance = 1e3 * max(torch.finfo(t.dtype).eps for t in (losses, self.w0))
+        # and never finer than the square of a rounding, all that is left of a perfect fit
+        rounding = torch.finfo(self.w0.dtype).eps ** 1.5
+        atol = max(tolerance * float(losses.abs().nan_to_num(0).max()), rounding)
+        if not torch.allclose(losses, again, rtol=tolerance, atol=atol, equal_nan=True):
+            raise ValueError(
+                "The loss is random: two evaluations at the same w differ by "
+                f"{float((losses - again).abs().max()):.1e}. Dropout in training mode is the usual "
+                "cause; call model.eval() first."
+            )
+        if not torch.allclose(losses, alone, rtol=tolerance, atol=atol, equal_nan=True):
+            raise ValueError(
+                "The loss is not per-sample: a sample's loss changes with the other samples of its "
+                f"batch, by {float((losses - alone).abs().max()):.1e}. Batch normalisation in "
+                "training mode is the usual cause; call model.eval(), or use reduction='none'."
+            )
+
+    def _first_losses(self, probe: range) -> Tensor:
+        """The first evaluation of all: what does not fit together shows here."""
+        try:
+            with torch.no_grad():
+                return self.losses_at(self.w0, probe)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            first = (str(error).splitlines() or [""])[0]
+            raise ValueError(
+                f"The loss can't be evaluated on the first {len(probe)} samples: "
+                f"{type(error).__name__}: {first} Check that inputs have the shape and dtype that "
+                "the model takes (flattened or not? floating point?), that the model takes one "
+                "input and returns one tensor, and that loss_fn(outputs, targets) fits the targets "
+                "(class labels are int64, shape (n,), in 0..K-1)."
+            ) from error
+
+    def _refuse_wrong_second_derivatives(self) -> None:
+        """Compare u'Hv with v'Hu once: some layers' second derivatives are wrong in PyTorch."""
+        probe = range(min(self.num_samples, 8))  # 8: chosen here
+        angles = torch.arange(1, self.num_params + 1, dtype=self.w0.dtype, device=self.w0.device)
+        u, v = angles.cos(), (2 * angles).sin()
+        try:
+            Hu, Hv = self.hvp(self.w0, torch.stack([u, v], dim=1), probe).unbind(1)
+        except (ValueError, RuntimeError):
+            return  # a kink at w0 itself says nothing about other points; uses there will tell
+        difference = abs(float(v @ Hu - u @ Hv))
+        scale = float(Hu.norm() * v.norm() + Hv.norm() * u.norm())
+        if difference > 10 * torch.finfo(self.w0.dtype).eps ** 0.5 * scale:
+            raise ValueError(ASYMMETRIC)
+
+
+def _rows(batch: Indices) -> slice | Tensor:
+    return slice(batch.start, batch.stop, batch.step) if isinstance(batch, range) else batch
+
+
+def _own_copy(model: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(model)
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        raise ValueError(
+            "The model can't be copied, and a copy is what keeps yours untouched "
+            f"({str(error).splitlines()[0]}). Cached tensors that carry a graph are the usual "
+            "cause; detach them."
+        ) from error
+
+
+def _checked_data(inputs: Any, targets: Any, like: Tensor) -> tuple[Tensor, Tensor]:
+    for name, data in (("inputs", inputs), ("targets", targets)):
+        if not isinstance(data, Tensor):
+            raise ValueError(
+                f"{name} must be a torch tensor with one sample per row; got "
+                f"{type(data).__name__}. Convert it with torch.as_tensor."
+            )
+        if data.ndim == 0:
+            raise ValueError(f"{name} must hold one sample per row; got a single number.")
+        if len(data) == 0:
+            raise ValueError(
+                f"{name} is empty: shape {tuple(data.shape)}. The first dimension counts samples."
+            )
+        if data.device != like.device:
+            checks.same_kind(name, data.to(like.dtype), like)
+        if data.is_floating_point() and data.dtype != like.dtype:
+            checks.same_kind(name, data, like)
+    if len(inputs) != len(targets):
+        raise ValueError(
+            f"inputs and targets must hold the same number of samples; got {len(inputs)} and "
+            f"{len(targets)}. Cut or match them so that row i of one belongs to row i of the other."
+        )
+    return inputs.detach().clone(), targets.detach().clone()
+
+
+def _refuse_wrong_shape(losses: Any, batch: int) -> None:
+    if not isinstance(losses, Tensor) or losses.shape != (batch,):
+        got = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+        raise ValueError(
+            f"loss_fn must return one loss per sample, shape ({batch},) for {batch} samples; got "
+            f"{got}. Pass reduction='none' and average over any remaining dimensions, for example "
+            ".flatten(1).mean(1)."
+        )
+    if not losses.is_floating_point():
+        raise ValueError(
+            f"loss_fn must return real numbers; got dtype {losses.dtype}. A 0/1 error has no "
+            "derivative; use a smooth loss such as cross-entropy."
+        )
+
+
+@contextmanager
+def _differentiable_attention() -> Iterator[None]:
+    """Attention by plain matrix algebra: the fused kernels have no second derivative anywhere."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _rng_devices(like: Tensor) -> list[torch.device]:
+    return [like.device] if like.is_cuda else []

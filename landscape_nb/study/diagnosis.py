@@ -1,0 +1,384 @@
+"""Everything this package can say about one trained model, in one call.
+
+    findings = diagnose(loss, k=500)          # `landscape_nb.study.report` makes a page of it
+
+Only what others define is measured here, in the order in which it should be read: is the point a
+minimum, up to which sigma does the quadratic model hold, what are the sharpest directions, what
+would the next sample change, who sees it, and when would it be too little to matter.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from landscape_nb.numerics import checks
+from landscape_nb.numerics.eigensolver import ConvergenceError, Eigenpairs
+from landscape_nb.numerics.fit import fit
+from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.theory.enough import EnoughData, enough_data_interval, resampled_means
+from landscape_nb.theory.estimates import Estimate
+from landscape_nb.theory.increment import increment, next_sample_models
+from landscape_nb.theory.probes import bottom_eigenpairs, random_subspace, top_eigenpairs
+from landscape_nb.theory.spectrum import hutchpp_trace
+from landscape_nb.theory.tables import MomentTable, full_space_table, moment_table
+
+_STAGES = ("training", "eigenvectors", "trace", "increments", "full space", "local regime", "data")
+_SHARES = [2 ** (j / 2 - 3) for j in range(7)]  # of k, in a retrained curve: chosen here
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What was measured at one point w of one model.
+
+    Attributes:
+        description: the loss, in words.
+        k, D, sigma: as asked for.
+        l2: weight of the L2 term.
+        w: (N,), the point.
+        value: L_k(w), with the L2 term.
+        seen_value, unseen_value: mean loss over the first k samples and over the others, both
+            without the L2 term.
+        grad_norm: |grad L_k(w)|.
+        fitted: whether w was found here, by `fit`.
+        pairs: the top D eigenpairs; `certified` says whether they converged.
+        lowest, lowest_certified: the smallest eigenvalue and whether it converged; if not, the
+            best estimate in the time given, which is never below the true one.
+        trace: of H^(k), by Hutch++; exact for N <= 20.
+        candidates: number of unseen samples that were tried as the next one.
+        delta1: mean of |I| over them.
+        top, random: the Gaussian moment for every D and sigma, in the two subspaces.
+        full: the same in the whole space.
+        sigmas, model_error: (m,) each: centred relative error of the quadratic model.
+        local_sigma: largest of sigmas up to which that error stays below 10 %, or None.
+        ks, curves: (K,) and (candidates, K), squared increments of each candidate.
+        band: (2, K), 5 % and 95 % of their means over resampled candidates.
+        retrained: whether w was fitted anew for each of ks, or kept.
+        tolerance: in loss^2.
+        enough: what the curves say.
+        seconds: of each stage.
+        doubts: sentences that a reader must know before believing the rest.
+    """
+
+    description: str
+    k: int
+    D: int
+    sigma: float
+    l2: float
+    w: Tensor
+    value: float
+    seen_value: float
+    unseen_value: float
+    grad_norm: float
+    fitted: bool
+    pairs: Eigenpairs
+    certified: bool
+    lowest: float
+    lowest_certified: bool
+    trace: Estimate
+    candidates: int
+    delta1: float
+    top: MomentTable
+    random: MomentTable
+    full: MomentTable
+    sigmas: Tensor
+    model_error: Tensor
+    local_sigma: float | None
+    ks: list[int]
+    curves: Tensor
+    band: Tensor
+    retrained: bool
+    tolerance: float
+    enough: EnoughData
+    seconds: dict[str, float]
+    doubts: list[str]
+
+
+def diagnose(
+    loss: EmpiricalLoss,
+    k: int,
+    w: Tensor | None = None,
+    *,
+    D: int = 10,
+    sigma: float = 1e-3,
+    tolerance: float | None = None,
+    seconds: float = 100.0,
+    seed: int = 0,
+    progress: bool = True,
+) -> Diagnosis:
+    """Measure one model: minimum, spectrum, increments, local regime, and how much data is enough.
+
+    Args:
+        loss: the empirical loss; at least two samples more than k, which stay unseen.
+        k: number of samples that the model was, or will be, trained on: the first k.
+        w: (N,), the trained point; found by `fit` from the model's own parameters if not given.
+        D: dimension of the probes; lowered to N if need be.
+        sigma: standard deviation of the probe.
+        tolerance: squared increment that counts as settled, in loss^2; if not given,
+            (L_k / 100)^2: one more sample moves the loss by less than a hundredth of itself.
+        seconds: about what the whole may take: training gets at most a fifth of it, the lowest
+            eigenvalue and the trace about a tenth each, and w is fitted anew along k only if a
+            third suffices. The other stages take what they take, with fewer candidates where N
+            is large.
+        seed: of every random number.
+        progress: show a progress bar over the stages.
+
+    Returns:
+        A `Diagnosis`. Where something can't be had (eigenvectors that do not converge), it is
+        kept as it is and named in `doubts`.
+
+    Raises:
+        ValueError: an argument does not fit.
+
+    >>> from landscape_nb.problems.toys import linear_regression
+    >>> toy = linear_regression(30, 3, generator=torch.Generator().manual_seed(0))
+    >>> found = diagnose(EmpiricalLoss(*toy.parts), k=20, D=2, seconds=2, progress=False)
+    >>> found.certified, round(found.local_sigma, 6)    # a parabola is its own quadratic model
+    (True, 0.1)
+    """
+    _refuse_unfit(loss)
+    k = checks.whole_number("k", k, 1, loss.num_samples - 2, "at least two samples stay unseen")
+    sigma = checks.positive("sigma", sigma, "standard deviation of the probe")
+    seconds = checks.positive("seconds", seconds, "about what the whole may take")
+    seed = checks.whole_number("seed", seed, 0, 2**62, "of every random number")
+    if tolerance is not None:
+        tolerance = checks.positive("tolerance", tolerance, "squared increment, in loss^2")
+    D = min(checks.whole_number("D", D, 1, 2**62, "dimension of the probe"), loss.num_params)
+    seeded = torch.Generator().manual_seed(seed)
+    spent: dict[str, float] = {}
+
+    with tqdm(total=len(_STAGES), desc="report", disable=not progress, leave=False) as bar:
+
+        @contextmanager
+        def stage(name: str) -> Iterator[None]:
+            bar.set_postfix_str(name)
+            start = time.perf_counter()
+            yield
+            spent[name] = time.perf_counter() - start
+            bar.update()
+
+        with stage("training"):
+            fitted = w is None
+            if w is None:
+                point, iteration_seconds = _trained(loss, k, seconds / 5)
+            else:  # 2: L-BFGS works about as long as one gradient takes
+                point = checks.parameter_vector(w, loss.w0)
+                iteration_seconds = 2 * _gradient_seconds(loss, k)
+            value, gradient = loss.value_and_gradient(point, k)
+            losses = loss.per_sample(point)
+        with stage("eigenvectors"):
+            start = time.perf_counter()
+            pairs, certified = _pairs(loss, point, k, D)
+            affordable = seconds / 10 * pairs.hvp_count / (time.perf_counter() - start)
+            lowest, lowest_certified = _lowest(loss, point, k, max(12, int(affordable)))
+        with stage("trace"):
+            trace = _trace(loss, point, k, max(6, min(60, int(affordable))), seeded)
+        with stage("increments"):
+            # 10 to 32: time and memory grow with their number times N. Chosen here.
+            candidates = max(10, min(32, 16_000_000 // loss.num_params))
+            unseen = range(k, min(loss.num_samples, k + candidates))
+            U = random_subspace(loss.num_params, D, seeded, dtype=point.dtype).to(point.device)
+            models = next_sample_models(loss, point, pairs.vectors, k, candidates=unseen)
+            random = next_sample_models(loss, point, U, k, candidates=unseen)
+        with stage("full space"):
+            full = full_space_table(
+                loss, [point], [k], num_probes=6, candidates=unseen, generator=seeded
+            )
+        with stage("local regime"):
+            sigmas, error = _model_error(loss, point, pairs.vectors, k, unseen, models, seeded)
+            good = int((error < 0.1).long().cumprod(0).sum())
+        with stage("data"):
+            if tolerance is None:
+                tolerance = (0.01 * max(abs(float(value)), 1e-12)) ** 2
+            # 300 iterations for each fit at most: chosen here
+            iterations = 300 if 300 * iteration_seconds * sum(_SHARES) < seconds / 3 else 0
+            ks, curves = _along_k(loss, point, k, unseen, iterations)
+            enough = enough_data_interval(ks, curves, tolerance, seeded)
+            means = resampled_means(curves, 1000, seeded)
+            band = means.quantile(torch.tensor([0.05, 0.95]).double(), dim=0)
+
+    found = Diagnosis(
+        description=repr(loss), k=k, D=D, sigma=sigma, l2=loss.l2, w=point, value=float(value),
+        seen_value=float(losses[:k].mean()), unseen_value=float(losses[k:].mean()),
+        grad_norm=float(gradient.norm()), fitted=fitted, pairs=pairs, certified=certified,
+        lowest=lowest, lowest_certified=lowest_certified, trace=trace, candidates=len(unseen),
+        delta1=float(models.a.abs().mean()), top=moment_table([models]),
+        random=moment_table([random]), full=full, sigmas=sigmas, model_error=error,
+        local_sigma=float(sigmas[good - 1]) if good else None, ks=ks, curves=curves, band=band,
+        retrained=iterations > 0, tolerance=tolerance, enough=enough, seconds=spent, doubts=[],
+    )  # fmt: skip
+    found.doubts.extend(_doubts(found))
+    return found
+
+
+def _refuse_unfit(loss: EmpiricalLoss) -> None:
+    if not isinstance(loss, EmpiricalLoss):
+        raise ValueError(
+            "loss must be an EmpiricalLoss, which joins a model with its loss function and data; "
+            f"got {type(loss).__name__}. Make EmpiricalLoss(model, loss_fn, inputs, targets)."
+        )
+    if loss.num_samples < 3:
+        raise ValueError(
+            "A diagnosis needs three samples at least, one to train on and two unseen; the loss "
+            f"holds {loss.num_samples}."
+        )
+
+
+def _gradient_seconds(loss: EmpiricalLoss, k: int) -> float:
+    loss.value_and_gradient(loss.w0, k)  # the first one also pays for set-up
+    start = time.perf_counter()
+    loss.value_and_gradient(loss.w0, k)
+    return time.perf_counter() - start
+
+
+def _trained(loss: EmpiricalLoss, k: int, seconds: float) -> tuple[Tensor, float]:
+    """Where `fit` comes in about so many seconds, and what one iteration takes."""
+    end = time.perf_counter() + seconds
+    w, done, allowed = None, 0, 10
+    while True:  # the first iterations are slow, and other programs come and go: measured anew
+        start = time.perf_counter()
+        result = fit(loss, k, w, tol=1e-4, max_iterations=allowed)
+        now = time.perf_counter()
+        each, done = (now - start) / max(1, result.iterations), done + result.iterations
+        stuck, w = result.iterations < allowed, result.w
+        allowed = min(5000 - done, int((end - now) / each))
+        if result.converged or stuck or allowed < 10:
+            return w, each
+
+
+def _pairs(loss: EmpiricalLoss, w: Tensor, k: int, D: int) -> tuple[Eigenpairs, bool]:
+    """The top pairs, uncertain ones too, and whether they are certain."""
+    try:
+        # 1e-3: chosen here; it is enough for a probe, and float32 reaches it
+        return top_eigenpairs(loss, w, k, D, tol=1e-3), True
+    except ConvergenceError as error:
+        return error.pairs, False
+
+
+def _lowest(loss: EmpiricalLoss, w: Tensor, k: int, products: int) -> tuple[float, bool]:
+    try:
+        pairs = bottom_eigenpairs(loss, w, k, 1, tol=1e-3, max_products=min(440, products))
+    except ConvergenceError as error:  # of the negative Hessian; Ritz values lie inside its range
+        return -float(error.pairs.values[0]), False
+    return float(pairs.values[0]), True
+
+
+def _trace(
+    loss: EmpiricalLoss, w: Tensor, k: int, products: int, generator: torch.Generator
+) -> Estimate:
+    N = loss.num_params
+    if N <= 20:  # as many products as Hutch++ would take, or fewer
+        exact = loss.hessian(w, k).trace()
+        return Estimate(exact, torch.zeros_like(exact), N)
+    return hutchpp_trace(loss.hessian_operator(w, k), w, products, generator)
+
+
+def _model_error(
+    loss: EmpiricalLoss,
+    w: Tensor,
+    U: Tensor,
+    k: int,
+    unseen: range,
+    models,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Relative error of the quadratic model's centred criterion, on pairs of points +-z."""
+    # Differences of losses lose their digits where sigma is small: float32 starts later.
+    lowest = -4 if w.dtype == torch.float64 else -3
+    sigmas = torch.logspace(lowest, -1, 2 * (-1 - lowest) + 1, dtype=torch.float64)
+    z = torch.randn(4, U.shape[1], generator=generator, dtype=torch.float64)
+    z = torch.cat([z, -z]).to(w)
+    last = range(unseen[-1] + 1)
+
+    def increments_at(point: Tensor) -> Tensor:
+        losses = loss.per_sample(point, last).double()
+        return increment(losses[k:], losses[:k].mean(), k)
+
+    at_w = increments_at(w)
+    errors = []
+    for sigma in sigmas:
+        try:
+            true = torch.stack([increments_at(w + float(sigma) * (U @ v)) - at_w for v in z])
+        except ValueError:  # the loss itself is not finite so far away
+            errors.append(torch.tensor(float("inf")).to(at_w))
+            continue
+        model = (models.at(float(sigma) * z) - models.a).double()
+        errors.append((true.square().mean() / model.square().mean() - 1).abs())
+    return sigmas, torch.stack(errors).cpu()
+
+
+def _along_k(
+    loss: EmpiricalLoss, w: Tensor, k: int, unseen: range, iterations: int
+) -> tuple[list[int], Tensor]:
+    """Squared increments of the candidates for a grid of k: fitted anew, or at w if iterations = 0.
+
+    At a fixed w all k differ by arithmetic alone: then the grid goes on beyond k and tells how far
+    there is to go.
+    """
+    shares = _SHARES if iterations else [2 ** (j / 2) for j in range(13)]
+    ks = sorted({max(1, round(k * share)) for share in shares})
+    columns = []
+    for j in ks:
+        at = fit(loss, j, tol=1e-4, max_iterations=iterations).w if iterations else w
+        mean = loss.per_sample(at, min(j, k)).mean()
+        columns.append(increment(loss.per_sample(at, unseen), mean, j).square())
+    return ks, torch.stack(columns, dim=1).double().cpu()
+
+
+def _doubts(found: Diagnosis) -> list[str]:
+    """What a reader must know before believing the numbers."""
+    says = []
+    first, worst = float(found.pairs.values[0]), float(found.pairs.residuals.max())
+    if not found.certified:
+        says.append(
+            f"The eigenvectors did not converge: the worst residual is {worst:.0e}, lambda_1 is "
+            f"{first:.1e}. Shares in the top subspace are rough."
+        )
+    if first <= worst:
+        says.append(
+            f"No direction bends upward: lambda_1 is {first:.1e}. This is no valley, and the top "
+            "subspace means nothing. Is the loss linear in the parameters?"
+        )
+    if found.pairs.gap < worst:
+        says.append(
+            f"The gap behind eigenvalue {found.D} is smaller than the residuals: the last "
+            "directions of the top subspace are not determined. Choose another D."
+        )
+    # One unit of parameters downhill would gain more than a hundredth of the loss: chosen here.
+    if found.grad_norm > 0.01 * max(abs(found.value), 1e-12):
+        says.append(
+            f"This is not a minimum: the gradient's norm is {found.grad_norm:.1e} at a loss of "
+            f"{found.value:.2g}. Closed forms hold, but 'trained on k samples' is an overstatement."
+        )
+    if found.lowest < -0.01 * abs(first):
+        says.append(
+            f"The landscape also bends downward, by {found.lowest:.1e} at least in one direction. "
+            "The top directions are not all of its curvature."
+        )
+    if found.local_sigma is None or found.sigma > found.local_sigma:
+        says.append(
+            f"sigma = {found.sigma:g} lies outside the local regime, where the quadratic model is "
+            "right within 10 %: use delta2_subspace instead of closed forms, or a smaller sigma."
+        )
+    if found.candidates < 10:
+        says.append(
+            f"Only {found.candidates} unseen samples served as the next one; averages over them "
+            "are rough."
+        )
+    if found.retrained and not found.fitted:
+        says.append(
+            "The curve along k was fitted from the model's own parameters. If these were trained "
+            "on all k samples, the fits for fewer have seen more than they should: it is too kind."
+        )
+    if not found.retrained:
+        says.append(
+            "The model was not trained anew along k, which would take too long: the curve shows "
+            "what counting alone does, not what learning does."
+        )
+    if found.enough.K == found.ks[-1]:
+        says.append("Only the last k lies below the tolerance: no evidence that it stays there.")
+    return says

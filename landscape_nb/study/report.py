@@ -1,0 +1,306 @@
+"""A stabilization report on one model: sentences, tables and pictures in one HTML file.
+
+    page = report(loss, k=500)      # in a notebook, the last line of a cell shows it
+    page.save("report.html")        # stand-alone: no script, nothing loaded from elsewhere
+
+The numbers are those of `landscape_nb.study.diagnosis`; here they become something to read.
+"""
+
+import base64
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from landscape_nb.figures import plots
+from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.study.diagnosis import Diagnosis, diagnose
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #111; max-width: 46rem; margin: 2rem auto;
+  padding: 0 1rem; background: #fff; }
+table { border-collapse: collapse; margin: 0.5rem 0; }
+th, td { padding: 0.15rem 0.6rem 0.15rem 0; text-align: right; border-bottom: 1px solid #ddd;
+  font-size: 0.9rem; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+img { max-width: 100%; }
+.doubts { border-left: 4px solid #d55e00; padding-left: 2rem; }
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """A heading, sentences, and perhaps a table (first row: heads) and a picture."""
+
+    title: str
+    sentences: tuple[str, ...]
+    table: tuple[tuple[str, ...], ...] = ()
+    picture: tuple[bytes, str] | None = None  # PNG, and what it shows
+    warns: bool = False  # sentences are warnings, one item each
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Report:
+    """What `report` returns: shown by a notebook, printed by `print`, kept by `save`.
+
+    Attributes:
+        diagnosis: every number behind it.
+        sections: what it says.
+    """
+
+    diagnosis: Diagnosis
+    sections: tuple[Section, ...]
+
+    def __str__(self) -> str:
+        """Plain text: in the place of a picture stands what it shows."""
+        blocks = []
+        for section in self.sections:
+            lines = [section.title, "-" * len(section.title), *section.sentences]
+            widths = [max(map(len, column)) for column in zip(*section.table, strict=True)]
+            for first, *rest in section.table:
+                cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+                lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
+            if section.picture:
+                lines.append(section.picture[1])
+            blocks.append("\n".join(lines))
+        return "\n\n".join(blocks)
+
+    __repr__ = __str__  # where only text can be shown, this is what a reader wants
+
+    def html(self) -> str:
+        """A whole page that needs nothing else."""
+        return (
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            "<title>Stabilization report</title>\n"
+            f"<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
+            f"<h1>Stabilization report</h1>\n{self._body(2)}\n</main>\n</body>\n</html>\n"
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the page; the folder must exist."""
+        path = Path(path)
+        path.write_text(self.html(), encoding="utf-8")
+        return path
+
+    def _repr_html_(self) -> str:
+        return self._body(3)
+
+    def _body(self, level: int) -> str:
+        return "\n".join(_section_html(section, level) for section in self.sections)
+
+
+def report(
+    loss: EmpiricalLoss, k: int, w: Tensor | None = None, **options: float | bool | None
+) -> Report:
+    """Diagnose one model and say in words what was found.
+
+    Args:
+        loss: the empirical loss; at least two samples more than k.
+        k: number of samples that the model was trained on: the first k.
+        w: (N,), the trained point; found by `fit` from the model's own parameters if not given.
+        options: D, sigma, tolerance, seconds, seed, progress: as `diagnose` takes them.
+
+    Returns:
+        A `Report`. A million parameters take one to two minutes on two cores.
+
+    >>> import torch
+    >>> from landscape_nb.problems.toys import linear_regression
+    >>> toy = linear_regression(30, 3, generator=torch.Generator().manual_seed(0))
+    >>> page = report(EmpiricalLoss(*toy.parts), k=20, seconds=2, progress=False)
+    >>> [section.title for section in page.sections][:3]
+    ['What was measured', 'What to doubt', 'Curvature']
+    """
+    found = diagnose(loss, k, w, **options)  # type: ignore[arg-type]
+    return Report(found, tuple(write(found) for write in _CHAPTERS))
+
+
+# -- chapters -------------------------------------------------------------------------------------
+
+
+def _what_was_measured(d: Diagnosis) -> Section:
+    return Section(
+        "What was measured",
+        (
+            f"{d.description}.",
+            f"Mean loss of the first k = {d.k} samples: {d.seen_value:.4g}, of those not seen: "
+            f"{d.unseen_value:.4g}." + (f" With its L2 term, L_k = {d.value:.4g}." if d.l2 else ""),
+            "The point is "
+            + ("where training ended here" if d.fitted else "the one given")
+            + f"; the gradient's norm there is {d.grad_norm:.1e}.",
+            "Time: " + ", ".join(f"{name} {s:.1f} s" for name, s in d.seconds.items()) + ".",
+        ),
+    )
+
+
+def _what_to_doubt(d: Diagnosis) -> Section:
+    none = "Nothing stands out: converged, local, a gap behind the last direction."
+    return Section("What to doubt", tuple(d.doubts) or (none,), warns=True)
+
+
+def _spectrum(d: Diagnosis) -> Section:
+    values, residuals = d.pairs.values.double().cpu(), d.pairs.residuals.double().cpu()
+    N, first = len(d.w), float(values[0])
+    figure, ax = plots.new_figure(width=6.2, height=3.0)
+    plots.curve(ax, np.arange(1, d.D + 1), values, "top", linestyle="none", label="eigenvalue")
+    ax.axhline(0, color=plots.GREY, linewidth=0.8)
+    ax.set(xlabel="index", ylabel="eigenvalue of the Hessian")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    words = (
+        f"The {d.D} largest eigenvalues fall from {first:.3g} to {float(values[-1]):.3g}; each is "
+        f"right within its residual, {float(residuals.max()):.0e} at worst."
+    )
+    steps = (
+        f"Gradient descent is stable below a learning rate of about 2/lambda_1 = {2 / first:.2g}."
+        if first > float(residuals.max())
+        else "Nothing bends upward, so no learning rate is too large for it."
+    )
+    trace = f"Trace {float(d.trace.value):.4g} ± {float(d.trace.stderr):.1g} (one standard error)"
+    # the L2 term lifts every eigenvalue alike: it says nothing about the data
+    data_trace = float(d.trace.value) - N * d.l2
+    if d.l2:
+        trace += f", of which {N * d.l2:.4g} is the L2 term's"
+    if data_trace > 2 * float(d.trace.stderr):
+        share = (float(values.sum()) - d.D * d.l2) / data_trace
+        rest = "the rest" if d.l2 else "it"
+        trace += f"; {d.D} of {N} directions carry about {100 * share:.0f} % of {rest}"
+    lowest = f"{'is' if d.lowest_certified else 'is not known; it is at most'} {d.lowest:.2e}"
+    gap = f"Gap to the next eigenvalue: {d.pairs.gap:.1e}" if d.D < N else "These are all"
+    return Section(
+        "Curvature",
+        (
+            f"Sharpest direction: lambda_1 = {first:.4g}. {steps}",
+            f"{trace}. The smallest eigenvalue {lowest}.",
+            f"{gap}; {d.pairs.hvp_count} Hessian-vector products.",
+        ),
+        picture=(plots.to_png(figure), words),
+    )
+
+
+def _next_sample(d: Diagnosis) -> Section:
+    top, random = (table.at(d.D, d.sigma) for table in (d.top, d.random))
+    full = d.full.at(1, d.sigma)
+    rows: list[tuple[str, ...]] = [("probe", "criterion", *_PARTS, "raw ratio", "centred ratio")]
+    for name, m in ((f"top {d.D}", top), (f"random {d.D}", random), ("whole space", full)):
+        parts = (_percent(float(getattr(m, part) / m.total)) for part in _PARTS)
+        ratios = (f"{float(getattr(m, kind) / getattr(full, kind)):.3g}" for kind in _RATIOS)
+        rows.append((name, f"{float(m.total):.2e}", *parts, *ratios))
+    raw = [float(m.total / full.total) for m in (top, random)]
+    return Section(
+        "What one more sample changes",
+        (
+            f"Averaged over {d.candidates} unseen samples as the next one: |increment| at the "
+            f"point itself, Delta_1 = {d.delta1:.2e}; the squared increment under a probe of "
+            f"sigma = {d.sigma:g} in {d.D} directions, Delta_2^(D) = {float(top.total):.2e}.",
+            f"The raw ratio to the whole space is {raw[0]:.3f} for the sharpest directions and "
+            f"{raw[1]:.3f} for random ones: it says little, since all share the value at the "
+            "point. The centred ratio, without it, tells who sees the change.",
+        ),
+        tuple(rows),
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %" if abs(share) >= 5e-5 or share == 0 else f"{100 * share:.0e} %"
+
+
+_PARTS, _RATIOS = ("value", "cross", "gradient", "curvature"), ("total", "centred")
+
+
+def _local_regime(d: Diagnosis) -> Section:
+    figure, ax = plots.new_figure(width=6.2, height=3.0)
+    plots.curve(ax, d.sigmas, d.model_error.clamp(min=1e-12), "gradient", label="centred error")
+    ax.axhline(0.1, color=plots.GREY, linewidth=1)
+    ax.axvline(d.sigma, color=plots.VERMILLION, linestyle="--", linewidth=1.2)
+    plots.log_log(ax, "sigma", "relative error", "")
+    ax.annotate("10 %", (float(d.sigmas[0]), 0.1), xytext=(0, 3), textcoords="offset points")
+    ax.annotate(
+        "sigma of this report", (d.sigma, ax.get_ylim()[0]), xytext=(4, 6),
+        textcoords="offset points", color=plots.VERMILLION, fontsize=9,
+    )  # fmt: skip
+    reach = (
+        "The quadratic model is off by more than 10 % at every sigma tried."
+        if d.local_sigma is None
+        else f"The quadratic model is right within 10 % up to sigma = {d.local_sigma:.0e}."
+    )
+    return Section(
+        "Local regime",
+        ("Closed forms rest on a quadratic model of the increment. Is it right at this sigma?",),
+        picture=(plots.to_png(figure), reach),
+    )
+
+
+def _enough(d: Diagnosis) -> Section:
+    mean = d.curves.mean(0).clamp(min=1e-30)  # zero has no logarithm
+    figure, ax = plots.new_figure(width=6.2, height=3.0)
+    line = plots.curve(ax, d.ks, mean, "total", label="mean over next samples")
+    ax.fill_between(d.ks, *d.band, color=line.get_color(), alpha=0.18, linewidth=0)
+    ax.axhline(d.tolerance, color=plots.VERMILLION, linestyle="--", linewidth=1.2)
+    ax.annotate("tolerance", (d.ks[0], d.tolerance), xytext=(0, 3), textcoords="offset points")
+    plots.log_log(ax, "number of samples k", "squared increment", "", ticks=d.ks[::2])
+    how = (
+        "trained anew for each k (300 iterations at most)"
+        if d.retrained
+        else f"at the point of k = {d.k}, not retrained"
+    )
+    settled = (
+        "The tolerance is not reached, in no resample of the next samples either."
+        if d.enough.reached == 0
+        else f"K = {d.enough}, from the scatter over next samples only; other seeds and orders "
+        "of the data move it as well."
+    )
+    answer = (
+        "The tolerance is not reached on this grid."
+        if d.enough.K is None
+        else f"Below it from K = {d.enough.K} on."
+    )
+    return Section(
+        "How much data is enough",
+        (
+            f"Settled means: squared increment below {d.tolerance:.2e} (an increment of "
+            f"{d.tolerance**0.5:.2g}) for this and every larger k measured, {d.ks[0]} to "
+            f"{d.ks[-1]}.",
+            settled,
+        ),
+        picture=(
+            plots.to_png(figure),
+            f"Squared increment against k, {how}; shaded: 90 % of resampled averages. {answer}",
+        ),
+    )
+
+
+_CHAPTERS: Sequence[Callable[[Diagnosis], Section]] = (
+    _what_was_measured,
+    _what_to_doubt,
+    _spectrum,
+    _next_sample,
+    _local_regime,
+    _enough,
+)
+
+
+def _section_html(section: Section, level: int) -> str:
+    parts = [f"<h{level}>{html.escape(section.title)}</h{level}>"]
+    items = [html.escape(sentence) for sentence in section.sentences]
+    if section.warns:
+        listed = "".join(f"<li>{item}</li>" for item in items)
+        parts.append(f'<ul class="doubts">{listed}</ul>')
+    else:
+        parts += [f"<p>{item}</p>" for item in items]
+    if section.table:
+        head, *rows = section.table
+        parts.append("<table>" + _row_html(head, "th"))
+        parts += [_row_html(row, "td") for row in rows]
+        parts.append("</table>")
+    if section.picture:
+        png, words = section.picture
+        data = base64.b64encode(png).decode()
+        parts.append(f'<p><img alt="{html.escape(words)}" src="data:image/png;base64,{data}"></p>')
+        parts.append(f"<p>{html.escape(words)}</p>")
+    return "\n".join(parts)
+
+
+def _row_html(cells: Sequence[str], tag: str) -> str:
+    return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"

@@ -1,0 +1,118 @@
+"""Upper bounds from the papers, as printed and, where the print is wrong, corrected.
+
+Bounds are one-sided: the notebooks show how far above the truth they lie.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from landscape_nb.numerics import checks
+
+
+def rate_bound(k: int, D: int, sigma: float, M_loss: float, M_grad: float, M_hess: float) -> float:
+    """KG26's upper bound of the quadratic model's Delta_2^(D)(k+1).
+
+    (12 M_l^2 + 3 sigma^2 M_g^2 + 3 sigma^4 (D^2 + 2D) M_H^2) / (k+1)^2      KG26 Thm. 2, Eq. 10
+
+    Holds when |l_i| <= M_loss for all samples, |grad l_{k+1}| <= M_grad and |H_i|_2 <= M_hess at
+    w_k*, an exact minimiser. Not claimed to be tight.
+
+    Args:
+        k: number of samples before the increment, >= 1.
+        D: dimension of the probe, >= 1.
+        sigma: standard deviation of the probe.
+        M_loss: bound of the per-sample losses.
+        M_grad: bound of the next sample's gradient norm.
+        M_hess: bound of the per-sample Hessians' spectral norms.
+
+    Returns:
+        The bound, in loss^2.
+
+    >>> rate_bound(1, 1, 1.0, M_loss=1.0, M_grad=1.0, M_hess=1.0)   # (12 + 3 + 9) / 4
+    6.0
+    """
+    k = checks.whole_number("k", k, 1, 2**62, "number of samples before the increment")
+    D = checks.whole_number("D", D, 1, 2**62, "dimension of the probe")
+    sigma = checks.positive("sigma", sigma, "standard deviation of the probe")
+    M_l = checks.non_negative("M_loss", M_loss, "bound of the per-sample losses")
+    M_g = checks.non_negative("M_grad", M_grad, "bound of the next sample's gradient")
+    M_H = checks.non_negative("M_hess", M_hess, "bound of the per-sample Hessians")
+    parts = 12 * M_l**2 + 3 * sigma**2 * M_g**2 + 3 * sigma**4 * (D**2 + 2 * D) * M_H**2
+    return parts / (k + 1) ** 2
+
+
+def increment_bound(k: int, M_loss: float, M_hess: float, radius: float) -> float:
+    """KG24's upper bound of |L_{k+1}(w) - L_k(w)| within a radius of a common minimiser.
+
+    (2 / (k+1)) (M_l + M_H R^2)                                                   KG24 sec. 4
+
+    Taylor's remainder has a factor 1/2 that the paper leaves out, so the bound is looser than it
+    need be by up to 2 in its second term. It assumes that w_k* is stationary for both losses.
+
+    >>> increment_bound(1, M_loss=1.0, M_hess=2.0, radius=0.5)
+    1.5
+    """
+    k = checks.whole_number("k", k, 1, 2**62, "number of samples before the increment")
+    M_l = checks.non_negative("M_loss", M_loss, "bound of the per-sample losses")
+    M_H = checks.non_negative("M_hess", M_hess, "bound of the per-sample Hessians")
+    R = checks.non_negative("radius", radius, "distance from the minimiser")
+    return 2 / (k + 1) * (M_l + M_H * R**2)
+
+
+def hessian_norm_bound_printed(num_layers: int, M_weight: float, M_input: float) -> float:
+    """KG24's bound of a per-sample Hessian's spectral norm, as printed. It does not hold.
+
+    sqrt(2) L M_x^2 M_W^(2L)  +  sqrt(2) M_W^2 (M_W^(2L) - 1) / (M_W^2 - 1)       KG24 Thm. 1
+
+    For a ReLU network of L layers without biases, |W^(p)|_2 <= M_W, |x|_2 <= M_x. Each layer's
+    own weight must not be among the factors (the derivative with respect to it has removed
+    it), so for small weights the printed bound goes to zero while the Hessian does not.
+    Use `gauss_newton_norm_bound`.
+
+    >>> round(hessian_norm_bound_printed(1, M_weight=1.0, M_input=1.0), 3)   # 2 sqrt(2)
+    2.828
+    """
+    L = checks.whole_number("num_layers", num_layers, 1, 2**20, "layers with weights")
+    W2 = checks.non_negative("M_weight", M_weight, "bound of the weights' spectral norms") ** 2
+    x2 = checks.non_negative("M_input", M_input, "bound of the inputs' norms") ** 2
+    geometric = sum(W2 ** (p + 1) for p in range(L))  # = W2 (W2^L - 1)/(W2 - 1), also at W2 = 1
+    return 2**0.5 * (L * x2 * W2**L + geometric)
+
+
+def gauss_newton_norm_bound(weights: Sequence[Tensor], x: Tensor) -> Tensor:
+    """Upper bound of a sample's Gauss-Newton matrix F'AF for a ReLU network without biases.
+
+    |G|_2  <=  (1/2) sum_p |x^(p)|^2 prod_{s>p} |W^(s)|_2^2              KG24 Thm. 1, corrected
+
+    x^(p) is the input of layer p, and 1/2 bounds |diag(p) - pp'|_2 for softmax cross-entropy.
+    Almost everywhere the Hessian is G plus a term that vanishes with the residual.
+
+    Args:
+        weights: W^(1) (h_1, d), W^(2) (h_2, h_1), ..., in order.
+        x: (d,), one input, or (n, d), several.
+
+    Returns:
+        () or (n,), in units of loss per squared unit of parameter.
+
+    >>> float(gauss_newton_norm_bound([torch.zeros(2, 1)], torch.tensor([2.0])))
+    2.0
+    """
+    if not weights:
+        raise ValueError("weights is empty; give the weight matrices in order, inputs first.")
+    width = x.shape[-1]
+    for p, W in enumerate(weights):
+        if W.ndim != 2 or W.shape[1] != width:
+            raise ValueError(
+                f"weights[{p}] must map {width} numbers, shape (outputs, {width}); got shape "
+                f"{tuple(W.shape)}. Give the matrices in order, inputs first."
+            )
+        width = W.shape[0]
+    norms = [torch.linalg.matrix_norm(W, 2) ** 2 for W in weights]
+    h, total = x, torch.zeros(x.shape[:-1], dtype=x.dtype, device=x.device)
+    for p, W in enumerate(weights):
+        later = torch.stack([torch.ones_like(norms[0]), *norms[p + 1 :]]).prod()
+        total = total + h.square().sum(-1) * later / 2
+        h = torch.relu(h @ W.T)
+    return total

@@ -1,0 +1,470 @@
+"""Curvature along a layer's own gradient modes, and the power laws between them.
+
+For one weight matrix W with the gradient G = dL/dW = U diag(sigma) V'                       C26
+  h_k = vec(u_k v_k')' H vec(u_k v_k')     curvature along mode k: a Rayleigh quotient of the
+                                           layer's Hessian, not an eigenvalue
+  alpha   slope of log h on log sigma      gamma   minus the slope of log sigma on log k
+  s       minus the slope of log h on log k
+
+With Kronecker factors C_d = mean of delta delta', C_a = mean of a a' (delta: gradient of one
+sample's loss in the layer's outputs, a: its inputs)
+  h^Kron_k = (u_k'C_d u_k)(v_k'C_a v_k)    Lambda_k = product of their k-th largest eigenvalues
+  rho^d_k = u_k'C_d u_k / k-th eigenvalue of C_d, rho^a_k likewise,   Phi_k = rho^d_k rho^a_k
+  chi_k = h_k / h^Kron_k,                  so  h = chi Lambda rho^d rho^a,  exactly.
+
+Convolutions are matrices (outputs, inputs x kernel) whose every position counts as one input.
+The L2 term is left out everywhere.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import special, stats
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from landscape_nb.numerics import checks
+from landscape_nb.numerics.loss import EmpiricalLoss, Indices, Samples
+
+_MATRICES = (nn.Linear, nn.Conv1d, nn.Conv2d)
+
+
+def weight_matrices(loss: EmpiricalLoss) -> list[str]:
+    """Names of the modules whose weight is studied as a matrix: linear layers and convolutions.
+
+    Trainable weights only; a convolution in groups is several matrices and is left out.
+    """
+    found = []
+    for name, module in loss.model.named_modules():
+        if isinstance(module, _MATRICES) and getattr(module, "groups", 1) == 1:
+            if _join(name, "weight") in loss.layout.names:
+                found.append(name)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class GradientModes:
+    """Singular modes of a layer's gradient, and the curvature along each.
+
+    Attributes:
+        name: of the module.
+        sigma: (r,), singular values of G, descending.
+        U, V: (m, r), (n, r), left and right singular vectors.
+        h: (r,), Rayleigh quotients of H along u_k v_k'.
+    """
+
+    name: str
+    sigma: Tensor
+    U: Tensor
+    V: Tensor
+    h: Tensor
+
+
+def gradient_modes(
+    loss: EmpiricalLoss, w: Tensor, k: Samples, name: str, num_modes: int | None = None
+) -> GradientModes:
+    """Modes of one layer's gradient at w with exact curvatures.
+
+    h_k = vec(u_k v_k')' H vec(u_k v_k'), one Hessian-vector product for each mode     C26
+
+    Args:
+        loss: the empirical loss.
+        w: (N,), where the gradient has not vanished: at a minimiser its modes are noise.
+        k: number of samples, or indices.
+        name: one of `weight_matrices(loss)`.
+        num_modes: leading modes; all min(m, n) if not given. Modes with sigma below the
+            precision of the first are left out: their vectors mean nothing.
+
+    Returns:
+        `GradientModes`, exact.
+
+    Raises:
+        ValueError: no such layer, or its gradient is zero.
+    """
+    loss = loss.without_l2()
+    w = checks.parameter_vector(w, loss.w0)
+    where, shape = _place(loss, name)
+    G = loss.gradient(w, k)[where].view(shape)
+    U, sigma, Vt = torch.linalg.svd(G, full_matrices=False)
+    if not sigma[0] > 0:
+        raise ValueError(f"The gradient in '{name}' is zero at this w; it has no modes.")
+    rank = int((sigma > max(shape) * torch.finfo(w.dtype).eps * sigma[0]).sum())
+    if num_modes is not None:
+        rank = min(rank, checks.whole_number("num_modes", num_modes, 1, 2**40, "leading modes"))
+    U, sigma, V = U[:, :rank], sigma[:rank], Vt[:rank].T
+    directions = w.new_zeros(len(w), rank)
+    directions[where] = torch.einsum("ir,jr->ijr", U, V).reshape(-1, rank)
+    h = (directions * loss.hessian_operator(w, k)(directions)).sum(0)
+    return GradientModes(name, sigma, U, V, h)
+
+
+@dataclass(frozen=True, eq=False)
+class KroneckerFactors:
+    """Factors of a layer's Kronecker approximation.
+
+    Attributes:
+        kind: "empirical" (gradients of the labels' loss) or "Gauss-Newton" (of the loss's own
+            curvature in the outputs).
+        C_d: (m, m), mean over samples of the sum over positions of delta delta'.
+        C_a: (n, n), mean over samples and positions of a a'.
+        positions: P, calls and places at which the weight is used for one sample.
+    """
+
+    kind: str
+    C_d: Tensor
+    C_a: Tensor
+    positions: float
+
+
+def kronecker_factors(
+    loss: EmpiricalLoss, w: Tensor, k: Samples, name: str, kind: str = "empirical"
+) -> KroneckerFactors:
+    """C_d and C_a of one layer.
+
+    C_d = (1/n) sum_i sum_p delta_ip delta_ip',   C_a = (1/(nP)) sum_i sum_p a_ip a_ip'
+
+    "empirical": delta_i = dl_i/d(output of the layer), from the labels: the empirical Fisher,
+    which C26 calls Gauss-Newton. "Gauss-Newton": delta_i = (df_i/d(output))' S_i for each column
+    of S_i S_i' = A_i, the Hessian of l_i in the model's outputs. With empirical factors and one
+    position sigma_k^2 <= h^Kron_k by Cauchy and Schwarz (P h^Kron_k for P positions); with
+    Gauss-Newton ones it may fail.
+
+    Args:
+        loss: the empirical loss.
+        w: (N,).
+        k: number of samples, or indices.
+        name: one of `weight_matrices(loss)`.
+        kind: "empirical" or "Gauss-Newton".
+
+    Returns:
+        `KroneckerFactors`, exact. Costs one backward pass, or one for each output of a sample.
+
+    Raises:
+        ValueError: no such layer, another kind, a layer that is never called, or more than 512
+            outputs to a sample for Gauss-Newton (chosen here).
+    """
+    if kind not in ("empirical", "Gauss-Newton"):
+        raise ValueError(f"kind must be 'empirical' or 'Gauss-Newton'; got {kind!r}.")
+    w = checks.parameter_vector(w, loss.w0)
+    _, (m, n) = _place(loss, name)
+    C_d, C_a, samples, uses = w.new_zeros(m, m), w.new_zeros(n, n), 0, 0
+    for batch in loss.batches(k):
+        a, deltas = _inputs_and_slopes(loss, w, batch, name, kind)
+        C_a, C_d = C_a + a.T @ a, C_d + deltas.T @ deltas
+        samples, uses = samples + len(batch), uses + len(a)
+    return KroneckerFactors(kind, C_d / samples, C_a / uses, uses / samples)
+
+
+@dataclass(frozen=True, eq=False)
+class KroneckerModes:
+    """A layer's curvature in its gradient modes, factor by factor: h = chi Lambda rho_d rho_a.
+
+    Attributes:
+        h_kron: (r,), (u'C_d u)(v'C_a v).
+        Lambda: (r,), products of the factors' k-th largest eigenvalues.
+        rho_d, rho_a: (r,), quotient in the mode over k-th eigenvalue. Phi is their product.
+        chi: (r,), h over h_kron.
+    """
+
+    h_kron: Tensor
+    Lambda: Tensor
+    rho_d: Tensor
+    rho_a: Tensor
+    chi: Tensor
+
+    @property
+    def Phi(self) -> Tensor:
+        """rho^d rho^a, (r,): 1 where the gradient's modes are the factors' eigenvectors."""
+        return self.rho_d * self.rho_a
+
+
+def kronecker_modes(modes: GradientModes, factors: KroneckerFactors) -> KroneckerModes:
+    """The curvature of `modes` taken apart into the factors' parts. Exact algebra."""
+    r = len(modes.sigma)
+    d = ((factors.C_d @ modes.U) * modes.U).sum(0)
+    a = ((factors.C_a @ modes.V) * modes.V).sum(0)
+    top_d, top_a = (torch.linalg.eigvalsh(C).flip(0)[:r] for C in (factors.C_d, factors.C_a))
+    h_kron = d * a
+    return KroneckerModes(h_kron, top_d * top_a, d / top_d, a / top_a, modes.h / h_kron)
+
+
+# -- power laws -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Slope:
+    """A straight line through log y against log x, by least squares.
+
+    Attributes:
+        value: the slope.
+        stderr: its standard error, if the points scattered independently (spectra do not: it is
+            too small).
+        r2: share of the variance of log y on the line.
+        num_points: points on which it rests.
+    """
+
+    value: float
+    stderr: float
+    r2: float
+    num_points: int
+
+
+def log_slope(x: Tensor, y: Tensor) -> Slope:
+    """Slope of log y on log x.
+
+    Raises:
+        ValueError: fewer than three points, or not all positive.
+
+    >>> k = torch.arange(1, 9).double()
+    >>> round(log_slope(k, 5 * k**-2).value, 12)
+    -2.0
+    """
+    x, y = (torch.as_tensor(t, dtype=torch.float64).cpu() for t in (x, y))
+    if x.shape != y.shape or x.ndim != 1 or len(x) < 3:
+        raise ValueError(
+            f"A slope needs two vectors of one length, three points at least; got {tuple(x.shape)} "
+            f"and {tuple(y.shape)}."
+        )
+    if not all(bool(((t > 0) & t.isfinite()).all()) for t in (x, y)):
+        raise ValueError(
+            "A slope of logarithms needs positive finite numbers; leave the others out."
+        )
+    if (y == y[0]).all():  # level: nothing varies, and the line leaves nothing
+        return Slope(0.0, 0.0, 1.0, len(x))
+    line = stats.linregress(x.log().numpy(), y.log().numpy())
+    return Slope(float(line.slope), float(line.stderr), float(line.rvalue**2), len(x))
+
+
+@dataclass(frozen=True)
+class Exponents:
+    """Three slopes of one layer, and how far the triangle s = alpha gamma must hold anyway.
+
+    Attributes:
+        alpha: of log h on log sigma.
+        gamma: minus that of log sigma on log k (its value is positive where sigma falls).
+        s: minus that of log h on log k.
+        bound: largest |s - alpha gamma| that the two fits allow, whatever the data:
+            (sd log h / sd log k) sqrt(1 - R2_alpha) sqrt(1 - R2_gamma).
+        left_out: modes whose curvature is not positive, which have no logarithm.
+    """
+
+    alpha: Slope
+    gamma: Slope
+    s: Slope
+    bound: float
+    left_out: int
+
+    @property
+    def gap(self) -> float:
+        """|s - alpha gamma|."""
+        return abs(self.s.value - self.alpha.value * self.gamma.value)
+
+
+def exponents(sigma: Tensor, h: Tensor) -> Exponents:
+    """alpha, gamma and s of curvatures h against singular values sigma, (r,), in their order.
+
+    All three on the same modes, those with h > 0, at their own ranks k. Then
+    s - alpha gamma = -cov(e_alpha, log k)/var(log k), with e_alpha the residuals of the first
+    fit, so the bound is Cauchy and Schwarz: good fits leave the triangle no choice.
+
+    Raises:
+        ValueError: fewer than three modes with positive curvature.
+
+    >>> k = torch.arange(1, 20).double()
+    >>> found = exponents(k**-1.5, k**-3.0)
+    >>> round(found.alpha.value, 9), round(found.gamma.value, 9), round(found.s.value, 9)
+    (2.0, 1.5, 3.0)
+    """
+    sigma, h = (torch.as_tensor(t, dtype=torch.float64).cpu() for t in (sigma, h))
+    if sigma.shape != h.shape:
+        raise ValueError(
+            f"sigma and h must have one length; got {tuple(sigma.shape)} and {tuple(h.shape)}."
+        )
+    ranks = torch.arange(1, len(sigma) + 1, dtype=torch.float64)
+    good = (h > 0) & (sigma > 0)
+    x, y, k = sigma[good], h[good], ranks[good]
+    alpha, falling, s = log_slope(x, y), log_slope(k, x), log_slope(k, y)
+    scale = float(y.log().std() / k.log().std())
+    bound = scale * (max(1 - alpha.r2, 0.0) * max(1 - falling.r2, 0.0)) ** 0.5
+    return Exponents(alpha, _negated(falling), _negated(s), bound, int((~good).sum()))
+
+
+def participation_ratio(h: Tensor) -> float:
+    """(sum h)^2 / sum h^2, the number of modes that carry the curvature; 1..r for h >= 0."""
+    h = torch.as_tensor(h, dtype=torch.float64)
+    return float(h.sum().square() / h.square().sum())
+
+
+def participation_bound(p: float) -> float:
+    """zeta(p)^2 / zeta(2p): the participation ratio of the whole power law k^-p.
+
+    An upper bound for r modes that follow it exactly (adding modes only adds); infinite for
+    p <= 1, where it says nothing.
+    """
+    return float(special.zeta(p) ** 2 / special.zeta(2 * p)) if p > 1 else float("inf")
+
+
+def spectrum_bic(values: Tensor) -> dict[str, float]:
+    """Bayes' information criterion of three shapes of a falling spectrum; the smallest is best.
+
+    Of log values, sorted: power law, linear in log k; exponential, linear in k; log-normal,
+    linear in the normal quantile of (k - 1/2)/r. All have two parameters and a scatter, so they
+    differ by fit alone: r log(RSS/r) + 3 log r.
+
+    Args:
+        values: (r,), positive, r >= 4.
+    """
+    y = torch.as_tensor(values, dtype=torch.float64).cpu().flatten().numpy()
+    if len(y) < 4 or not ((y > 0) & np.isfinite(y)).all():
+        raise ValueError(
+            "values must be positive and finite, four of them at least; got "
+            f"{len(y)}, of which {int(((y > 0) & np.isfinite(y)).sum())} are."
+        )
+    y = np.sort(y)[::-1]
+    y, k, r = np.log(y), np.arange(1, len(y) + 1), len(y)
+    shapes = {
+        "power law": np.log(k),
+        "exponential": k,
+        "log-normal": stats.norm.ppf((k - 0.5) / r),
+    }
+    scores = {}
+    for name, x in shapes.items():
+        rest = y - np.polyval(np.polyfit(x, y, 1), x)
+        rss = max(float(rest @ rest), np.finfo(float).tiny)
+        scores[name] = r * np.log(rss / r) + 3 * np.log(r)
+    return scores
+
+
+# -- inside ---------------------------------------------------------------------------------------
+
+
+def _negated(slope: Slope) -> Slope:
+    return Slope(-slope.value, slope.stderr, slope.r2, slope.num_points)
+
+
+def _join(module: str, parameter: str) -> str:
+    return f"{module}.{parameter}" if module else parameter
+
+
+def _place(loss: EmpiricalLoss, name: str) -> tuple[slice, tuple[int, int]]:
+    """Where the layer's weight stands in w, and its shape as a matrix."""
+    if name not in (known := weight_matrices(loss)):
+        raise ValueError(f"'{name}' is not a layer with a weight matrix; there are {known}.")
+    where = loss.layout.slices()[_join(name, "weight")]
+    rows = dict(zip(loss.layout.names, loss.layout.shapes, strict=True))[_join(name, "weight")][0]
+    return where, (rows, (where.stop - where.start) // rows)
+
+
+Call = tuple[nn.Module, Tensor, Tensor]  # who was called, with what, and what came out
+
+
+@contextmanager
+def _calls(modules: list[nn.Module]) -> Iterator[list[Call]]:
+    """Every call of these modules while the context is open."""
+    seen: list[Call] = []
+
+    def note(module: nn.Module, args: tuple, named: dict, out: Tensor) -> Tensor:
+        seen.append((module, args[0] if args else next(iter(named.values())), out))
+        return out.clone()  # an activation in place may overwrite the copy, not what we keep
+
+    handles = [m.register_forward_hook(note, with_kwargs=True) for m in modules]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _users(loss: EmpiricalLoss, name: str) -> list[nn.Module]:
+    """The module of this name, and others that are tied to its weight."""
+    weight = loss.model.get_submodule(name).weight
+    users = [
+        module
+        for module in loss.model.modules()
+        if any(p is weight for p in module.parameters(recurse=False))
+    ]
+    others = [type(module).__name__ for module in users if not isinstance(module, _MATRICES)]
+    if others:
+        raise ValueError(
+            f"The weight of '{name}' is tied to a {others[0]}, whose inputs are no vectors: it has "
+            "no Kronecker factors."
+        )
+    return users
+
+
+@torch.enable_grad()
+def _inputs_and_slopes(
+    loss: EmpiricalLoss, w: Tensor, batch: Indices, name: str, kind: str
+) -> tuple[Tensor, Tensor]:
+    """Rows a (uses, n), and rows delta (uses or more, m), of a batch."""
+    leaf = w.clone().requires_grad_()
+    with _calls(_users(loss, name)) as calls:
+        outputs = loss.outputs_at(leaf, batch)
+    if not calls:
+        raise ValueError(f"'{name}' was not called: the model uses its weight in another way.")
+    a = torch.cat([_as_rows(module, x) for module, x, _ in calls]).detach()
+    if kind == "empirical":
+        vectors = [
+            torch.autograd.grad(loss.losses_of(outputs, batch).sum(), outputs, retain_graph=True)[0]
+        ]
+    else:
+        vectors = _curvature_roots(loss, outputs, batch)
+    deltas = [w.new_zeros(0, _place(loss, name)[1][0])]
+    for v in vectors:
+        slopes = torch.autograd.grad(
+            outputs, [out for *_, out in calls], v, retain_graph=True, materialize_grads=True
+        )
+        deltas += [_output_rows(call[0], s) for call, s in zip(calls, slopes, strict=True)]
+    return a, torch.cat(deltas).detach()
+
+
+def _curvature_roots(loss: EmpiricalLoss, outputs: Tensor, batch: Indices) -> list[Tensor]:
+    """Columns S_c, each of the outputs' shape, with A_i = sum_c S_ic S_ic' for every sample."""
+    rows = outputs.detach().flatten(1)
+    if rows.shape[1] > 512:
+        raise ValueError(
+            f"Gauss-Newton factors take a backward pass for each of the {rows.shape[1]} outputs of "
+            "a sample, 512 at most; use kind='empirical'."
+        )
+    rows.requires_grad_()
+    losses = loss.losses_of(rows.view_as(outputs), batch)
+    slope = torch.autograd.grad(losses.sum(), rows, create_graph=True)[0]
+    if not slope.requires_grad:
+        return []  # linear in the outputs: no curvature
+    A = torch.stack(
+        [torch.autograd.grad(s.sum(), rows, retain_graph=True)[0] for s in slope.unbind(1)], dim=1
+    )
+    values, vectors = torch.linalg.eigh((A + A.mT) / 2)
+    if bool((values < -1e-6 * values.abs().amax()).any()):
+        raise ValueError("The loss is not convex in the outputs: it has no Gauss-Newton factors.")
+    roots = vectors * values.clamp(min=0).sqrt()[:, None, :]
+    return [column.view_as(outputs) for column in roots.unbind(2)]
+
+
+def _as_rows(module: nn.Module, x: Tensor) -> Tensor:
+    """The layer's inputs, one row for each use of the weight."""
+    if isinstance(module, nn.Linear):
+        return x.reshape(-1, x.shape[-1])
+    assert isinstance(module, nn.Conv1d | nn.Conv2d)
+    if isinstance(module.padding, str) or module.padding_mode != "zeros":
+        raise ValueError("Give the convolution's padding in numbers, with zeros.")
+    kernel, dilation, padding, stride = (
+        (*unit, *numbers)
+        for unit, numbers in zip(
+            ((), (), (), ()) if isinstance(module, nn.Conv2d) else ((1,), (1,), (0,), (1,)),
+            (module.kernel_size, module.dilation, module.padding, module.stride),
+            strict=True,
+        )
+    )
+    flat = x if isinstance(module, nn.Conv2d) else x.unsqueeze(2)
+    patches = F.unfold(flat, kernel, dilation, padding, stride)
+    return patches.mT.reshape(-1, patches.shape[1])
+
+
+def _output_rows(module: nn.Module, slope: Tensor) -> Tensor:
+    if isinstance(module, nn.Linear):
+        return slope.reshape(-1, slope.shape[-1])
+    return slope.flatten(2).mT.reshape(-1, slope.shape[1])

@@ -1,0 +1,276 @@
+"""Subspaces to probe: the top eigenspace of the Hessian, and what to compare it with.
+
+The criterion Delta_2^(D) asks for the top-D eigenspace of H^(k). Whether that is a good place to
+look can only be said beside controls: a random subspace, the bottom of the spectrum, the span of
+the next sample's Jacobian, and the increment's own eigenspace.
+"""
+
+import torch
+from torch import Tensor
+
+from landscape_nb.numerics import checks
+from landscape_nb.numerics.eigensolver import Eigenpairs, Operator, largest_eigenpairs
+from landscape_nb.numerics.loss import EmpiricalLoss, Samples
+
+
+def top_eigenpairs(
+    loss: EmpiricalLoss,
+    w: Tensor,
+    k: Samples,
+    D: int,
+    tol: float = 1e-4,
+    start: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    *,
+    max_products: int | None = None,
+    max_basis: int | None = None,
+    progress: bool = False,
+) -> Eigenpairs:
+    """The D algebraically largest eigenpairs of the Hessian H^(k)(w), certified.
+
+    H^(k)(w) u_i = lambda_i u_i,  lambda_1 >= lambda_2 >= ... >= lambda_D         KG26 sec. 3.2
+
+    Negative eigenvalues never crowd out positive ones, however large, and copies of repeated
+    eigenvalues are searched for (`numerics.eigensolver` says how surely they are found). The L2
+    term shifts values by l2 and leaves vectors as they are.
+
+    Args:
+        loss: the empirical loss.
+        w: (N,), any point; w_k* for the criterion.
+        k: number of samples, 1..n, or a range of them.
+        D: number of pairs, 1..N.
+        tol: largest residual relative to the largest wanted |lambda| (1e-4: chosen here).
+        start: (N, d), a guess of the eigenspace, for example the vectors of the previous k.
+        generator: randomness; None means a fresh generator with seed 0.
+        max_products: products allowed before refusing (default 40 D + 400).
+        max_basis: vectors of length N held at most (default max(2 D + 30, 60)), D + 45 at least.
+        progress: show a progress bar with residuals.
+
+    Returns:
+        `Eigenpairs`: values (D,) descending, vectors (N, D), residuals (D,), gap, hvp_count.
+        Costs about 2 D + 17 products where the spectrum has a gap, more where it has none.
+
+    Raises:
+        ConvergenceError: not converged; nothing doubtful is returned.
+        ValueError: an argument does not fit.
+
+    >>> from landscape_nb.problems.toys import quadratics
+    >>> toy = quadratics(1, 5, eigenvalues=[3.0, 2.0, -5.0, 1.0, 0.5])
+    >>> loss = EmpiricalLoss(*toy.parts)
+    >>> top_eigenpairs(loss, loss.w0, 1, D=3).values.round(decimals=6).tolist()
+    [3.0, 2.0, 1.0]
+    """
+    return _extreme_eigenpairs(
+        loss.hessian_operator(w, k),
+        loss,
+        D,
+        tol,
+        start,
+        generator,
+        max_products,
+        max_basis,
+        progress,
+    )
+
+
+def bottom_eigenpairs(
+    loss: EmpiricalLoss,
+    w: Tensor,
+    k: Samples,
+    D: int,
+    tol: float = 1e-4,
+    start: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    *,
+    max_products: int | None = None,
+    max_basis: int | None = None,
+    progress: bool = False,
+) -> Eigenpairs:
+    """The D algebraically smallest eigenpairs of H^(k)(w), values ascending: a control.
+
+    Arguments, errors and cost as in `top_eigenpairs`, but `tol` is relative to the largest
+    magnitude in the whole spectrum: networks have a cluster of tiny eigenvalues at the bottom,
+    whose members can't be told apart and need not be. A gap below the residuals says so.
+
+    >>> from landscape_nb.problems.toys import quadratics
+    >>> loss = EmpiricalLoss(*quadratics(1, 4, eigenvalues=[3.0, 2.0, -5.0, 1.0]).parts)
+    >>> bottom_eigenpairs(loss, loss.w0, 1, D=2).values.round(decimals=6).tolist()
+    [-5.0, 1.0]
+    """
+    H = loss.hessian_operator(w, k)
+    pairs = _extreme_eigenpairs(
+        lambda V: -H(V),
+        loss,
+        D,
+        tol,
+        start,
+        generator,
+        max_products,
+        max_basis,
+        progress,
+        relative_to="spectrum",
+    )
+    return Eigenpairs(-pairs.values, pairs.vectors, pairs.residuals, pairs.gap, pairs.hvp_count)
+
+
+def increment_eigenpairs(
+    loss: EmpiricalLoss,
+    w: Tensor,
+    k: int,
+    D: int,
+    tol: float = 1e-4,
+    generator: torch.Generator | None = None,
+    *,
+    candidate: int | None = None,
+) -> Eigenpairs:
+    """The D eigenpairs of the increment's own Hessian that are largest in magnitude.
+
+    A_k = H^(k+1)(w) - H^(k)(w) = (H_{k+1}(w) - H^(k)(w)) / (k + 1)
+
+    A_k is indefinite, so its eigenvectors are ranked by |value|: this subspace captures the most
+    of |A_k|_F^2 that any D directions can. Values are signed, in descending magnitude.
+
+    Args:
+        loss: the empirical loss.
+        w: (N,).
+        k: number of samples before the increment, 1..n-1.
+        D: number of pairs, 1..N.
+        tol: largest residual relative to the largest |eigenvalue| of A_k.
+        generator: randomness; None means seed 0.
+        candidate: index of the sample that comes next, k if not given.
+
+    Returns:
+        `Eigenpairs`; gap is in magnitude. Costs products with k + 1 samples, about twice those
+        of `top_eigenpairs`.
+
+    Raises:
+        ConvergenceError: not converged.
+        ValueError: an argument does not fit, or the candidate is among the first k samples.
+
+    >>> from landscape_nb.problems.toys import Quadratics
+    >>> zero = torch.zeros(2, 2, dtype=torch.float64)
+    >>> A = torch.tensor([[0.0, 0.0], [2.0, -6.0]]).double().diag_embed()
+    >>> loss = EmpiricalLoss(*Quadratics(zero[:, 0], zero, A).parts)
+    >>> increment_eigenpairs(loss, loss.w0, k=1, D=2).values.round(decimals=6).tolist()
+    [-3.0, 1.0]
+    """
+    k = checks.whole_number("k", k, 1, loss.num_samples - 1, "there must be a next sample")
+    i = checks.next_sample(k if candidate is None else candidate, k, loss.num_samples)
+    loss = loss.without_l2()
+    before, after = loss.hessian_operator(w, k), loss.hessian_operator(w, range(i, i + 1))
+
+    def A(V: Tensor) -> Tensor:
+        return (after(V) - before(V)) / (k + 1)
+
+    # For an easy next sample one end of the spectrum is empty: only |A|'s scale makes sense.
+    high = _extreme_eigenpairs(A, loss, D, tol, None, generator, relative_to="spectrum")
+    parts = [(high.values, high.vectors, high.residuals)]
+    # estimates of the values just beyond those found, while they are on this end's side of zero
+    beyond = [max(float(high.values[-1]) - high.gap, 0.0)]
+    count, rest = high.hvp_count, min(D, loss.num_params - D)
+    if rest > 0:  # the lowest pairs that are not among the D highest
+        low = _extreme_eigenpairs(
+            lambda V: -A(V), loss, rest, tol, None, generator, relative_to="spectrum"
+        )
+        parts.append((-low.values, low.vectors, low.residuals))
+        beyond.append(max(float(low.values[-1]) - low.gap, 0.0))
+        count += low.hvp_count
+    values, vectors, residuals = (torch.cat(part, dim=-1) for part in zip(*parts, strict=True))
+    order = values.abs().argsort(descending=True, stable=True)
+    chosen, left = order[:D], order[D:]
+    gap = float("inf")
+    if loss.num_params > D:
+        gap = float(values[chosen[-1]].abs()) - max(*beyond, *values[left].abs().tolist(), 0.0)
+    return Eigenpairs(values[chosen], vectors[:, chosen], residuals[chosen], gap, count)
+
+
+def random_subspace(
+    N: int, D: int, generator: torch.Generator, *, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """An orthonormal basis (N, D) of a uniformly random D-dimensional subspace: a control.
+
+    It captures D/N of a gradient's squared norm on average.
+
+    >>> U = random_subspace(6, 2, torch.Generator().manual_seed(0))
+    >>> torch.allclose(U.T @ U, torch.eye(2, dtype=U.dtype))
+    True
+    """
+    N = checks.whole_number("N", N, 1, 2**62, "number of parameters")
+    D = checks.whole_number("D", D, 1, N, f"at most N = {N} directions exist")
+    generator = checks.explicit_generator(generator)
+    G = torch.randn(N, D, dtype=torch.float64, generator=generator, device=generator.device)
+    return torch.linalg.qr(G).Q.to(dtype)
+
+
+@torch.enable_grad()
+def jacobian_subspace(loss: EmpiricalLoss, w: Tensor, i: int) -> Tensor:
+    """An orthonormal basis (N, K) of the span of the output Jacobian of sample i at w.
+
+    span { grad f_1(x_i; w), ..., grad f_K(x_i; w) },  K outputs (logits)
+
+    The gradient of l_i lies in it by the chain rule, and so does the range of the Gauss-Newton
+    part of its Hessian. The next sample of L_k is i = k (indices start at 0). Costs K backward
+    passes through one sample. For a sample with several output rows all of them count.
+
+    Returns:
+        (N, r) with r = K unless some output gradients are linearly dependent (then r < K).
+
+    Raises:
+        ValueError: i outside 0..n-1, or every output gradient is zero.
+
+    >>> from landscape_nb.problems.toys import softmax_regression
+    >>> toy = softmax_regression(5, 2, 3, generator=torch.Generator().manual_seed(0))
+    >>> loss = EmpiricalLoss(*toy.parts)
+    >>> U, g = jacobian_subspace(loss, loss.w0, 4), loss.gradient(loss.w0, range(4, 5))
+    >>> tuple(U.shape), torch.allclose(U @ (U.T @ g), g)
+    ((6, 3), True)
+    """
+    w = checks.parameter_vector(w, loss.w0)
+    i = checks.whole_number("i", i, 0, loss.num_samples - 1, "index of a sample, from 0")
+    leaf = w.clone().requires_grad_()
+    outputs = loss.outputs_at(leaf, range(i, i + 1)).reshape(-1)
+    rows = [torch.autograd.grad(f, leaf, retain_graph=True)[0] for f in outputs]
+    U, singular, _ = torch.linalg.svd(torch.stack(rows, dim=1), full_matrices=False)
+    rank = int((singular > 100 * torch.finfo(w.dtype).eps * singular[0]).sum())
+    if rank == 0:
+        raise ValueError(f"Every output gradient of sample {i} is zero at this w; nothing to span.")
+    return U[:, :rank]
+
+
+def _extreme_eigenpairs(
+    apply: Operator,
+    loss: EmpiricalLoss,
+    D: int,
+    tol: float,
+    start: Tensor | None,
+    generator: torch.Generator | None,
+    max_products: int | None = None,
+    max_basis: int | None = None,
+    progress: bool = False,
+    relative_to: str = "wanted",
+) -> Eigenpairs:
+    N = loss.num_params
+    D = checks.whole_number("D", D, 1, N, f"N = {N} is the number of trainable parameters; lower D")
+    tol = checks.positive("tol", tol, "largest residual relative to the largest wanted value")
+    if start is not None:
+        start = checks.directions(start, loss.w0, "start").reshape(N, -1)
+        if not torch.isfinite(start).all():
+            raise ValueError(
+                "start must be finite; it holds NaN or infinity. Leave start out for a cold start."
+            )
+    if generator is not None:
+        checks.explicit_generator(generator)
+    if max_products is not None:
+        checks.whole_number("max_products", max_products, D, 2**62, "at least one for each pair")
+    return largest_eigenpairs(
+        apply,
+        loss.w0,
+        D,
+        tol=tol,
+        relative_to=relative_to,
+        start=start,
+        generator=generator,
+        max_products=max_products,
+        max_basis=max_basis,
+        progress=progress,
+    )
