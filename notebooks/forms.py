@@ -33,7 +33,6 @@ SOLUTION = re.compile(
 )
 ODD = re.compile(r"(answer|check|hidden|manual)", re.IGNORECASE)
 MARK = re.compile(r"#\s*(BEGIN|END) (SOLUTION|HIDDEN)", re.IGNORECASE)
-FOLDED = {"source_hidden": True}  # JupyterLab shows three dots, which unfold the code
 TAG = re.compile(r"(answer|check|hidden|manual)-(\d+)")
 IMAGE = re.compile(r"!\[[^\]]*\]\((pictures/[^)]+)\)")
 LINK_TO_NOTEBOOK = re.compile(r"(?<!!)\[([^\]]+)\]\((?:\d\d_\w+|solutions/\w+)\.ipynb[^)]*\)")
@@ -122,11 +121,6 @@ def with_solution(cell: NotebookNode) -> str:
     return SOLUTION.sub(lambda match: match[2].rstrip("\n"), cell.source)
 
 
-def _named_check(cell: NotebookNode, number: str) -> str:
-    """A check's text under a line that says what it is: of a folded cell the first line shows."""
-    return f"# Public check of exercise {number}\n{cell.source}"
-
-
 def _rewritten(
     cells: list[NotebookNode], rewrite: Callable[[NotebookNode], NotebookNode | None]
 ) -> Iterator[NotebookNode]:
@@ -140,7 +134,7 @@ def story(source: NotebookNode) -> NotebookNode:
     """What a learner opens: the whole notebook, its exercises unanswered, no hidden tests.
 
     A check of an exercise that is not answered raises; the tag raises-exception lets "Run All
-    Cells" go on after it. Checks are folded, because their code may tell what to answer.
+    Cells" go on after it.
     """
     exercises(source)
 
@@ -149,9 +143,7 @@ def story(source: NotebookNode) -> NotebookNode:
         if kind in ("answer", "manual"):
             cell.source = without_solution(cell)
         elif kind == "check":
-            cell.source = _named_check(cell, number)
             cell.metadata.tags = [*cell.metadata.tags, "raises-exception"]
-            cell.metadata.jupyter = FOLDED
         if MARK.search(cell.source) and kind != "hidden":
             raise FormError(f"a solution would be handed out: {cell.source[:60]!r}")
         if any(OWN.fullmatch(tag) for tag in cell.metadata.get("tags", [])):
@@ -170,8 +162,6 @@ def solutions(source: NotebookNode, name: str) -> NotebookNode | None:
         kind, number = role(cell) or ("", "")
         if kind in ("answer", "manual"):
             cell.source = with_solution(cell)
-        elif kind == "check":
-            cell.source = _named_check(cell, number)
         elif kind == "hidden":
             cell.source = f"# the teacher's tests, which assignments hide\n{cell.source}"
         if cell.cell_type == "markdown":
@@ -208,11 +198,9 @@ def assignment(source: NotebookNode, name: str) -> NotebookNode | None:
         worth = points(cell) if kind in ("check", "hidden", "manual") else None
         grade_id = f"{kind}-{number}" if kind else f"given-{next(texts)}"
         metadata = {"nbgrader": _nbgrader(grade_id, kind, worth)}
-        folded = {"jupyter": FOLDED} if kind == "check" or cell.metadata.get("jupyter") else {}
+        folded = {"jupyter": cell.metadata.jupyter} if "jupyter" in cell.metadata else {}
         cell.metadata = nbformat.from_dict({**metadata, **folded})
-        if kind == "check":
-            cell.source = _named_check(cell, number)
-        elif kind == "hidden":
+        if kind == "hidden":
             cell.source = (
                 "# Hidden tests, with other inputs than the public check's, run here.\n"
                 f"### BEGIN HIDDEN TESTS\n{cell.source}\n### END HIDDEN TESTS"
@@ -229,11 +217,10 @@ INSTRUCTIONS = """\
 {points} points, about {minutes} minutes. Sections that a task names are those of notebook {number}.
 
 Write each answer in place of `raise NotImplementedError()`, and answers in words in place of
-*YOUR ANSWER HERE*. Run the answer, then the folded cell below it (the three dots): its **public
-check** says what is wrong, and you may ask it as often as you like. **Hidden tests** with other
-inputs are run after you hand in, so an answer that only fits the public check's inputs loses
-points. Do not edit, move or delete the given cells: they are replaced by the originals before
-grading. Some given cells are folded because they only prepare the checks: run them too.
+*YOUR ANSWER HERE*. Run the answer, then the cell below it: its **public check** says what is wrong,
+and you may ask it as often as you like. **Hidden tests** with other inputs are run after you hand
+in, so an answer that only fits the public check's inputs loses points. Do not edit, move or delete
+the given cells: they are replaced by the originals before grading.
 
 **Hand in** this one file, saved, under its own name: `{name}.ipynb`."""
 MINUTES_PER_POINT = 5  # chosen here: 16 points in 80 minutes

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from nbclient import NotebookClient
 
-from landscape_nb.course import checking as course
+from landscape_nb import course
+from landscape_nb.figures import plots
 
 
 def unanswered(x):
@@ -110,9 +111,7 @@ def test_a_notebook_shows_the_line_and_no_traceback():
 def shown(monkeypatch):
     """The sentences under the pictures that are drawn."""
     sentences = []
-    monkeypatch.setattr(
-        course.plots, "show", lambda figure, sentence, lead: sentences.append(sentence)
-    )
+    monkeypatch.setattr(plots, "show", lambda figure, sentence, lead: sentences.append(sentence))
     return sentences
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from landscape_nb.course import checking as course
+from landscape_nb import course
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -173,7 +173,7 @@ def test_what_is_folded_in_a_notebook_is_folded_on_its_page(path, pages):
     read = pages[f"{path.stem}.html"]
     summaries = [tag for tag, _ in read.elements if tag == "summary"]
     in_text = sum(c.source.count("<summary>") for c in cells if c.cell_type == "markdown")
-    assert folded and len(summaries) == len(folded) + in_text
+    assert len(summaries) == len(folded) + in_text
 
 
 def test_equations_are_mathml_and_no_tex_is_left(pages):

@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from landscape_nb import IncrementModels, moment_table
-from landscape_nb.figures.plots import (
+from landscape_nb.figures import (
     BowlPicture,
     ExplorerPicture,
     StepPicture,

@@ -3,19 +3,20 @@
 May import everything; nothing else imports it.
 """
 
-from landscape_nb.course.checking import (
-    NoAnswerYet,
-    NotYet,
-    check,
-    check_properties,
-    reveal_choice,
-    reveal_curve,
-    reveal_number,
-)
+from landscape_nb.course.checking import NoAnswerYet, NotYet, check, check_properties
+from landscape_nb.course.cost import Cost
+from landscape_nb.course.predictions import reveal_choice, reveal_curve, reveal_number
+from landscape_nb.course.save_my_work import SaveMyWork
+from landscape_nb.course.saved_work import watch
+
+# A prediction that was run but not yet saved would otherwise be missing from the saved work.
+watch()
 
 __all__ = [
+    "Cost",
     "NoAnswerYet",
     "NotYet",
+    "SaveMyWork",
     "check",
     "check_properties",
     "reveal_choice",

@@ -3,12 +3,19 @@
 Imports everything above it and figures; never study or course.
 """
 
-from landscape_nb.widgets.explorers import (
-    BowlExplorer,
-    Explorer,
-    PictureSlider,
-    SaveMyWork,
-    StepExplorer,
-)
+from importlib import import_module
+from typing import Any
 
-__all__ = ["BowlExplorer", "Explorer", "PictureSlider", "SaveMyWork", "StepExplorer"]
+from landscape_nb.widgets.bowl_explorer import BowlExplorer
+from landscape_nb.widgets.explorer import Explorer
+from landscape_nb.widgets.picture_slider import PictureSlider
+from landscape_nb.widgets.step_explorer import StepExplorer
+
+__all__ = ["BowlExplorer", "Explorer", "PictureSlider", "StepExplorer"]
+
+
+def __getattr__(name: str) -> Any:
+    """Find SaveMyWork where it has moved to, for notebooks saved before that."""
+    if name == "SaveMyWork":
+        return getattr(import_module("landscape_nb.course"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -33,7 +33,7 @@ if package is None:
     print("landscape_nb is missing. In a terminal, in the folder with pyproject.toml, run:")
     print(f'"{sys.executable}" -m pip install -c constraints.txt -e ".[lab]"')
 else:
-    runpy.run_path(f"{package.submodule_search_locations[0]}/setup_check.py", run_name="__main__")
+    runpy.run_path(f"{package.submodule_search_locations[0]}/course/setup_check.py", run_name="__main__")
 
 # %% [markdown]
 # Every line should begin with **ok**. If one says *missing* or *too old*, run the command that it
