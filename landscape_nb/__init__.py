@@ -43,10 +43,14 @@ from landscape_nb.theory.bounds import (
     increment_bound,
     rate_bound,
 )
-from landscape_nb.theory.capture import Energy, captured_energy
-from landscape_nb.theory.criteria import delta1, delta2, delta2_subspace, next_sample_average
+from landscape_nb.theory.criteria import (
+    Estimate,
+    delta1,
+    delta2,
+    delta2_subspace,
+    next_sample_average,
+)
 from landscape_nb.theory.enough import EnoughData, enough_data, enough_data_interval
-from landscape_nb.theory.estimates import Estimate
 from landscape_nb.theory.increment import (
     IncrementModel,
     IncrementModels,
@@ -58,14 +62,19 @@ from landscape_nb.theory.increment import (
 from landscape_nb.theory.layers import Slope, log_slope
 from landscape_nb.theory.moments import (
     Moment,
+    MomentTable,
+    full_space_table,
     gaussian_moment,
+    moment_table,
     next_sample_mean,
     permutation_mean,
     quadratic_mc,
     spectral_formula,
 )
 from landscape_nb.theory.probes import (
+    Energy,
     bottom_eigenpairs,
+    captured_energy,
     increment_eigenpairs,
     jacobian_subspace,
     random_subspace,
@@ -78,7 +87,6 @@ from landscape_nb.theory.spectrum import (
     spectral_density,
 )
 from landscape_nb.theory.surfaces import Surfaces, loss_surfaces
-from landscape_nb.theory.tables import MomentTable, full_space_table, moment_table
 
 __version__ = "0.1.0"
 
@@ -91,7 +99,7 @@ class _Moved(MetaPathFinder, Loader):
         for old, new in {
             "answers": "course.answers",
             "bounds": "theory.bounds",
-            "capture": "theory.capture",
+            "capture": "theory.probes",
             "checks": "numerics.checks",
             "cost": "course.cost",
             "criteria": "theory.criteria",
@@ -100,7 +108,7 @@ class _Moved(MetaPathFinder, Loader):
             "diagnosis": "study.diagnosis",
             "eigenspaces": "theory.probes",
             "enough": "theory.enough",
-            "estimates": "theory.estimates",
+            "estimates": "theory.criteria",
             "gauss_newton": "numerics.gauss_newton",
             "hessian": "numerics.operators",
             "increments": "theory.increment",
@@ -109,7 +117,7 @@ class _Moved(MetaPathFinder, Loader):
             "losses": "numerics.loss",
             "models": "problems.models",
             "moments": "theory.moments",
-            "params": "numerics.params",
+            "params": "numerics.loss",
             "plots": "figures",
             "pretraining": "problems.pretraining",
             "report": "study.report",
@@ -119,10 +127,10 @@ class _Moved(MetaPathFinder, Loader):
             "spectrum": "theory.spectrum",
             "surfaces": "theory.surfaces",
             "sweeps": "study.sweep",
-            "tables": "theory.tables",
+            "tables": "theory.moments",
             "toys": "problems.toys",
             "training": "numerics.fit",
-            "transformer": "problems.transformer",
+            "transformer": "problems.models",
             "work": "course.saved_work",
         }.items()
     }

@@ -16,7 +16,7 @@ from landscape_nb.problems.data import digits
 from landscape_nb.problems.models import MLP
 from landscape_nb.study import diagnosis as module
 from landscape_nb.study.diagnosis import _doubts, diagnose
-from landscape_nb.theory.estimates import Estimate
+from landscape_nb.theory.criteria import Estimate
 
 K, D, SIGMA = 60, 4, 1e-3
 cross_entropy = nn.CrossEntropyLoss(reduction="none")

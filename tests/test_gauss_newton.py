@@ -18,8 +18,7 @@ from torch.func import functional_call, hessian, jacrev
 from landscape_nb import EmpiricalLoss, GaussNewtonOperator
 from landscape_nb.numerics import operators as hessian_module
 from landscape_nb.problems import toys
-from landscape_nb.problems.models import MLP
-from landscape_nb.problems.transformer import DecoderTransformer, TransformerConfig, sequence_loss
+from landscape_nb.problems.models import MLP, DecoderTransformer, TransformerConfig, sequence_loss
 
 F64 = dict(dtype=torch.float64)
 EXACT = dict(rtol=0, atol=1e-12)

@@ -24,8 +24,7 @@ from torch.func import functional_call, hessian
 from torch.nn import functional as F
 
 from landscape_nb import EmpiricalLoss
-from landscape_nb.problems.models import MLP
-from landscape_nb.problems.transformer import DecoderTransformer, TransformerConfig, sequence_loss
+from landscape_nb.problems.models import MLP, DecoderTransformer, TransformerConfig, sequence_loss
 from landscape_nb.theory.layers import (
     exponents,
     gradient_modes,

@@ -18,6 +18,7 @@ import torch
 
 from landscape_nb import top_eigenpairs
 from landscape_nb.problems import data, pretraining
+from landscape_nb.problems.models import DecoderTransformer, TransformerConfig, sequence_loss
 from landscape_nb.problems.pretraining import (
     CheckpointError,
     TrainingRun,
@@ -26,7 +27,6 @@ from landscape_nb.problems.pretraining import (
     save_runs,
     train_transformer,
 )
-from landscape_nb.problems.transformer import DecoderTransformer, TransformerConfig, sequence_loss
 
 TINY = TransformerConfig(
     vocabulary_size=5, context=6, width=8, depth=1, heads=2, kv_heads=1, hidden=8

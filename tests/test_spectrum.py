@@ -24,7 +24,7 @@ from landscape_nb import (
 )
 from landscape_nb.numerics.eigensolver import lanczos_quadrature
 from landscape_nb.theory import spectrum as spectrum_module
-from landscape_nb.theory.estimates import mean_and_standard_error
+from landscape_nb.theory.criteria import mean_and_standard_error
 
 F64 = dict(dtype=torch.float64)
 

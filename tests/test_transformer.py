@@ -14,7 +14,7 @@ import torch
 from torch.func import functional_call, jacfwd, vmap
 
 import landscape_nb as ln
-from landscape_nb.problems.transformer import (
+from landscape_nb.problems.models import (
     DecoderTransformer,
     TransformerConfig,
     rms_norm,

@@ -7,8 +7,7 @@ from matplotlib.figure import Figure
 
 from landscape_nb.figures.fast_figure import FastFigure
 from landscape_nb.figures.plots import BLACK, BLUE, GREEN, GREY, SKY, VERMILLION, curve, log_log
-from landscape_nb.theory.moments import Moment
-from landscape_nb.theory.tables import MomentTable
+from landscape_nb.theory.moments import Moment, MomentTable
 
 
 class ExplorerPicture:

@@ -25,10 +25,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from landscape_nb.numerics import checks
-from landscape_nb.numerics.loss import EmpiricalLoss, Samples
-from landscape_nb.numerics.params import parameter_layout
+from landscape_nb.numerics.loss import EmpiricalLoss, Samples, parameter_layout
 from landscape_nb.problems import data
-from landscape_nb.problems.transformer import DecoderTransformer, TransformerConfig, sequence_loss
+from landscape_nb.problems.models import DecoderTransformer, TransformerConfig, sequence_loss
 
 SHIPPED = Path(__file__).with_name("transformer.pt")
 FORMAT, VERSION = "landscape_nb training runs", 1

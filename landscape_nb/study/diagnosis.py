@@ -20,12 +20,12 @@ from landscape_nb.numerics import checks
 from landscape_nb.numerics.eigensolver import ConvergenceError, Eigenpairs
 from landscape_nb.numerics.fit import fit
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.theory.criteria import Estimate
 from landscape_nb.theory.enough import EnoughData, enough_data_interval, resampled_means
-from landscape_nb.theory.estimates import Estimate
 from landscape_nb.theory.increment import increment, next_sample_models
+from landscape_nb.theory.moments import MomentTable, full_space_table, moment_table
 from landscape_nb.theory.probes import bottom_eigenpairs, random_subspace, top_eigenpairs
 from landscape_nb.theory.spectrum import hutchpp_trace
-from landscape_nb.theory.tables import MomentTable, full_space_table, moment_table
 
 _STAGES = ("training", "eigenvectors", "trace", "increments", "full space", "local regime", "data")
 _SHARES = [2 ** (j / 2 - 3) for j in range(7)]  # of k, in a retrained curve: chosen here

@@ -11,6 +11,7 @@ difference L_{k+1} - L_k is never drowned by the noise of two separate averages.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,8 +19,29 @@ from tqdm import tqdm
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
-from landscape_nb.theory.estimates import Estimate, mean_and_standard_error
 from landscape_nb.theory.increment import increment, running_increments
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A Monte Carlo average with its standard error.
+
+    Attributes:
+        value: () for one quantity, (K,) for a grid of k; the units are those of what is averaged.
+        stderr: of the same shape: sample standard deviation / sqrt(num_samples). Squared
+            increments have heavy tails: with few draws it is an optimistic guess.
+        num_samples: S, the number of draws.
+    """
+
+    value: Tensor
+    stderr: Tensor
+    num_samples: int
+
+
+def mean_and_standard_error(draws: Tensor, like: Tensor) -> Estimate:
+    """Mean and standard error over the last dimension."""
+    S = draws.shape[-1]
+    return Estimate(draws.mean(-1).to(like), (draws.std(-1) / S**0.5).to(like), S)
 
 
 def delta1(loss: EmpiricalLoss, w: Tensor, k: int | Iterable[int]) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.eigensolver import Eigenpairs, Operator, lanczos_quadrature
-from landscape_nb.theory.estimates import Estimate, mean_and_standard_error
+from landscape_nb.theory.criteria import Estimate, mean_and_standard_error
 
 
 def hutchinson_trace(

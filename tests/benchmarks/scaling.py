@@ -19,8 +19,8 @@ from setting import Measured, in_own_process, measured, use_one_thread, versions
 
 import landscape_nb as ln
 from landscape_nb.figures import plots
+from landscape_nb.problems.models import DecoderTransformer, TransformerConfig, sequence_loss
 from landscape_nb.problems.pretraining import pretrained
-from landscape_nb.problems.transformer import DecoderTransformer, TransformerConfig, sequence_loss
 
 D = 4
 TOL = 1e-3

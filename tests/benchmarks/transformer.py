@@ -42,8 +42,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 import landscape_nb as ln
+from landscape_nb.problems.models import DecoderTransformer, TransformerConfig, sequence_loss
 from landscape_nb.problems.pretraining import pretrained
-from landscape_nb.problems.transformer import DecoderTransformer, TransformerConfig, sequence_loss
 
 K = 64  # sequences
 D = 16  # directions of the increments and warm starts
