@@ -27,13 +27,25 @@ loads without it.
 import sys
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
+from types import ModuleType
+from typing import Any
 
-from landscape_nb.numerics.eigensolver import ConvergenceError, Eigenpairs
+from landscape_nb.numerics.eigensolver import (
+    ConvergenceError,
+    Eigenpairs,
+    Search,
+    largest_eigenpairs,
+)
 from landscape_nb.numerics.fit import Descent, FitResult, fit, fit_path, gradient_descent
-from landscape_nb.numerics.gauss_newton import GaussNewtonOperator
 from landscape_nb.numerics.loss import EmpiricalLoss
-from landscape_nb.numerics.operators import HessianOperator
+from landscape_nb.numerics.operators import (
+    GaussNewtonOperator,
+    HessianOperator,
+    ProductOperator,
+    ShardedHessianOperator,
+)
 from landscape_nb.problems import data, models, toys
 from landscape_nb.study.measure import stabilization
 from landscape_nb.study.sweep import SweepFileError, read_sweep, sweep
@@ -51,6 +63,7 @@ from landscape_nb.theory.criteria import (
     next_sample_average,
 )
 from landscape_nb.theory.enough import EnoughData, enough_data, enough_data_interval
+from landscape_nb.theory.exponents import Slope, log_slope
 from landscape_nb.theory.increment import (
     IncrementModel,
     IncrementModels,
@@ -59,7 +72,6 @@ from landscape_nb.theory.increment import (
     increment_models,
     next_sample_models,
 )
-from landscape_nb.theory.layers import Slope, log_slope
 from landscape_nb.theory.moments import (
     Moment,
     MomentTable,
@@ -91,59 +103,69 @@ from landscape_nb.theory.surfaces import Surfaces, loss_surfaces
 __version__ = "0.1.0"
 
 
+# Where the modules of earlier versions have gone: saved notebooks import them by their old names.
+_MOVED = {
+    "answers": "course.answers",
+    "bounds": "theory.bounds",
+    "capture": "theory.probes",
+    "checks": "numerics.checks",
+    "cost": "course.cost",
+    "criteria": "theory.criteria",
+    "derivatives": "numerics.samples",
+    "diagnosis": "study.diagnosis",
+    "eigenspaces": "theory.probes",
+    "enough": "theory.enough",
+    "estimates": "theory.criteria",
+    "gauss_newton": "numerics.operators",
+    "hessian": "numerics.operators",
+    "increments": "theory.increment",
+    "krylov": "numerics.eigensolver",
+    "layers": "theory.layers",
+    "losses": "numerics.loss",
+    "moments": "theory.moments",
+    "params": "numerics.loss",
+    "plots": "figures",
+    "pretraining": "problems.pretraining",
+    "report": "study.report",
+    "setup_check": "course.setup_check",
+    "shards": "numerics.operators",
+    "spectral_newton": "theory.spectral_newton",
+    "spectrum": "theory.spectrum",
+    "surfaces": "theory.surfaces",
+    "sweeps": "study.sweep",
+    "tables": "theory.moments",
+    "training": "numerics.fit",
+    "transformer": "problems.models",
+    "work": "course.saved_work",
+    # still here as attributes, but no longer as modules
+    "data": "problems.data",
+    "models": "problems.models",
+    "toys": "problems.toys",
+}
+
+
 class _Moved(MetaPathFinder, Loader):
-    """Import lines of notebooks that were saved before the package had folders keep working."""
+    """Finds a moved module where it is now: `from landscape_nb.cost import Cost` keeps working."""
 
-    PLACES = {
-        f"{__name__}.{old}": f"{__name__}.{new}"
-        for old, new in {
-            "answers": "course.answers",
-            "bounds": "theory.bounds",
-            "capture": "theory.probes",
-            "checks": "numerics.checks",
-            "cost": "course.cost",
-            "criteria": "theory.criteria",
-            "data": "problems.data",
-            "derivatives": "numerics.samples",
-            "diagnosis": "study.diagnosis",
-            "eigenspaces": "theory.probes",
-            "enough": "theory.enough",
-            "estimates": "theory.criteria",
-            "gauss_newton": "numerics.gauss_newton",
-            "hessian": "numerics.operators",
-            "increments": "theory.increment",
-            "krylov": "numerics.eigensolver",
-            "layers": "theory.layers",
-            "losses": "numerics.loss",
-            "models": "problems.models",
-            "moments": "theory.moments",
-            "params": "numerics.loss",
-            "plots": "figures",
-            "pretraining": "problems.pretraining",
-            "report": "study.report",
-            "setup_check": "course.setup_check",
-            "shards": "numerics.sharded",
-            "spectral_newton": "theory.spectral_newton",
-            "spectrum": "theory.spectrum",
-            "surfaces": "theory.surfaces",
-            "sweeps": "study.sweep",
-            "tables": "theory.moments",
-            "toys": "problems.toys",
-            "training": "numerics.fit",
-            "transformer": "problems.models",
-            "work": "course.saved_work",
-        }.items()
-    }
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        package, _, old = name.rpartition(".")
+        return spec_from_loader(name, self) if package == __name__ and old in _MOVED else None
 
-    def find_spec(self, name, path=None, target=None):
-        return spec_from_loader(name, self) if name in self.PLACES else None
-
-    def exec_module(self, module):
+    def exec_module(self, module: ModuleType) -> None:
         # Python takes what stands here afterwards: the module itself, no copy of it.
-        sys.modules[module.__name__] = import_module(self.PLACES[module.__name__])
+        old = module.__name__.rpartition(".")[2]
+        sys.modules[module.__name__] = import_module(f"{__name__}.{_MOVED[old]}")
 
 
 sys.meta_path.append(_Moved())
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Give `ln.krylov` and its like, attributes in earlier versions."""
+    if name in _MOVED:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "ConvergenceError",
@@ -160,6 +182,9 @@ __all__ = [
     "IncrementModels",
     "Moment",
     "MomentTable",
+    "ProductOperator",
+    "Search",
+    "ShardedHessianOperator",
     "Slope",
     "SpectralDensity",
     "Surfaces",
@@ -187,6 +212,7 @@ __all__ = [
     "increment_model",
     "increment_models",
     "jacobian_subspace",
+    "largest_eigenpairs",
     "log_slope",
     "loss_surfaces",
     "models",

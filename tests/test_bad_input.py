@@ -13,17 +13,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from draws import F64, generator
 from torch import nn
 
 import landscape_nb as ln
 
-F64 = dict(dtype=torch.float64)
 NAN, INF = float("nan"), float("inf")
 cross_entropy = nn.CrossEntropyLoss(reduction="none")
-
-
-def generator():
-    return torch.Generator().manual_seed(0)
 
 
 class Parameters(nn.Module):
@@ -103,7 +99,7 @@ def pairs(U):
 
 
 def density(c):
-    return ln.spectral_density(operator(c), c.w, 2, c.g, steps=3)
+    return ln.spectral_density(operator(c), 2, c.g, steps=3)
 
 
 def many_models(c):
@@ -201,18 +197,18 @@ CASES = [
     ("Gauss-Newton beyond n", lambda c: ln.GaussNewtonOperator(c.loss, c.w, torch.tensor([1, 9])), "within 0..5", "between 1 and 9"),
     ("Gauss-Newton of V too short", lambda c: ln.GaussNewtonOperator(c.loss, c.w, 3)(c.w[:5]), "shape (8,)", "(5,)"),
     ("Gauss-Newton of V float32", lambda c: ln.GaussNewtonOperator(c.loss, c.w, 3)(c.U.float()), "V has dtype", "torch.float32"),
-    ("trace of one probe", lambda c: ln.hutchinson_trace(operator(c), c.w, 1, c.g), "num_probes must be at least 2", "num_probes = 1"),
-    ("trace of half a probe", lambda c: ln.hutchinson_trace(operator(c), c.w, 2.5, c.g), "num_probes must be a whole", "2.5"),
-    ("trace with a seed", lambda c: ln.hutchinson_trace(operator(c), c.w, 4, 0), "generator must be a torch.Generator", "int"),
-    ("Hutch++ of five", lambda c: ln.hutchpp_trace(operator(c), c.w, 5, c.g), "num_products must be at least 6", "num_products = 5"),
-    ("Hutch++ of 3 N", lambda c: ln.hutchpp_trace(operator(c), c.w, 24, c.g), "fewer than 3 N = 24", "num_products = 24"),
-    ("Hutch++ without generator", lambda c: ln.hutchpp_trace(operator(c), c.w, 6, None), "generator must be a torch.Generator", "NoneType"),
-    ("density of one probe", lambda c: ln.spectral_density(operator(c), c.w, 1, c.g), "num_probes must be at least 2", "num_probes = 1"),
-    ("density of no steps", lambda c: ln.spectral_density(operator(c), c.w, 2, c.g, steps=0), "steps must be at least 1", "steps = 0"),
-    ("density with a seed", lambda c: ln.spectral_density(operator(c), c.w, 2, 0), "generator must be a torch.Generator", "int"),
-    ("known of another N", lambda c: ln.spectral_density(operator(c), c.w, 2, c.g, known=pairs(c.U[:4])), "known.vectors must", "(4, 2)"),
-    ("known not orthonormal", lambda c: ln.spectral_density(operator(c), c.w, 2, c.g, known=pairs(2 * c.U)), "known.vectors must have orthonormal columns", "3.0e+00"),
-    ("known in float32", lambda c: ln.spectral_density(operator(c), c.w, 2, c.g, known=pairs(c.U.float())), "known.vectors has dtype", "torch.float32"),
+    ("trace of one probe", lambda c: ln.hutchinson_trace(operator(c), 1, c.g), "num_probes must be at least 2", "num_probes = 1"),
+    ("trace of half a probe", lambda c: ln.hutchinson_trace(operator(c), 2.5, c.g), "num_probes must be a whole", "2.5"),
+    ("trace with a seed", lambda c: ln.hutchinson_trace(operator(c), 4, 0), "generator must be a torch.Generator", "int"),
+    ("Hutch++ of five", lambda c: ln.hutchpp_trace(operator(c), 5, c.g), "num_products must be at least 6", "num_products = 5"),
+    ("Hutch++ of 3 N", lambda c: ln.hutchpp_trace(operator(c), 24, c.g), "fewer than 3 N = 24", "num_products = 24"),
+    ("Hutch++ without generator", lambda c: ln.hutchpp_trace(operator(c), 6, None), "generator must be a torch.Generator", "NoneType"),
+    ("density of one probe", lambda c: ln.spectral_density(operator(c), 1, c.g), "num_probes must be at least 2", "num_probes = 1"),
+    ("density of no steps", lambda c: ln.spectral_density(operator(c), 2, c.g, steps=0), "steps must be at least 1", "steps = 0"),
+    ("density with a seed", lambda c: ln.spectral_density(operator(c), 2, 0), "generator must be a torch.Generator", "int"),
+    ("known of another N", lambda c: ln.spectral_density(operator(c), 2, c.g, known=pairs(c.U[:4])), "known.vectors must", "(4, 2)"),
+    ("known not orthonormal", lambda c: ln.spectral_density(operator(c), 2, c.g, known=pairs(2 * c.U)), "known.vectors must have orthonormal columns", "3.0e+00"),
+    ("known in float32", lambda c: ln.spectral_density(operator(c), 2, c.g, known=pairs(c.U.float())), "known.vectors has dtype", "torch.float32"),
     ("density of NaN products", lambda c: ln.spectral_density(lambda V: V * NAN, c.w, 2, c.g), "product is not finite", ""),
     ("smooth of width zero", lambda c: density(c).smooth(torch.zeros(2), 0), "width must be positive", "width = 0.0"),
     ("share of nothing", lambda c: density(c).fraction(1, 1), "low must be below high", "low = 1, high = 1"),
@@ -263,8 +259,8 @@ CASES = [
     ("sigma text", lambda c: ln.delta2(c.loss, c.w, 3, "0.1", 5, c.g), "sigma must be one positive number", "'0.1'"),
     ("sigma a list", lambda c: ln.delta2(c.loss, c.w, 3, [0.1], 5, c.g), "sigma must be one positive number", "[0.1]"),
     ("sigma a vector", lambda c: ln.delta2(c.loss, c.w, 3, torch.ones(2), 5, c.g), "sigma must be one positive number", "tensor([1., 1.])"),
-    ("one probe point", lambda c: ln.delta2(c.loss, c.w, 3, 0.1, 1, c.g), "num_samples must be", "num_samples = 1"),
-    ("half a probe point", lambda c: ln.delta2(c.loss, c.w, 3, 0.1, 1.5, c.g), "num_samples must be a whole", "1.5"),
+    ("one probe point", lambda c: ln.delta2(c.loss, c.w, 3, 0.1, 1, c.g), "num_draws must be", "num_draws = 1"),
+    ("half a probe point", lambda c: ln.delta2(c.loss, c.w, 3, 0.1, 1.5, c.g), "num_draws must be a whole", "1.5"),
     ("seed for generator", lambda c: ln.delta2(c.loss, c.w, 3, 0.1, 5, 0), "generator must be a torch.Generator", "int"),
     ("k as fraction", lambda c: ln.delta2(c.loss, c.w, [1, 2.5], 0.1, 5, c.g), "whole number", "2.5"),
     ("probe overflows", lambda c: ln.delta2(c.loss, c.w, 3, 1e308, 5, c.g), "finite", ""),
@@ -273,7 +269,7 @@ CASES = [
     ("moment of sigma zero", lambda c: ln.gaussian_moment(one_model(c), 0), "sigma must be positive", "0.0"),
     ("table of D zero", lambda c: ln.moment_table(many_models(c)).at(0, 0.1), "D must be between 1 and 2", "D = 0"),
     ("table of sigma negative", lambda c: ln.moment_table(many_models(c)).at(1, -0.1), "sigma must be positive", "-0.1"),
-    ("mc of one draw", lambda c: ln.quadratic_mc(one_model(c), 0.1, 1, c.g), "num_samples must be", "= 1"),
+    ("mc of one draw", lambda c: ln.quadratic_mc(one_model(c), 0.1, 1, c.g), "num_draws must be", "= 1"),
     ("no eigenvalues", lambda c: ln.spectral_formula([], 0.1), "must be finite, shape (D,)", "(0,)"),
     ("eigenvalues NaN", lambda c: ln.spectral_formula([NAN], 0.1), "must be finite", "(1,)"),
     ("one loss", lambda c: ln.permutation_mean(torch.ones(1), 1), "at least two losses", "(1,)"),
@@ -366,6 +362,6 @@ def test_good_input_is_not_refused(c):
         c.loss, range(1, 4), 1, 2, batch_size=3, generator=c.g, momentum=0.5, every=9
     )
     ln.GaussNewtonOperator(c.loss, c.w, torch.tensor([5]))(c.U)
-    ln.hutchinson_trace(operator(c), c.w, 2, c.g), ln.hutchpp_trace(operator(c), c.w, 23, c.g)
-    ln.spectral_density(operator(c), c.w, np.int64(2), c.g, steps=99, known=pairs(c.U))
+    ln.hutchinson_trace(operator(c), 2, c.g), ln.hutchpp_trace(operator(c), 23, c.g)
+    ln.spectral_density(operator(c), np.int64(2), c.g, steps=99, known=pairs(c.U))
     density(c).moment(0), density(c).fraction(-INF, INF), density(c).smooth(torch.arange(3), 1)

@@ -9,6 +9,7 @@ import math
 
 import pytest
 import torch
+from draws import F64, generator
 from torch.func import hessian, jacrev
 
 from landscape_nb import (
@@ -24,13 +25,6 @@ from landscape_nb import (
     rate_bound,
     toys,
 )
-
-F64 = dict(dtype=torch.float64)
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
 
 # -- KG26 Theorem 2 ------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from draws import F64, generator
 
 from landscape_nb import (
     EmpiricalLoss,
@@ -26,12 +27,7 @@ from landscape_nb import (
     toys,
 )
 
-F64 = dict(dtype=torch.float64)
 CENTRED = pytest.mark.parametrize("centred", [False, True], ids=["raw", "centred"])
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def close(actual, expected, atol=1e-12):
@@ -74,7 +70,7 @@ def test_delta2_is_a_loop_over_probe_points(mlp_problem, l2, centred):
         value, stderr = brute_force(p, k, 0.1, 12, centred=centred)
         assert abs(estimate.value[j] - value) < 1e-12
         assert abs(estimate.stderr[j] - stderr) < 1e-12
-    assert estimate.num_samples == 12
+    assert estimate.num_draws == estimate.num_samples == 12
 
 
 @CENTRED

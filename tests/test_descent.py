@@ -8,6 +8,7 @@ with (1 - momentum) before the gradient, Nesterov's, and batches drawn with repl
 import numpy as np
 import pytest
 import torch
+from draws import F64, generator, randn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -15,16 +16,7 @@ from torch import nn
 from landscape_nb import EmpiricalLoss, gradient_descent
 from landscape_nb.problems import toys
 
-F64 = dict(dtype=torch.float64)
 EXACT = dict(rtol=0, atol=1e-12)
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def randn(*shape, seed=1):
-    return torch.randn(*shape, generator=generator(seed), **F64)
 
 
 def quadratic(eigenvalues, seed=0):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from draws import F64, generator
 from torch import nn
 from torch.func import functional_call, grad, hessian, jacrev
 
@@ -28,20 +29,17 @@ from landscape_nb import (
     fit_path,
     increment_eigenpairs,
     jacobian_subspace,
-    krylov,
     random_subspace,
     top_eigenpairs,
     toys,
 )
+from landscape_nb.numerics import eigensolver
 from landscape_nb.numerics.eigensolver import largest_eigenpairs
+from landscape_nb.numerics.krylov import KrylovBasis
+from landscape_nb.numerics.operators import ProductOperator
 from landscape_nb.problems.models import MLP
 
-F64 = dict(dtype=torch.float64)
 SEEDS = pytest.mark.parametrize("seed", range(4), ids="seed={}".format)
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def with_spectrum(eigenvalues, seed=0, dtype=torch.float64):
@@ -168,7 +166,7 @@ def test_a_space_with_no_room_for_a_random_start_is_searched_to_its_end(tol, dty
             A = torch.randn(N, N, generator=g, dtype=torch.float64)
             A = (A + A.T).to(dtype)
             for D in {1, N // 2, N - 1}:
-                pairs = largest_eigenpairs(lambda V, A=A: A @ V, A[0], D, tol=tol, generator=g)
+                pairs = largest_eigenpairs(A, D, tol=tol, generator=g)
                 error = (pairs.values - torch.linalg.eigvalsh(A).flip(0)[:D]).abs()
                 rounding = 100 * torch.finfo(dtype).eps * A.norm()
                 assert (error <= pairs.residuals + rounding).all(), (N, seed, D)
@@ -229,7 +227,7 @@ def test_residuals_are_those_of_fresh_products_also_at_a_loose_tolerance():
     assert (pairs.residuals <= 1e-2 * pairs.values.abs().max()).all()
 
 
-class Recorded(krylov._Basis):
+class Recorded(KrylovBasis):
     """A basis that can be looked at afterwards."""
 
     def __init__(self, *args):
@@ -241,12 +239,14 @@ class Recorded(krylov._Basis):
         super().make_room(*args)
         self.restarts += self.count < before
 
-    def _bring_to_front(self, c):
-        self.reflections += 1
-        super()._bring_to_front(c)
+    def start(self, x):
+        opened = super().start(x)
+        self.most_open_ends = max(self.most_open_ends, self.open_ends)
+        return opened
 
-    def _append(self, *args):
-        super()._append(*args)
+    def extend(self, C):
+        self.reflections += len(C) > 1
+        super().extend(C)
         self.most_open_ends = max(self.most_open_ends, self.open_ends)
 
 
@@ -258,7 +258,7 @@ def bases(monkeypatch):
         made.append(Recorded(*args))
         return made[-1]
 
-    monkeypatch.setattr(krylov, "_Basis", build)
+    monkeypatch.setattr(eigensolver, "KrylovBasis", build)
     return made
 
 
@@ -293,7 +293,7 @@ def test_residuals_need_no_further_product(bases, case, dtype, seed):
     A = exact.to(dtype)
     noise = 1e-3 * torch.randn(len(spectrum), warm, generator=generator(seed), **F64)
     pairs = largest_eigenpairs(
-        lambda V: A @ V, A[0], D, start=(R[:, :warm] + noise).to(dtype) if warm else None,
+        A, D, start=(R[:, :warm] + noise).to(dtype) if warm else None,
         tol=1e-7 if dtype == torch.float64 else 1e-5,
         generator=generator(seed), max_basis=max_basis, max_products=5000,
     )  # fmt: skip
@@ -303,7 +303,7 @@ def test_residuals_need_no_further_product(bases, case, dtype, seed):
 
     largest, A = float(max(spectrum)), A.double()
     accuracy = 1e-13 if dtype == torch.float64 else 1e-6
-    Q, F = basis._Q[: basis.count].double().T, basis._F.double().T
+    Q, F = basis.Q[: basis.count].double().T, basis.F.double().T
     both = torch.cat([Q, F], dim=1)
     assert (both.T @ both - torch.eye(both.shape[1], **F64)).abs().max() < accuracy
     decomposition = A @ Q - Q @ basis.T - F @ basis.S
@@ -321,7 +321,7 @@ def test_an_almost_exact_start_is_no_excuse_for_a_residual_of_zero(D, noise):
     """What a product leaves outside the basis may be small, and yet above the tolerance."""
     A, R = rotated([20.0 - 2 * i for i in range(8)] + [1 / (i + 1) for i in range(80)])
     start = R[:, :D] + noise * torch.randn(88, D, generator=generator(), **F64)
-    pairs = largest_eigenpairs(lambda V: A @ V, A[0], D, tol=1e-12, start=start)
+    pairs = largest_eigenpairs(A, D, tol=1e-12, start=start)
     fresh = (A @ pairs.vectors - pairs.vectors * pairs.values).norm(dim=0)
     assert fresh.max() < 1.1e-12 * 20
     torch.testing.assert_close(pairs.residuals, fresh, rtol=0, atol=1e-13 * 20)
@@ -345,15 +345,13 @@ def test_hvp_count_is_the_number_of_products(monkeypatch):
     loss, counted = with_spectrum(spread_out), []
     operator = loss.hessian_operator(loss.w0, 1)
 
-    def counting(w, k):
-        def apply(V):
-            counted.append(V.shape[1])
-            return operator(V)
+    def count(V):
+        counted.append(V.shape[1])
+        return operator @ V
 
-        return apply
-
-    monkeypatch.setattr(loss, "hessian_operator", counting)
-    assert top_eigenpairs(loss, loss.w0, 1, 5).hvp_count == sum(counted)
+    monkeypatch.setattr(loss, "hessian_operator", lambda w, k: ProductOperator(count, w))
+    hvp_count = top_eigenpairs(loss, loss.w0, 1, 5).hvp_count
+    assert hvp_count == sum(counted) == operator.products
 
 
 def test_a_gap_costs_few_products():
@@ -428,8 +426,8 @@ def test_a_warm_start_saves_products_on_digits():
 def test_a_start_from_the_eigenvectors_themselves_costs_only_the_search(D):
     spectrum = [20.0 - 2 * i for i in range(8)] + [1 / (i + 1) for i in range(80)]
     A, R = rotated(spectrum)
-    pairs = largest_eigenpairs(lambda V: A @ V, A[0], D, tol=1e-8, start=R[:, :D])
-    assert pairs.hvp_count <= D + krylov._PROBE_MIN
+    pairs = largest_eigenpairs(A, D, tol=1e-8, start=R[:, :D])
+    assert pairs.hvp_count <= D + eigensolver.LEAST_SEARCH
     torch.testing.assert_close(pairs.values, descending(spectrum)[:D], rtol=0, atol=1e-12)
     overlap = (R[:, :D] * pairs.vectors).sum(0).abs()
     torch.testing.assert_close(overlap, torch.ones(D, **F64), rtol=0, atol=1e-10)
@@ -440,7 +438,7 @@ def test_a_start_from_other_eigenvectors_does_no_harm(chosen):
     """Their Krylov space ends after as many steps; then comes a random start."""
     spectrum = [20.0 - 2 * i for i in range(8)] + [1 / (i + 1) for i in range(80)]
     A, R = rotated(spectrum)
-    pairs = largest_eigenpairs(lambda V: A @ V, A[0], 4, tol=1e-8, start=R[:, chosen])
+    pairs = largest_eigenpairs(A, 4, tol=1e-8, start=R[:, chosen])
     torch.testing.assert_close(pairs.values, descending(spectrum)[:4], rtol=0, atol=1e-10)
 
 

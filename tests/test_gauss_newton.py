@@ -10,26 +10,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from draws import F64, generator, randn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.func import functional_call, hessian, jacrev
 
 from landscape_nb import EmpiricalLoss, GaussNewtonOperator
-from landscape_nb.numerics import operators as hessian_module
+from landscape_nb.numerics import operators
 from landscape_nb.problems import toys
 from landscape_nb.problems.models import MLP, DecoderTransformer, TransformerConfig, sequence_loss
 
-F64 = dict(dtype=torch.float64)
 EXACT = dict(rtol=0, atol=1e-12)
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def randn(*shape, seed=1, dtype=torch.float64):
-    return torch.randn(*shape, generator=generator(seed), **F64).to(dtype)
 
 
 def outputs_by_torch(model, x):
@@ -254,17 +246,17 @@ def test_an_operation_without_batched_double_backward():
     torch.testing.assert_close(G(V), expected @ V, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("way", ["_many_at_once", "_one_by_one"])
+@pytest.mark.parametrize("way", ["many_at_once", "one_by_one"])
 def test_both_ways_of_differentiating(mlp_problem, monkeypatch, way):
     taken = []
-    true_way = getattr(hessian_module, way)
+    true_way = getattr(operators, way)
 
     def record(*arguments):
         taken.append(way)
         return true_way(*arguments)
 
-    monkeypatch.setattr(hessian_module, way, record)
-    monkeypatch.setattr(hessian_module, "_SMALL_BATCH", 2**22 if way == "_many_at_once" else 0)
+    monkeypatch.setattr(operators, way, record)
+    monkeypatch.setattr(operators, "SMALL_BATCH", 2**22 if way == "many_at_once" else 0)
     p = mlp_problem()
     taken.clear()
     V = randn(p.N, 70)  # more than one block of columns

@@ -5,6 +5,7 @@ Oracles: finite differences of gradients, one sample at a time in reverse mode, 
 
 import pytest
 import torch
+from draws import generator
 from torch import nn
 
 from landscape_nb import (
@@ -18,14 +19,10 @@ from landscape_nb import (
 cross_entropy = nn.CrossEntropyLoss(reduction="none")
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
 def build(model, n=12, inputs=4, loss_fn=cross_entropy, dtype=torch.float64, ordered=False):
-    x = torch.randn(n, inputs, generator=seeded(1), dtype=torch.float64).to(dtype)
+    x = torch.randn(n, inputs, generator=generator(1), dtype=torch.float64).to(dtype)
     x = x[x[:, 0].argsort()] if ordered else x
-    y = torch.randint(3, (n,), generator=seeded(2))
+    y = torch.randint(3, (n,), generator=generator(2))
     return EmpiricalLoss(model.to(dtype), loss_fn, x, y)
 
 
@@ -57,7 +54,7 @@ class Recurrent(nn.Module):
 def test_branches_by_sample_are_seen_by_the_forward_mode_check(seed, memory, ordered):
     torch.manual_seed(seed)
     loss = build(Branches(), ordered=ordered)
-    U = random_subspace(loss.num_params, 3, seeded(seed))
+    U = random_subspace(loss.num_params, 3, generator(seed))
     models = next_sample_models(loss, loss.w0, U, 5, memory=memory)
     for j, i in enumerate(range(5, 12)):
         H = loss.hvp(loss.w0, U, range(i, i + 1)) - loss.hvp(loss.w0, U, 5)
@@ -109,7 +106,7 @@ def test_recurrent_layers_have_sample_gradients():
     loss = build(Recurrent())
     rows = [loss.gradient(loss.w0, range(i, i + 1)) for i in range(6)]
     torch.testing.assert_close(loss.sample_gradients(loss.w0, 6), torch.stack(rows))
-    table = full_space_table(loss, [loss.w0], [6], num_probes=3, generator=seeded())
+    table = full_space_table(loss, [loss.w0], [6], num_probes=3, generator=generator())
     assert torch.isfinite(table.gradient).all()
 
 
@@ -124,7 +121,7 @@ def test_a_large_l2_term_costs_no_digits():
     torch.manual_seed(0)
     plain = build(nn.Linear(4, 3))
     heavy = EmpiricalLoss(plain._model, cross_entropy, plain._inputs, plain._targets, l2=1e8)
-    U = random_subspace(plain.num_params, 2, seeded())
+    U = random_subspace(plain.num_params, 2, generator())
     a, b = (increment_model(loss, plain.w0, U, 5) for loss in (plain, heavy))
     torch.testing.assert_close(a.B, b.B, rtol=1e-12, atol=1e-16)
 

@@ -7,6 +7,7 @@ purpose: the gradient at k + 1 alone, and the division by k instead of k + 1.
 
 import pytest
 import torch
+from draws import F64
 from torch import nn
 from torch.func import functional_call, grad, hessian
 
@@ -26,7 +27,6 @@ from landscape_nb import (
 from landscape_nb.numerics.samples import ForwardModeError, sample_derivatives
 from landscape_nb.problems.models import MLP, DecoderTransformer, TransformerConfig, sequence_loss
 
-F64 = dict(dtype=torch.float64)
 EVERY_K = range(1, 10)
 
 

@@ -17,6 +17,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from draws import F64, generator, randn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -37,17 +38,8 @@ from landscape_nb.theory.layers import (
     weight_matrices,
 )
 
-F64 = dict(dtype=torch.float64)
 EXACT = dict(rtol=1e-10, atol=1e-13)
 CE = nn.CrossEntropyLoss(reduction="none")
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def randn(*shape, seed=1):
-    return torch.randn(*shape, generator=generator(seed), **F64)
 
 
 def half_square(out, y):

@@ -5,18 +5,19 @@ central finite differences of gradients; matrix algebra for the toys' Hessians; 
 over the samples. Wrong on purpose: the unweighted mean of ragged batch means.
 """
 
+import copy
+
 import numpy as np
 import pytest
 import torch
+from draws import F64, generator
 from torch import nn
 from torch.func import grad, hessian
 
 from landscape_nb import EmpiricalLoss, HessianOperator, fit, top_eigenpairs
-from landscape_nb.numerics import operators as hessian_module
+from landscape_nb.numerics import operators
 from landscape_nb.problems import toys
 from landscape_nb.problems.models import MLP
-
-F64 = dict(dtype=torch.float64)
 
 
 def squared(out, y):
@@ -258,17 +259,15 @@ def test_microbatched_operator_equals_the_one_with_the_graph_kept(mlp_problem, k
 
 
 BATCH_BYTES = pytest.mark.parametrize(
-    ("batch_bytes", "way"), [(0, "_many_at_once"), (2**40, "_one_by_one")], ids=["small", "large"]
+    ("batch_bytes", "way"), [(0, "many_at_once"), (2**40, "one_by_one")], ids=["small", "large"]
 )
 
 
-def operator(p, k, batches, batch_bytes):
-    """The operator of L_k for batches of any declared size."""
-
-    def mean_loss(w, batch):
-        return p.loss.losses_at(w, batch).sum() / k
-
-    return HessianOperator(mean_loss, p.w, batches, p.l2, batch_bytes)
+def operator(p, k, batch_size, sample_bytes):
+    """The operator of L_k for samples of any declared size."""
+    loss = copy.copy(p.loss)
+    loss.batch_size, loss.sample_bytes = batch_size, sample_bytes
+    return HessianOperator(loss, p.w, k)
 
 
 @pytest.fixture
@@ -277,30 +276,30 @@ def ways(monkeypatch):
     taken = []
 
     def watch(name):
-        way = getattr(hessian_module, name)
+        way = getattr(operators, name)
 
         def record(*args):
             taken.append(name)
             return way(*args)
 
-        monkeypatch.setattr(hessian_module, name, record)
+        monkeypatch.setattr(operators, name, record)
 
-    watch("_many_at_once"), watch("_one_by_one")
+    watch("many_at_once"), watch("one_by_one")
     return taken
 
 
-@pytest.mark.parametrize(
-    "batches", [[range(10)], [range(4), range(4, 10)]], ids=["kept", "rebuilt"]
-)
+@pytest.mark.parametrize(("batch_size", "batches"), [(10, 1), (6, 2)], ids=["kept", "rebuilt"])
 @pytest.mark.parametrize("columns", [2, 64, 70], ids="columns={}".format)
 @BATCH_BYTES
-def test_many_columns_equal_one_by_one(mlp_problem, ways, batches, columns, batch_bytes, way):
+def test_many_columns_equal_one_by_one(
+    mlp_problem, ways, batch_size, batches, columns, batch_bytes, way
+):
     p = mlp_problem(l2=0.2, widths=(5, 8, 3))
-    H = operator(p, 10, batches, batch_bytes)
+    H = operator(p, 10, batch_size, batch_bytes)
     V = random_like(torch.empty(p.N, columns, **F64))
     ways.clear()
     together = H(V)
-    assert ways == [way] * len(batches)
+    assert ways == [way] * batches
     dense = hessian(p.reference)(p.w, slice(10))
     torch.testing.assert_close(together, dense @ V, rtol=0, atol=1e-12)
     alone = torch.stack([H(v) for v in V.T], dim=1)
@@ -313,9 +312,9 @@ def test_a_block_of_columns_is_bounded(mlp_problem, ways, monkeypatch):
     p = mlp_problem(l2=0.2)
     V = random_like(torch.empty(p.N, 3, **F64))
     dense = hessian(p.reference)(p.w, slice(10))
-    for room, way in ((2 * p.N, "_many_at_once"), (2 * p.N - 1, "_one_by_one")):
-        monkeypatch.setattr(hessian_module, "_COLUMNS", room)
-        H = operator(p, 10, [range(10)], 0)
+    for room, way in ((2 * p.N, "many_at_once"), (2 * p.N - 1, "one_by_one")):
+        monkeypatch.setattr(operators, "COLUMNS", room)
+        H = operator(p, 10, 10, 0)
         torch.testing.assert_close(H(V), dense @ V, rtol=0, atol=1e-12)
         assert ways.pop() == way
         torch.testing.assert_close(H.dense(), dense, rtol=0, atol=1e-12)
@@ -342,16 +341,19 @@ def test_the_operator_knows_the_gradient(mlp_problem, batch_size, l2, first):
 
 
 def test_the_gradient_is_free_after_a_product(mlp_problem):
-    p, passes = mlp_problem(), []
+    p, passes = mlp_problem(batch_size=6), []
+    losses_at = p.loss.losses_at
 
-    def mean_loss(w, batch):
+    def noted(w, batch):
         passes.append(batch)
-        return p.loss.losses_at(w, batch).sum() / 10
+        return losses_at(w, batch)
 
-    H = HessianOperator(mean_loss, p.w, [range(4), range(4, 10)], 0.0, 0)
+    p.loss.losses_at = noted
+    H = HessianOperator(p.loss, p.w, 10)
     assert not passes
     H(p.w)
-    assert passes == [range(4), range(4, 10)]
+    assert passes == [range(6), range(6, 10)]
+    p.loss.losses_at = losses_at
     torch.testing.assert_close(H.gradient, p.loss.gradient(p.w, 10), rtol=0, atol=1e-14)
     assert len(passes) == 2
 
@@ -367,7 +369,7 @@ def test_an_operation_without_batched_derivatives_falls_back(ways):
     ways.clear()
     H = loss.hessian_operator(loss.w0, 6)
     HV = H(V)
-    assert ways == ["_many_at_once", "_one_by_one"]
+    assert ways == ["many_at_once", "one_by_one"]
     assert H.products == 3
     h = 1e-5
     for v, Hv in zip(V.T, HV.T, strict=True):
@@ -623,10 +625,6 @@ def test_results_carry_no_graph(mlp_problem):
 
 
 # -- toys: closed forms --------------------------------------------------------------------------
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 TOYS = {

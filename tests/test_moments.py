@@ -14,6 +14,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from draws import F64, generator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.func import grad, hessian
@@ -30,7 +31,6 @@ from landscape_nb import (
     spectral_formula,
 )
 
-F64 = dict(dtype=torch.float64)
 number = st.floats(-3, 3, allow_subnormal=False)
 loss_value = st.integers(-(10**6), 10**6).map(lambda i: i / 10**4)  # squares far from underflow
 sigmas = st.floats(0.05, 2.0)
@@ -55,10 +55,6 @@ def quadrature(model, sigma, centred=False):
         value = c @ z + z @ B @ z / 2 + (0.0 if centred else a)
         total += np.prod(v[list(i)] / v.sum()) * value**2
     return float(total)
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def random_model(D=3, seed=0):

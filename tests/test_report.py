@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 
 import pytest
 import torch
+from draws import generator
 from torch import nn
 
 from landscape_nb import EmpiricalLoss
@@ -53,14 +54,10 @@ class Tied(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.W = nn.Parameter(0.1 * torch.randn(3, 64, generator=seeded(), dtype=torch.float64))
+        self.W = nn.Parameter(0.1 * torch.randn(3, 64, generator=generator(), dtype=torch.float64))
 
     def forward(self, x):
         return torch.tanh(x @ self.W.T) @ self.W
-
-
-def seeded():
-    return torch.Generator().manual_seed(0)
 
 
 def squares(out, y):
@@ -74,14 +71,14 @@ def frozen():
 
 
 def transformer():
-    tokens = torch.randint(7, (30, 6), generator=seeded())
+    tokens = torch.randint(7, (30, 6), generator=generator())
     config = TransformerConfig(7, context=5, width=4, depth=1, heads=2, kv_heads=1, hidden=4)
     model = DecoderTransformer(config, dtype=torch.float64)
     return EmpiricalLoss(model, sequence_loss, tokens[:, :-1], tokens[:, 1:])
 
 
 def regression():
-    x = torch.linspace(-1, 1, 30, dtype=torch.float64)[torch.randperm(30, generator=seeded())]
+    x = torch.linspace(-1, 1, 30, dtype=torch.float64)[torch.randperm(30, generator=generator())]
     return EmpiricalLoss(MLP([1, 3, 1]), squares, x[:, None], x[:, None] ** 3)
 
 

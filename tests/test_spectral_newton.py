@@ -14,20 +14,16 @@ import re
 
 import pytest
 import torch
+from draws import F64, generator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from landscape_nb.theory.spectral_newton import SpectralNewton, spectral_newton_step
 
-F64 = dict(dtype=torch.float64)
 EXACT = dict(rtol=1e-9, atol=1e-11)
 SHAPES = {"square": (4, 4), "wide": (3, 6), "tall": (6, 3), "row": (1, 5), "column": (5, 1)}
 shapes = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def randn(*shape, seed=1):

@@ -10,6 +10,7 @@ import math
 
 import pytest
 import torch
+from draws import F64, generator, randn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,19 +23,10 @@ from landscape_nb import (
     spectral_density,
     top_eigenpairs,
 )
-from landscape_nb.numerics.eigensolver import lanczos_quadrature
+from landscape_nb.numerics.krylov import lanczos_quadrature
+from landscape_nb.numerics.operators import as_operator
 from landscape_nb.theory import spectrum as spectrum_module
 from landscape_nb.theory.criteria import mean_and_standard_error
-
-F64 = dict(dtype=torch.float64)
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def randn(*shape, seed=1):
-    return torch.randn(*shape, generator=generator(seed), **F64)
 
 
 def rotated(eigenvalues, seed=3):
@@ -69,15 +61,15 @@ def test_mean_and_standard_error_against_numpys_formulas():
     torch.testing.assert_close(estimate.value, draws.sum(1) / 7, rtol=0, atol=1e-15)
     spread = (draws - draws.mean(1, keepdim=True)).square().sum(1) / 6
     torch.testing.assert_close(estimate.stderr, (spread / 7).sqrt(), rtol=0, atol=1e-15)
-    assert estimate.num_samples == 7
+    assert estimate.num_draws == 7
     assert mean_and_standard_error(draws, draws.float()).stderr.dtype == torch.float32
 
 
 # -- traces ----------------------------------------------------------------------------------------
 
 TRACES = {
-    "Hutchinson": lambda A, m, g: hutchinson_trace(times(A), A[0], m, g),
-    "Hutch++": lambda A, m, g: hutchpp_trace(times(A), A[0], 3 * m, g),
+    "Hutchinson": lambda A, m, g: hutchinson_trace(A, m, g),
+    "Hutch++": lambda A, m, g: hutchpp_trace(A, 3 * m, g),
 }
 both = pytest.mark.parametrize("trace", TRACES.values(), ids=TRACES.keys())
 SEEDS = 300
@@ -121,7 +113,7 @@ def test_standard_errors_are_calibrated(many, estimator, matrix):
 def test_z_scores_have_unit_spread(matrix):
     """One estimate's error over its own standard error, with 40 probes: nearly normal."""
     A, _ = rotated(matrix)
-    runs = [hutchinson_trace(times(A), A[0], 40, generator(seed)) for seed in range(SEEDS)]
+    runs = [hutchinson_trace(A, 40, generator(seed)) for seed in range(SEEDS)]
     z = torch.stack([(run.value - A.trace()) / run.stderr for run in runs])
     assert 0.85 < z.std() < 1.15
     assert abs(z.mean()) < 0.35  # skewed draws correlate value and error
@@ -132,7 +124,7 @@ def test_the_variance_of_a_draw_is_twice_the_squares_off_the_diagonal():
     A, _ = rotated(INDEFINITE)
     A = A + torch.diag(torch.arange(40.0, **F64) / 4)  # a diagonal that normal vectors would feel
     m = 4000
-    found = m * hutchinson_trace(times(A), A[0], m, generator()).stderr.square()
+    found = m * hutchinson_trace(A, m, generator()).stderr.square()
     V = 2 * torch.randint(2, (40, m), generator=generator(1)).double() - 1
     forms = (V * (A @ V)).sum(0)
     kurtosis = (forms - forms.mean()).pow(4).mean() / forms.var().square()
@@ -155,10 +147,10 @@ def test_a_diagonal_is_exact():
 def test_hutchpp_of_a_low_rank_is_exact(rank):
     values = [5.0, -4.0, 3.0, 2.5, -2.0, 1.5, 1.0, 0.5][:rank] + [0.0] * (60 - rank)
     A, _ = rotated(values)
-    estimate = hutchpp_trace(times(A), A[0], 3 * 8, generator())
+    estimate = hutchpp_trace(A, 3 * 8, generator())
     assert abs(estimate.value - sum(values)) < 1e-11 and estimate.stderr < 1e-11
-    assert estimate.num_samples == 8
-    assert hutchinson_trace(times(A), A[0], 24, generator()).stderr > 0.1
+    assert estimate.num_draws == 8
+    assert hutchinson_trace(A, 24, generator()).stderr > 0.1
 
 
 def test_hutchpp_of_a_high_rank_needs_the_part_outside():
@@ -167,10 +159,10 @@ def test_hutchpp_of_a_high_rank_needs_the_part_outside():
     errors = []
     for seed in range(20):
         g = generator(seed)
-        estimate = hutchpp_trace(times(A), A[0], 24, g).value
-        Q = torch.linalg.qr(A @ spectrum_module._signs(A[0], 8, generator(seed))).Q
+        estimate = hutchpp_trace(A, 24, g).value
+        Q = torch.linalg.qr(A @ spectrum_module.random_signs(as_operator(A), 8, generator(seed))).Q
         inside = (Q * (A @ Q)).sum()
-        plain = hutchinson_trace(times(A), A[0], 8, generator(seed + 100)).value
+        plain = hutchinson_trace(A, 8, generator(seed + 100)).value
         errors.append([estimate, inside, inside + plain])
     bias = torch.tensor(errors, **F64).mean(0) - A.trace()
     assert bias[0].abs() < 0.05 * bias[1:].abs().min()
@@ -181,7 +173,7 @@ def test_hutchpp_wins_where_few_eigenvalues_carry_the_trace_and_loses_where_all_
 
     def error(A, products):
         plain, better = (
-            torch.stack([f(times(A), A[0], products, generator(s)).value for s in range(100)])
+            torch.stack([f(A, products, generator(s)).value for s in range(100)])
             for f in (hutchinson_trace, hutchpp_trace)
         )
         return [(x - A.trace()).square().mean().sqrt() for x in (plain, better)]
@@ -204,9 +196,9 @@ def test_traces_of_a_loss(mlp_problem, trace, seed):
         assert abs(estimate.value - H.dense().trace()) < 4.5 * estimate.stderr
         before = H.products
         by_products = (
-            hutchinson_trace(H, p.w, 15, generator(seed))
+            hutchinson_trace(H, 15, generator(seed))
             if trace is TRACES["Hutchinson"]
-            else hutchpp_trace(H, p.w, 45, generator(seed))
+            else hutchpp_trace(H, 45, generator(seed))
         )
         assert abs(by_products.value - estimate.value) < 1e-10
         assert H.products - before == (15 if trace is TRACES["Hutchinson"] else 45)
@@ -223,7 +215,7 @@ def test_hutchpp_spends_its_products_in_threes(products):
 
     estimate = hutchpp_trace(counted, A[0], products, generator())
     assert sum(columns) == products // 3 * 3 <= products
-    assert estimate.num_samples == products // 3
+    assert estimate.num_draws == products // 3
 
 
 def test_probes_go_in_blocks_and_blocks_change_nothing(monkeypatch):
@@ -237,13 +229,13 @@ def test_probes_go_in_blocks_and_blocks_change_nothing(monkeypatch):
     whole = hutchinson_trace(watched, A[0], 50, generator())
     assert widths == [50]
     widths.clear()
-    monkeypatch.setattr(spectrum_module, "_BLOCK", 60 * 8)
+    monkeypatch.setattr(spectrum_module, "BLOCK", 60 * 8)
     parts = hutchinson_trace(watched, A[0], 50, generator())
     assert widths == [8] * 6 + [2]
-    assert parts.num_samples == whole.num_samples == 50
+    assert parts.num_draws == whole.num_draws == 50
     assert abs(parts.value - A.trace()) < 4 * parts.stderr
-    monkeypatch.setattr(spectrum_module, "_BLOCK", 1)  # a vector larger than a block
-    assert hutchinson_trace(watched, A[0], 3, generator()).num_samples == 3
+    monkeypatch.setattr(spectrum_module, "BLOCK", 1)  # a vector larger than a block
+    assert hutchinson_trace(watched, A[0], 3, generator()).num_draws == 3
 
 
 @both
@@ -276,7 +268,7 @@ def test_traces_agree_with_curvlinops(name):
         torch.manual_seed(0)
         theirs = torch.stack([getattr(curvlinops, name)(A, 24) for _ in range(100)])
     ours = torch.stack(
-        [getattr(spectrum_module, name)(times(A), A[0], 24, generator(s)).value for s in range(100)]
+        [getattr(spectrum_module, name)(A, 24, generator(s)).value for s in range(100)]
     )
     combined = ((theirs.var() + ours.var()) / 100).sqrt()
     assert abs(theirs.mean() - ours.mean()) < 4 * combined
@@ -306,7 +298,7 @@ def test_quadrature_is_exact_up_to_degree_2m_minus_1(spectrum, m):
     A, _ = rotated(spectrum)
     A = A / A.norm(2)
     x = randn(len(A))
-    nodes, weights = lanczos_quadrature(times(A), x, m)
+    nodes, weights = lanczos_quadrature(as_operator(A), x, m)
     expected = moments_by_multiplication(A, x, 2 * m + 1)
     found = torch.stack([(weights * nodes**p).sum() for p in range(2 * m + 1)])
     torch.testing.assert_close(found[:-1], expected[:-1], rtol=0, atol=1e-10)
@@ -341,7 +333,7 @@ def test_property_quadrature_of_any_spectrum(eigenvalues, m, seed):
     values = [x / 8 for x in eigenvalues]
     A, Q = rotated(values, seed)
     x = randn(len(A), seed=seed + 1)
-    nodes, weights = lanczos_quadrature(times(A), x, m)
+    nodes, weights = lanczos_quadrature(as_operator(A), x, m)
     assert min(m, len(set(values))) <= len(nodes) <= m
     assert abs(weights.sum() - 1) < 1e-12
     if m >= len(set(values)):
@@ -354,9 +346,9 @@ def test_property_quadrature_of_any_spectrum(eigenvalues, m, seed):
 def test_only_the_direction_of_the_start_matters():
     A, _ = rotated(INDEFINITE)
     x = randn(40)
-    nodes, weights = lanczos_quadrature(times(A), x, 5)
+    nodes, weights = lanczos_quadrature(as_operator(A), x, 5)
     for scale in (1e6, -1e-6):
-        again = lanczos_quadrature(times(A), scale * x, 5)
+        again = lanczos_quadrature(as_operator(A), scale * x, 5)
         torch.testing.assert_close(again[0], nodes, rtol=0, atol=1e-10)
         torch.testing.assert_close(again[1], weights, rtol=0, atol=1e-10)
 
@@ -365,7 +357,7 @@ def test_only_the_direction_of_the_start_matters():
 def test_all_steps_give_the_eigenvalues_and_the_start_in_their_basis(spectrum):
     A, Q = rotated(spectrum)
     x = randn(40)
-    nodes, weights = lanczos_quadrature(times(A), x, 40)
+    nodes, weights = lanczos_quadrature(as_operator(A), x, 40)
     assert_shares(nodes, weights, spectrum, Q, x)
     if spectrum is INDEFINITE:
         expected = torch.tensor(sorted(spectrum), **F64)
@@ -379,7 +371,7 @@ def test_no_ghosts_after_an_eigenvalue_has_converged():
     values = [100.0, *torch.linspace(0, 1, 199).tolist()]
     A, _ = rotated(values)
     x = randn(200)
-    nodes, weights = lanczos_quadrature(times(A), x, 60)
+    nodes, weights = lanczos_quadrature(as_operator(A), x, 60)
     assert int((nodes > 50).sum()) == 1
     V, alpha, beta = [x / x.norm()], [], []  # textbook three-term recurrence
     for j in range(60):
@@ -397,12 +389,12 @@ def test_known_eigenvectors_stay_out_of_the_krylov_space():
     A, Q = rotated(INDEFINITE)
     x = randn(40)
     outside = x - Q[:, :3] @ (Q[:, :3].T @ x)
-    found = lanczos_quadrature(times(A), x, 8, Q[:, :3])
-    expected = lanczos_quadrature(times(A), outside, 8)
+    found = lanczos_quadrature(as_operator(A), x, 8, Q[:, :3])
+    expected = lanczos_quadrature(as_operator(A), outside, 8)
     torch.testing.assert_close(found[0], expected[0], rtol=0, atol=1e-10)
     torch.testing.assert_close(found[1], expected[1], rtol=0, atol=1e-10)
     assert found[0].abs().max() < 1 + 1e-9  # 5, -4 and 2 are gone
-    assert lanczos_quadrature(times(A), x, 8)[0].max() > 4.9
+    assert lanczos_quadrature(as_operator(A), x, 8)[0].max() > 4.9
 
 
 # -- densities -------------------------------------------------------------------------------------
@@ -412,12 +404,12 @@ def test_known_eigenvectors_stay_out_of_the_krylov_space():
 def test_moments_are_unbiased_and_their_errors_fair(spectrum):
     A, _ = rotated(spectrum)
     exact = torch.tensor(spectrum, **F64)
-    density = spectral_density(times(A), A[0], 300, generator(), steps=3)
+    density = spectral_density(A, 300, generator(), steps=3)
     assert density.num_params == len(A) and density.known.shape == (0,)
     for p in range(6):  # p < 2 steps
         moment = density.moment(p)
         assert abs(moment.value - (exact**p).mean()) <= 4 * moment.stderr + 1e-12
-        assert moment.num_samples == 300
+        assert moment.num_draws == 300
     assert abs(density.moment(0).value - 1) < 1e-12 and density.moment(0).stderr < 1e-12
     equal = (density.nodes**2).mean(1)
     assert abs(equal.mean() - (exact**2).mean()) > 4 * equal.std() / 300**0.5
@@ -425,7 +417,7 @@ def test_moments_are_unbiased_and_their_errors_fair(spectrum):
 
 def test_each_row_is_the_quadrature_of_one_probe():
     A, _ = rotated(POWER)
-    density = spectral_density(times(A), A[0], 4, generator(2), steps=5)
+    density = spectral_density(A, 4, generator(2), steps=5)
     assert density.nodes.shape == density.weights.shape == (4, 5)
     g = generator(2)
     for nodes, weights in zip(density.nodes, density.weights, strict=True):
@@ -441,7 +433,7 @@ def test_each_row_is_the_quadrature_of_one_probe():
 def test_moments_beyond_the_quadrature_are_biased():
     """Degree 2 m is too much: with one node it gives (x'Hx)^2, too small an average square."""
     A, _ = rotated(INDEFINITE)
-    density = spectral_density(times(A), A[0], 300, generator(), steps=1)
+    density = spectral_density(A, 300, generator(), steps=1)
     exact = torch.tensor(INDEFINITE, **F64)
     assert abs(density.moment(1).value - exact.mean()) < 4 * density.moment(1).stderr
     variance = 2 * (exact.square().sum() - exact.sum() ** 2 / 40) / (40 * 42)  # of x'Hx
@@ -464,7 +456,7 @@ def test_property_weights_are_shares(eigenvalues, steps, num_known, seed):
     A, Q = rotated(values, seed)
     D = min(num_known, N)
     known = pairs_of(values, Q, slice(D)) if D else None
-    density = spectral_density(times(A), A[0], 2, generator(seed), steps=steps, known=known)
+    density = spectral_density(A, 2, generator(seed), steps=steps, known=known)
     total = density.weights.sum(1) + D / N
     torch.testing.assert_close(total, torch.ones(2, **F64), rtol=0, atol=1e-12)
     assert (density.weights >= 0).all()
@@ -480,7 +472,7 @@ def test_property_weights_are_shares(eigenvalues, steps, num_known, seed):
 @pytest.mark.parametrize("steps", [3, 4, 60], ids="steps={}".format)
 def test_repeated_eigenvalues_end_the_krylov_space(steps):
     A, _ = rotated(CLUSTERS)
-    density = spectral_density(times(A), A[0], 5, generator(), steps=steps)
+    density = spectral_density(A, 5, generator(), steps=steps)
     assert 3 <= density.nodes.shape[1] <= 5  # but for a direction of rounding errors
     for nodes, weights in zip(density.nodes, density.weights, strict=True):
         found = nodes[weights > 1e-12].round(decimals=6).unique()
@@ -492,7 +484,7 @@ def test_rows_of_unequal_length_are_padded_with_weight_zero(monkeypatch):
     A = torch.diag(torch.tensor([1.0, 2.0, 3.0, 4.0], **F64))
     probes = iter([torch.tensor([1.0, 0, 0, 1.0], **F64), torch.ones(4, **F64)])
     monkeypatch.setattr(spectrum_module.torch, "randn", lambda *_, **__: next(probes))
-    density = spectral_density(times(A), A[0], 2, generator())
+    density = spectral_density(A, 2, generator())
     monkeypatch.undo()
     assert density.nodes.shape == (2, 4)
     torch.testing.assert_close(density.nodes[0], torch.tensor([1.0, 4, 4, 4], **F64))
@@ -504,7 +496,7 @@ def test_rows_of_unequal_length_are_padded_with_weight_zero(monkeypatch):
 
 @pytest.mark.parametrize("A", [torch.zeros(6, 6, **F64), 2 * torch.eye(6, **F64)], ids=["0", "2 I"])
 def test_one_eigenvalue_only(A):
-    density = spectral_density(times(A), A[0], 3, generator())
+    density = spectral_density(A, 3, generator())
     assert density.nodes.shape == (3, 1)
     assert (density.nodes - A[0, 0]).abs().max() < 1e-14
     torch.testing.assert_close(density.weights, torch.ones(3, 1, **F64), rtol=0, atol=1e-14)
@@ -527,7 +519,7 @@ def test_what_is_known_is_exact_and_counted_once(spectrum, D):
     for p in range(1, 8):
         moment = density.moment(p)
         assert abs(moment.value - (exact**p).mean()) <= 4 * moment.stderr + 1e-12
-    plain = spectral_density(times(A), A[0], 100, generator(), steps=4)
+    plain = spectral_density(A, 100, generator(), steps=4)
     assert density.moment(2).stderr < plain.moment(2).stderr
     again = plain.moment(2).value + (exact[chosen] ** 2).sum() / N  # removed from nowhere
     assert abs(again - (exact**2).mean()) > 4 * density.moment(2).stderr
@@ -556,7 +548,7 @@ def test_a_known_share_is_exact_in_float64():
     """1/3 has no end in binary: rounded to float32 it would be off by 1e-8."""
     A = torch.diag(torch.tensor([1.0, 2.0, 3.0], **F64))
     known = pairs_of([1.0, 2.0, 3.0], torch.eye(3, **F64), slice(1))
-    density = spectral_density(times(A), A[0], 2, generator(), known=known)
+    density = spectral_density(A, 2, generator(), known=known)
     assert abs(density.fraction(0, 1.5).value - 1 / 3) < 1e-14
     assert abs(density.fraction(0, 9).value - 1) < 1e-14
 
@@ -574,7 +566,7 @@ def test_shares_of_clusters_are_those_of_the_histogram():
     spread = [v + 0.01 * math.sin(7 * i) for i, v in enumerate(CLUSTERS)]
     for values, steps in ((CLUSTERS, 10), (spread, 20)):
         A, _ = rotated(values)
-        density = spectral_density(times(A), A[0], 100, generator(), steps=steps)
+        density = spectral_density(A, 100, generator(), steps=steps)
         for low, high, share in ((-1, 0.5, 20 / 40), (0.5, 3, 12 / 40), (3, 9, 8 / 40)):
             found = density.fraction(low, high)
             assert abs(found.value - share) < 4 * found.stderr
@@ -587,7 +579,7 @@ def test_the_spread_of_a_share_is_that_of_a_random_subspace():
     """The share that a probe sees of 12 directions in 40 is Beta(6, 14)."""
     A, _ = rotated(CLUSTERS)
     m = 600
-    found = spectral_density(times(A), A[0], m, generator(), steps=3).fraction(0.5, 3)
+    found = spectral_density(A, m, generator(), steps=3).fraction(0.5, 3)
     variance = m * found.stderr.square() / (0.3 * 0.7 / (12 / 2 + 28 / 2 + 1))
     noise = (2 / (m - 1)) ** 0.5  # chi-square; Beta has lighter tails than the normal
     assert abs(variance - 1) < 4 * noise
@@ -600,7 +592,7 @@ def test_the_spread_of_a_share_is_that_of_a_random_subspace():
 def test_the_smooth_density_integrates_to_one(D, width):
     A, Q = rotated(INDEFINITE)
     known = pairs_of(INDEFINITE, Q, slice(D)) if D else None
-    density = spectral_density(times(A), A[0], 5, generator(), steps=12, known=known)
+    density = spectral_density(A, 5, generator(), steps=12, known=known)
     grid = torch.linspace(-12, 12, 6001, **F64)
     curve = density.smooth(grid, width)
     assert curve.shape == grid.shape and (curve >= 0).all()
@@ -628,7 +620,7 @@ def test_the_smooth_density_of_a_fully_known_spectrum_is_a_sum_of_gaussians():
 def test_density_in_float32():
     A, Q = rotated(INDEFINITE)
     single = spectral_density(times(A.float()), A[0].float(), 20, generator(), steps=6)
-    double = spectral_density(times(A), A[0], 20, generator(), steps=6)
+    double = spectral_density(A, 20, generator(), steps=6)
     assert single.nodes.dtype == single.weights.dtype == torch.float64
     torch.testing.assert_close(single.nodes, double.nodes, rtol=0, atol=1e-4)
     for p in range(6):
@@ -661,9 +653,9 @@ def test_the_density_of_a_loss_with_its_top_known(mlp_problem):
 def test_the_generator_alone_decides_the_density():
     A, _ = rotated(POWER)
     state = torch.get_rng_state()
-    first = spectral_density(times(A), A[0], 3, generator(5), steps=4)
-    again = spectral_density(times(A), A[0], 3, generator(5), steps=4)
-    other = spectral_density(times(A), A[0], 3, generator(6), steps=4)
+    first = spectral_density(A, 3, generator(5), steps=4)
+    again = spectral_density(A, 3, generator(5), steps=4)
+    other = spectral_density(A, 3, generator(6), steps=4)
     assert torch.equal(first.nodes, again.nodes) and torch.equal(first.weights, again.weights)
     assert not torch.equal(first.nodes, other.nodes)
     assert torch.equal(torch.get_rng_state(), state)

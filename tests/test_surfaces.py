@@ -7,11 +7,11 @@ exchanged, the L2 term of the centre at every point, and increments divided by k
 
 import pytest
 import torch
+from draws import F64
 
 from landscape_nb import EmpiricalLoss, loss_surfaces, random_subspace
 from landscape_nb.problems import toys
 
-F64 = dict(dtype=torch.float64)
 X = torch.tensor([-1.5, -0.2, 0.0, 0.7, 2.0], **F64)
 Y = torch.tensor([-0.9, 0.3, 1.1], **F64)
 KS = [1, 4, 9]

@@ -8,14 +8,11 @@ stopping at the largest component of the gradient instead of its Euclidean norm.
 import numpy as np
 import pytest
 import torch
+from draws import generator
 from scipy.optimize import minimize
 
 from landscape_nb import EmpiricalLoss, fit, fit_path
 from landscape_nb.problems import toys
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture

@@ -3,17 +3,33 @@
 They live in one place so that every function refuses the same mistake in the same words.
 """
 
+import functools
 import math
 import operator
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+F = TypeVar("F", bound=Callable[..., Any])
 
-def whole_number(name: str, value: Any, low: int, high: int, meaning: str) -> int:
-    """Return `value` as an int in low..high, or say what the range means."""
+
+def renamed(**names: str) -> Callable[[F], F]:
+    """Let keywords of earlier versions, {old: new}, go on meaning what they meant."""
+
+    def accept(f: F) -> F:
+        @functools.wraps(f)
+        def call(*args: Any, **named: Any) -> Any:
+            return f(*args, **{names.get(name, name): value for name, value in named.items()})
+
+        return call  # type: ignore[return-value]
+
+    return accept
+
+
+def whole_number(name: str, value: Any, low: int, high: int | None, meaning: str) -> int:
+    """Return `value` as an int in low..high (None: no limit), or say what the range means."""
     try:
         if isinstance(value, bool) or getattr(value, "dtype", None) is torch.bool:
             raise TypeError
@@ -24,15 +40,14 @@ def whole_number(name: str, value: Any, low: int, high: int, meaning: str) -> in
             f"{name} must be a whole number ({meaning}); got {value!r} of type "
             f"{type(value).__name__}.{hint}"
         ) from None
-    if not low <= number <= high:
-        # a limit that no computer reaches is no limit to speak of
-        allowed = f"between {low} and {high}" if high < 10**9 else f"at least {low}"
+    if number < low or (high is not None and number > high):
+        allowed = f"at least {low}" if high is None else f"between {low} and {high}"
         raise ValueError(f"{name} must be {allowed} ({meaning}); got {name} = {number}.")
     return number
 
 
-def prefix_lengths(ks: Any, high: int, *, high_means: str, name: str = "k") -> list[int]:
-    """Return `ks` as a strictly increasing list of whole numbers in 1..high."""
+def prefix_lengths(ks: Any, high: int | None, *, high_means: str, name: str = "k") -> list[int]:
+    """Return `ks` as a strictly increasing list of whole numbers in 1..high (None: no limit)."""
     if isinstance(ks, Tensor):
         ks = ks.tolist()
     if not isinstance(ks, Sequence) and not hasattr(ks, "__iter__"):
@@ -106,7 +121,7 @@ def parameter_vector(w: Any, like: Tensor, name: str = "w") -> Tensor:
     return w.detach()
 
 
-def same_kind(name: str, tensor: Tensor, like: Tensor) -> None:
+def same_kind(name: str, tensor: Tensor, like: Any) -> None:
     """Refuse a dtype or device other than the model's."""
     if tensor.dtype != like.dtype:
         raise ValueError(
@@ -120,9 +135,9 @@ def same_kind(name: str, tensor: Tensor, like: Tensor) -> None:
         )
 
 
-def directions(V: Any, like: Tensor, name: str = "V") -> Tensor:
-    """Check one direction (N,) or several as columns (N, b)."""
-    N = like.numel()
+def directions(V: Any, like: Any, name: str = "V") -> Tensor:
+    """Check one direction (N,) or several as columns (N, b) for a vector or operator."""
+    N = like.shape[0]
     if not isinstance(V, Tensor) or V.ndim not in (1, 2) or V.shape[0] != N or not V.numel():
         shape = tuple(V.shape) if isinstance(V, Tensor) else type(V).__name__
         raise ValueError(
@@ -133,9 +148,9 @@ def directions(V: Any, like: Tensor, name: str = "V") -> Tensor:
     return V.detach()
 
 
-def orthonormal_basis(U: Any, like: Tensor, name: str = "U") -> Tensor:
+def orthonormal_basis(U: Any, like: Any, name: str = "U") -> Tensor:
     """Check that the columns of `U` are orthonormal directions in parameter space."""
-    N = like.numel()
+    N = like.shape[0]
     if not isinstance(U, Tensor) or U.ndim != 2 or U.shape[0] != N:
         shape = tuple(U.shape) if isinstance(U, Tensor) else type(U).__name__
         raise ValueError(

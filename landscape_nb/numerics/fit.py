@@ -77,7 +77,7 @@ def fit(
     start = checks.parameter_vector(loss.w0 if w is None else w, loss.w0)
     tol = checks.positive("tol", tol, "gradient norm at which to stop")
     max_iterations = checks.whole_number(
-        "max_iterations", max_iterations, 1, 10**9, "L-BFGS iterations"
+        "max_iterations", max_iterations, 1, None, "L-BFGS iterations"
     )
 
     last_norm = float("inf")
@@ -225,8 +225,8 @@ def gradient_descent(
     """
     w = checks.parameter_vector(loss.w0 if w is None else w, loss.w0)
     lr = checks.positive("lr", lr, "learning rate")
-    steps = checks.whole_number("steps", steps, 1, 2**40, "steps of gradient descent")
-    every = checks.whole_number("every", every, 1, 2**40, "keep each so many steps")
+    steps = checks.whole_number("steps", steps, 1, None, "steps of gradient descent")
+    every = checks.whole_number("every", every, 1, None, "keep each so many steps")
     momentum = checks.non_negative("momentum", momentum, "share of the last step that is kept")
     if momentum >= 1:
         raise ValueError(f"momentum must be below 1, or no step is ever forgotten; got {momentum}.")

@@ -12,15 +12,19 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from landscape_nb.numerics import checks
-from landscape_nb.numerics.operators import ASYMMETRIC, HessianOperator, refuse_nan_derivatives
+from landscape_nb.numerics import audit, checks
+from landscape_nb.numerics.operators import (
+    HessianOperator,
+    Indices,
+    Samples,
+    refuse_nan_derivatives,
+)
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,6 @@ def parameter_layout(model: nn.Module) -> tuple[ParameterLayout, Tensor]:
     return layout, layout.flatten(trainable).clone()
 
 
-Indices = range | Tensor  # of samples, from 0
-Samples = int | Indices  # the first k, or just these
 # The graph of a gradient holds about so many times what a forward pass leaves behind. Measured on
 # an MLP and a transformer.
 _GRAPH_OF_GRADIENT = 4
@@ -132,6 +134,7 @@ class EmpiricalLoss:
     Attributes:
         num_samples: n.
         num_params: N, the number of trainable parameters.
+        sample_bytes: what one sample's forward pass leaves behind.
         w0: (N,), copy of the model's trainable parameters.
 
     Raises:
@@ -172,9 +175,9 @@ class EmpiricalLoss:
                 "reduction='none')."
             )
         self._layout, self.w0 = parameter_layout(model)
-        self._inputs, self._targets = _checked_data(inputs, targets, self.w0)
+        self._inputs, self._targets = audit.checked_data(inputs, targets, self.w0)
         self._loss_fn = loss_fn
-        self._model = _own_copy(model)
+        self._model = audit.own_copy(model)
         self.l2 = checks.non_negative("l2", l2, "weight of the L2 term")
         self.num_samples = len(inputs)
         self.num_params = self._layout.num_params
@@ -182,15 +185,15 @@ class EmpiricalLoss:
         self.batch_size = 1024
         if batch_size is not None:
             self.batch_size = checks.whole_number(
-                "batch_size", batch_size, 1, 2**40, "samples held in memory at once"
+                "batch_size", batch_size, 1, None, "samples held in memory at once"
             )
-        self._refuse_unusable_loss()
-        self._sample_bytes = self.activation_bytes(self.w0, 0)
+        audit.refuse_unusable_loss(self)
+        self.sample_bytes = self.activation_bytes(self.w0, 0)
         if batch_size is None:
-            fits = int(self.memory / (_GRAPH_OF_GRADIENT * self._sample_bytes))
+            fits = int(self.memory / (_GRAPH_OF_GRADIENT * self.sample_bytes))
             self.batch_size = max(1, min(1024, fits))
         self.per_sample(self.w0)
-        self._refuse_wrong_second_derivatives()
+        audit.refuse_wrong_second_derivatives(self)
 
     def __repr__(self) -> str:
         """Sizes at a glance."""
@@ -293,15 +296,7 @@ class EmpiricalLoss:
 
     def hessian_operator(self, w: Tensor, k: Samples) -> HessianOperator:
         """The linear map V -> H^(k)(w) V, with the first gradient's graph kept if it fits."""
-        w = checks.parameter_vector(w, self.w0)
-        chosen = self.chosen(k)
-        batches = self._batches(chosen)
-
-        def mean_loss(w: Tensor, batch: Indices) -> Tensor:
-            return self.losses_at(w, batch).sum() / len(chosen)
-
-        held = len(batches[0]) * self._sample_bytes
-        return HessianOperator(mean_loss, w, batches, self.l2, held)
+        return HessianOperator(self, w, k)
 
     def hessian(self, w: Tensor, k: Samples) -> Tensor:
         """H^(k)(w) as a dense (N, N) matrix; N products, for small models only.
@@ -373,132 +368,9 @@ class EmpiricalLoss:
             return samples
         return range(checks.whole_number("k", samples, 1, n, "how many of the n samples"))
 
-    def _refuse_unusable_loss(self) -> None:
-        """Evaluate once at w0 and refuse what can't be studied sample by sample."""
-        probe = range(min(self.num_samples, 32))  # 32: chosen here; dropout shows in fewer
-        with torch.random.fork_rng(devices=_rng_devices(self.w0)):
-            losses = self._first_losses(probe)
-            _refuse_wrong_shape(losses, len(probe))
-            with torch.no_grad():
-                again = self.losses_at(self.w0, probe)
-                try:
-                    alone = torch.cat([self.losses_at(self.w0, probe[i : i + 1]) for i in probe])
-                except (RuntimeError, ValueError) as error:
-                    raise ValueError(
-                        "The loss is not per-sample: it can't be evaluated for one sample alone "
-                        f"({str(error).splitlines()[0]}). Batch normalisation in training mode is "
-                        "the usual cause; call model.eval()."
-                    ) from error
-            with torch.enable_grad():
-                connected = self.losses_at(self.w0.clone().requires_grad_(), range(1)).requires_grad
-            if not connected:
-                raise ValueError(
-                    "The loss does not depend on the model's parameters through autograd. Look for "
-                    "detach(), torch.no_grad() or numpy inside the model or loss_fn."
-                )
-        # the coarser of the two precisions; absolute only relative to the largest loss
-        tolerance = 1e3 * max(torch.finfo(t.dtype).eps for t in (losses, self.w0))
-        # and never finer than the square of a rounding, all that is left of a perfect fit
-        rounding = torch.finfo(self.w0.dtype).eps ** 1.5
-        atol = max(tolerance * float(losses.abs().nan_to_num(0).max()), rounding)
-        if not torch.allclose(losses, again, rtol=tolerance, atol=atol, equal_nan=True):
-            raise ValueError(
-                "The loss is random: two evaluations at the same w differ by "
-                f"{float((losses - again).abs().max()):.1e}. Dropout in training mode is the usual "
-                "cause; call model.eval() first."
-            )
-        if not torch.allclose(losses, alone, rtol=tolerance, atol=atol, equal_nan=True):
-            raise ValueError(
-                "The loss is not per-sample: a sample's loss changes with the other samples of its "
-                f"batch, by {float((losses - alone).abs().max()):.1e}. Batch normalisation in "
-                "training mode is the usual cause; call model.eval(), or use reduction='none'."
-            )
-
-    def _first_losses(self, probe: range) -> Tensor:
-        """The first evaluation of all: what does not fit together shows here."""
-        try:
-            with torch.no_grad():
-                return self.losses_at(self.w0, probe)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:
-            first = (str(error).splitlines() or [""])[0]
-            raise ValueError(
-                f"The loss can't be evaluated on the first {len(probe)} samples: "
-                f"{type(error).__name__}: {first} Check that inputs have the shape and dtype that "
-                "the model takes (flattened or not? floating point?), that the model takes one "
-                "input and returns one tensor, and that loss_fn(outputs, targets) fits the targets "
-                "(class labels are int64, shape (n,), in 0..K-1)."
-            ) from error
-
-    def _refuse_wrong_second_derivatives(self) -> None:
-        """Compare u'Hv with v'Hu once: some layers' second derivatives are wrong in PyTorch."""
-        probe = range(min(self.num_samples, 8))  # 8: chosen here
-        angles = torch.arange(1, self.num_params + 1, dtype=self.w0.dtype, device=self.w0.device)
-        u, v = angles.cos(), (2 * angles).sin()
-        try:
-            Hu, Hv = self.hvp(self.w0, torch.stack([u, v], dim=1), probe).unbind(1)
-        except (ValueError, RuntimeError):
-            return  # a kink at w0 itself says nothing about other points; uses there will tell
-        difference = abs(float(v @ Hu - u @ Hv))
-        scale = float(Hu.norm() * v.norm() + Hv.norm() * u.norm())
-        if difference > 10 * torch.finfo(self.w0.dtype).eps ** 0.5 * scale:
-            raise ValueError(ASYMMETRIC)
-
 
 def _rows(batch: Indices) -> slice | Tensor:
     return slice(batch.start, batch.stop, batch.step) if isinstance(batch, range) else batch
-
-
-def _own_copy(model: nn.Module) -> nn.Module:
-    try:
-        return copy.deepcopy(model)
-    except (RuntimeError, TypeError, NotImplementedError) as error:
-        raise ValueError(
-            "The model can't be copied, and a copy is what keeps yours untouched "
-            f"({str(error).splitlines()[0]}). Cached tensors that carry a graph are the usual "
-            "cause; detach them."
-        ) from error
-
-
-def _checked_data(inputs: Any, targets: Any, like: Tensor) -> tuple[Tensor, Tensor]:
-    for name, data in (("inputs", inputs), ("targets", targets)):
-        if not isinstance(data, Tensor):
-            raise ValueError(
-                f"{name} must be a torch tensor with one sample per row; got "
-                f"{type(data).__name__}. Convert it with torch.as_tensor."
-            )
-        if data.ndim == 0:
-            raise ValueError(f"{name} must hold one sample per row; got a single number.")
-        if len(data) == 0:
-            raise ValueError(
-                f"{name} is empty: shape {tuple(data.shape)}. The first dimension counts samples."
-            )
-        if data.device != like.device:
-            checks.same_kind(name, data.to(like.dtype), like)
-        if data.is_floating_point() and data.dtype != like.dtype:
-            checks.same_kind(name, data, like)
-    if len(inputs) != len(targets):
-        raise ValueError(
-            f"inputs and targets must hold the same number of samples; got {len(inputs)} and "
-            f"{len(targets)}. Cut or match them so that row i of one belongs to row i of the other."
-        )
-    return inputs.detach().clone(), targets.detach().clone()
-
-
-def _refuse_wrong_shape(losses: Any, batch: int) -> None:
-    if not isinstance(losses, Tensor) or losses.shape != (batch,):
-        got = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
-        raise ValueError(
-            f"loss_fn must return one loss per sample, shape ({batch},) for {batch} samples; got "
-            f"{got}. Pass reduction='none' and average over any remaining dimensions, for example "
-            ".flatten(1).mean(1)."
-        )
-    if not losses.is_floating_point():
-        raise ValueError(
-            f"loss_fn must return real numbers; got dtype {losses.dtype}. A 0/1 error has no "
-            "derivative; use a smooth loss such as cross-entropy."
-        )
 
 
 @contextmanager
@@ -511,7 +383,3 @@ def _differentiable_attention() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-
-
-def _rng_devices(like: Tensor) -> list[torch.device]:
-    return [like.device] if like.is_cuda else []

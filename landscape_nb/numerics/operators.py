@@ -1,102 +1,365 @@
-"""Hessian-vector products by differentiating twice in reverse mode.
+"""Symmetric (N, N) matrices known by their products: one protocol for all of them.
 
-H v = d/dw (g(w)'v): the gradient's graph is built once, and a product is one more backward pass
-through it, at the cost of one to two gradients.
+Whatever its matrix is, an operator has a shape, a dtype and a device; `H @ V` is its product with
+one direction (N,) or several as columns (N, b), and `H.products` counts them.
+
+* `HessianOperator`: H v = d/dw (g(w)'v). The gradient's graph is built once, and a product is one
+  more backward pass through it, at the cost of one to two gradients.
+* `GaussNewtonOperator`: the part G of the Hessian that the loss's own curvature makes.
+* `ShardedHessianOperator`: one Hessian over samples that are spread over processes.
+* `ProductOperator`: any function of columns, for matrices that are given in another way.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from landscape_nb.numerics import checks
 
-Indices = range | Tensor
-MeanLoss = Callable[[Tensor, Indices], Tensor]
+Indices = range | Tensor  # of samples, from 0
+Samples = int | Indices  # the first k, or just these
 Differentiation = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 # Below so many bytes of one batch's forward pass, PyTorch's own overhead outweighs the arithmetic
 # and many products in one backward pass are up to five times faster; above, up to two times
 # slower. Measured on MLPs and a small transformer.
-_SMALL_BATCH = 2**22
-_COLUMNS = 2**25  # numbers in the columns of one such pass at most: chosen here
+SMALL_BATCH = 2**22
+COLUMNS = 2**25  # numbers in the columns of one such pass at most: chosen here
 
 
-class HessianOperator:
-    """V -> H^(k)(w) V at one fixed w, counting its products.
+class DifferentiableLoss(Protocol):
+    """What an operator asks of a loss; `EmpiricalLoss` has it."""
+
+    w0: Tensor
+    l2: float
+    num_samples: int
+
+    @property
+    def sample_bytes(self) -> int: ...  # noqa: D102
+
+    def batches(self, samples: Samples) -> list[Indices]: ...  # noqa: D102
+
+    def outputs_at(self, w: Tensor, batch: Indices) -> Tensor: ...  # noqa: D102
+
+    def losses_of(self, outputs: Tensor, batch: Indices) -> Tensor: ...  # noqa: D102
+
+    def losses_at(self, w: Tensor, batch: Indices) -> Tensor: ...  # noqa: D102
+
+
+class SymmetricOperator:
+    """A symmetric (N, N) matrix of which only products are known.
+
+    Args:
+        like: (N,), a vector of the space that it acts on.
+
+    Attributes:
+        shape: (N, N).
+        dtype, device: of every direction and every product.
+        products: number of products so far.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self.shape = torch.Size([like.shape[0], like.shape[0]])
+        self.dtype, self.device = like.dtype, like.device
+        self.products = 0
+
+    def __matmul__(self, V: Tensor) -> Tensor:
+        """The product with one direction (N,) or with several, (N, b); of V's shape.
+
+        Raises:
+            ValueError: V does not fit, or the product is not finite.
+        """
+        columns = self._checked(V)
+        return self.multiply(columns.unsqueeze(1) if V.ndim == 1 else columns).view_as(V)
+
+    def __call__(self, V: Tensor) -> Tensor:
+        """The same as H @ V."""
+        return self @ V
+
+    def __neg__(self) -> "ProductOperator":
+        """The operator -H, whose products count for H too."""
+        return ProductOperator(lambda columns: -self.multiply(columns), self.new_vector())
+
+    def multiply(self, columns: Tensor) -> Tensor:
+        """H V for a solver's own columns (N, b), which fit: counted, not checked again."""
+        self.products += columns.shape[1]
+        return self._product(columns)
+
+    def dense(self) -> Tensor:
+        """The matrix itself, (N, N), by N products; for small models.
+
+        Raises:
+            ValueError: it is not symmetric.
+        """
+        H = self.multiply(torch.eye(self.shape[0], dtype=self.dtype, device=self.device))
+        # The square root of the precision separates rounding from a wrong formula. Chosen here.
+        if (H - H.T).norm() > 10 * torch.finfo(H.dtype).eps ** 0.5 * H.norm():
+            raise ValueError(ASYMMETRIC)
+        return (H + H.T) / 2
+
+    def new_vector(self) -> Tensor:
+        """A vector of the space, (N,), zero."""
+        return torch.zeros(self.shape[0], dtype=self.dtype, device=self.device)
+
+    def _checked(self, V: Any) -> Tensor:
+        return checks.directions(V, self)
+
+    def _product(self, columns: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class ProductOperator(SymmetricOperator):
+    """The operator of a function that multiplies columns, (N, b) -> (N, b).
+
+    >>> A = torch.tensor([[2.0, 1.0], [1.0, 0.0]])
+    >>> (ProductOperator(lambda V: A @ V, A[0]) @ torch.ones(2)).tolist()
+    [3.0, 1.0]
+    """
+
+    def __init__(self, function: Callable[[Tensor], Tensor], like: Tensor) -> None:
+        super().__init__(like)
+        self._function = function
+
+    def _product(self, columns: Tensor) -> Tensor:
+        return self._function(columns)
+
+
+class HessianOperator(SymmetricOperator):
+    """V -> H^(k)(w) V at one fixed w, with the L2 term.
 
     When the samples fit one batch the gradient's graph is built once and kept, so that a
     product costs one further backward pass; otherwise it is rebuilt batch by batch, and all
     columns of V are served while a batch is in memory.
 
     Args:
-        mean_loss: mean_loss(w, batch) is the batch's part of L_k without its L2 term,
-            differentiable in w.
+        loss: the empirical loss.
         w: (N,).
-        batches: the samples, batch by batch.
-        l2: weight of the L2 term.
-        batch_bytes: bytes that the forward pass of the first batch leaves behind.
-
-    Attributes:
-        products: number of products so far.
+        k: number of samples, 1..n, or indices of them.
     """
 
-    def __init__(
-        self, mean_loss: MeanLoss, w: Tensor, batches: list[Indices], l2: float, batch_bytes: int
-    ) -> None:
-        self._mean_loss, self._w, self._batches, self._l2 = mean_loss, w, batches, l2
+    def __init__(self, loss: DifferentiableLoss, w: Tensor, k: Samples) -> None:
+        self._loss, self._w = loss, checks.parameter_vector(w, loss.w0)
+        super().__init__(self._w)
+        self._batches = loss.batches(k)
+        self._num_samples = sum(len(batch) for batch in self._batches)
         self._gradient: Tensor | None = None
-        self._kept = self._graph(batches[0]) if len(batches) == 1 else None
-        self._differentiate = differentiation(batch_bytes, w.numel())
-        self.products = 0
-
-    def __call__(self, V: Tensor) -> Tensor:
-        """H V, of V's shape, (N,) or (N, b)."""
-        V = checks.directions(V, self._w)
-        columns = V.unsqueeze(1) if V.ndim == 1 else V
-        return self._product(columns, self._differentiate).view_as(V)
+        self._kept = self._graph(self._batches[0]) if len(self._batches) == 1 else None
+        self._differentiate = _faster(loss, self._batches[0])
 
     @property
     def gradient(self) -> Tensor:
         """g^(k)(w), (N,), with the L2 term; free once a product was taken."""
         if self._gradient is None:
-            if self._kept:
-                self._gradient = self._kept[1].detach() + self._l2 * self._w
-            else:
-                self._product(self._w.new_empty(self._w.numel(), 0), _one_by_one)
+            self._product(self._w.new_empty(len(self._w), 0))
         assert self._gradient is not None
         return self._gradient
 
-    def dense(self) -> Tensor:
-        """H as an (N, N) matrix, many rows to a backward pass."""
-        eye = torch.eye(self._w.numel(), dtype=self._w.dtype, device=self._w.device)
-        return _symmetric(self._product(eye, _many_at_once))
-
-    def _product(self, columns: Tensor, differentiate: Differentiation) -> Tensor:
-        out, total = self._l2 * columns, self._l2 * self._w
+    def _product(self, columns: Tensor) -> Tensor:
+        out, total = self._loss.l2 * columns, self._loss.l2 * self._w
         for batch in self._batches:
             leaf, gradient = self._kept or self._graph(batch)
             total = total + gradient.detach()
             if gradient.requires_grad and columns.shape[1]:  # else linear in w: no curvature
-                out = out + differentiate(gradient, leaf, columns)
+                out = out + self._differentiate(gradient, leaf, columns)
         self._gradient = total
-        self.products += columns.shape[1]
         refuse_nan_derivatives(out, "Hessian-vector product")
         return out
 
     @torch.enable_grad()
     def _graph(self, batch: Indices) -> tuple[Tensor, Tensor]:
         leaf = self._w.clone().requires_grad_()
-        return leaf, torch.autograd.grad(self._mean_loss(leaf, batch), leaf, create_graph=True)[0]
+        part = self._loss.losses_at(leaf, batch).sum() / self._num_samples
+        return leaf, torch.autograd.grad(part, leaf, create_graph=True)[0]
 
 
-def differentiation(batch_bytes: int, num_params: int) -> Differentiation:
-    """The faster way for batches whose forward pass leaves so many bytes behind."""
-    small = batch_bytes <= _SMALL_BATCH and 2 * num_params <= _COLUMNS
-    return _many_at_once if small else _one_by_one
+class GaussNewtonOperator(SymmetricOperator):
+    """V -> G^(k)(w) V at one fixed w, without the L2 term; the rest is R = H - G.
+
+    H = G + R,   G = (1/k) sum_i J_i' A_i J_i,   R = (1/k) sum_i sum_c (dl_i/df_c) Hess f_c   S17
+
+    J_i is the Jacobian of the outputs f(x_i; w), A_i the Hessian of the loss in the outputs. G is
+    positive semidefinite for a convex loss, and its rank is at most k times the rank of A_i: K - 1
+    for the softmax of K classes, whose outputs may all be shifted by the same number.
+
+    G V takes three derivatives in reverse mode, J_i V as the derivative of J_i' u in u, which asks
+    nothing of the model that its gradient does not. Exact. A product costs about three gradients.
+
+    Args:
+        loss: the empirical loss; its L2 term is left out.
+        w: (N,).
+        k: number of samples, 1..n, or indices of them.
+
+    Raises:
+        ValueError: an argument does not fit.
+
+    >>> import landscape_nb as ln
+    >>> toy = ln.toys.softmax_regression(6, 2, 3, generator=torch.Generator().manual_seed(0))
+    >>> loss = ln.EmpiricalLoss(*toy.parts)                         # linear outputs: R = 0
+    >>> torch.allclose(GaussNewtonOperator(loss, loss.w0, 6).dense(), toy.hessian(loss.w0, 6))
+    True
+    """
+
+    def __init__(self, loss: DifferentiableLoss, w: Tensor, k: Samples) -> None:
+        self._loss, self._w = loss, checks.parameter_vector(w, loss.w0)
+        super().__init__(self._w)
+        self._batches = loss.batches(k)
+        self._num_samples = sum(len(batch) for batch in self._batches)
+        self._differentiate = _faster(loss, self._batches[0])
+        self._kept = self._graph(self._batches[0]) if len(self._batches) == 1 else None
+
+    def _product(self, columns: Tensor) -> Tensor:
+        out = torch.zeros_like(columns)
+        for batch in self._batches:
+            leaf, outputs, u, pulled, at, slope = self._kept or self._graph(batch)
+            if slope.requires_grad:  # else linear in the outputs: no Gauss-Newton part
+                JV = self._differentiate(pulled, u, columns)
+                AJV = self._differentiate(slope, at, JV)
+                out = out + self._differentiate(outputs, leaf, AJV) / self._num_samples
+        refuse_nan_derivatives(out, "Gauss-Newton product")
+        return out
+
+    @torch.enable_grad()
+    def _graph(self, batch: Indices) -> tuple[Tensor, ...]:
+        """Three maps: u -> J'u (u a dummy), outputs -> slope of the loss, w -> outputs."""
+        leaf = self._w.clone().requires_grad_()
+        rows = self._loss.outputs_at(leaf, batch)
+        outputs = rows.reshape(-1)
+        u = torch.zeros_like(outputs, requires_grad=True)
+        pulled = torch.autograd.grad(outputs, leaf, u, create_graph=True)[0]
+        at = outputs.detach().requires_grad_()
+        losses = self._loss.losses_of(at.view_as(rows), batch)
+        slope = torch.autograd.grad(losses.sum(), at, create_graph=True)[0]
+        return leaf, outputs, u, pulled, at, slope
 
 
-def _one_by_one(y: Tensor, leaf: Tensor, columns: Tensor) -> Tensor:
+class ShardedHessianOperator(SymmetricOperator):
+    """V -> H(w) V where every process of a group holds a part of the samples.
+
+    L = sum_p (n_p / n) L_p,  so  H V = sum_p (n_p / n) H_p V:  one all-reduce for each product.
+
+    Every process calls it at the same time with the same w and V, and receives the same product:
+    `largest_eigenpairs(operator, D=10)` runs in all of them side by side.
+
+    Args:
+        loss: this process's samples. The L2 term must be the same in all.
+        w: (N,), the same in every process.
+        samples: which of this process's samples; all if not given.
+        group: the process group; the default one if not given.
+
+    Attributes:
+        num_samples: of all processes together.
+
+    Raises:
+        RuntimeError: torch.distributed is not initialised.
+        ValueError: w or l2 differs between processes, or one of them refuses its part; in all.
+    """
+
+    def __init__(
+        self,
+        loss: DifferentiableLoss,
+        w: Tensor,
+        samples: Samples | None = None,
+        *,
+        group: "dist.ProcessGroup | None" = None,
+    ) -> None:
+        if not (dist.is_available() and dist.is_initialized()):
+            raise RuntimeError(
+                "torch.distributed is not initialised: call torch.distributed.init_process_group("
+                "'gloo') in every process first, for example under torchrun."
+            )
+        super().__init__(loss.w0)
+        self._group = group
+        samples = loss.num_samples if samples is None else samples
+        with self._together("w", w):
+            self._part = HessianOperator(loss, w, samples)
+            mine = sum(len(batch) for batch in loss.batches(samples))
+        for name, same in (("w", w), ("l2", torch.tensor(loss.l2, dtype=w.dtype, device=w.device))):
+            ends = (self._sum(same, end) for end in (dist.ReduceOp.MAX, dist.ReduceOp.MIN))
+            if not torch.equal(*ends):
+                raise ValueError(f"{name} must be the same in every process; broadcast it first.")
+        self.num_samples = int(self._sum(torch.tensor(mine, device=w.device)))
+        self._weight = mine / self.num_samples
+
+    def _checked(self, V: Any) -> Tensor:
+        with self._together("V", V):
+            return super()._checked(V)
+
+    def _product(self, columns: Tensor) -> Tensor:
+        with self._together("V", columns):
+            part = self._weight * self._part.multiply(columns)
+        return self._sum(part)
+
+    @contextmanager
+    def _together(self, name: str, x: Any) -> Iterator[None]:
+        """Refuse in every process what one of them refuses: the others would wait for it."""
+        error = None
+        try:
+            yield
+        except Exception as refusal:
+            error = refusal
+        size = x.numel() if isinstance(x, Tensor) else -1
+        device = x.device if isinstance(x, Tensor) else torch.device("cpu")
+        sizes = torch.tensor([-size, size, 0 if error is None else 1], device=device)
+        smallest, largest, refused = self._sum(sizes, dist.ReduceOp.MAX).tolist()
+        if error is not None:
+            raise error
+        if refused:
+            raise ValueError("Another process refused its part; its message tells why.")
+        if largest != -smallest:
+            raise ValueError(f"{name} must have the same shape in every process.")
+
+    def _sum(self, x: Tensor, operation: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM) -> Tensor:
+        x = x.clone(memory_format=torch.contiguous_format)  # processes add in storage order
+        dist.all_reduce(x, operation, group=self._group)
+        return x
+
+
+def as_operator(H: Any, like: Tensor | None = None) -> SymmetricOperator:
+    """H as an operator: one already, a symmetric matrix (N, N), or a function and a vector (N,)."""
+    if isinstance(H, SymmetricOperator):
+        return H
+    if isinstance(H, Tensor) and H.ndim == 2 and H.shape[0] == H.shape[1]:
+        return ProductOperator(lambda columns: H @ columns, H[0])
+    if callable(H) and isinstance(like, Tensor) and like.ndim == 1 and like.is_floating_point():
+        return ProductOperator(H, like)
+    given = tuple(like.shape) if isinstance(like, Tensor) else type(like).__name__
+    raise ValueError(
+        "H must be an operator such as loss.hessian_operator(w, k), or a symmetric matrix (N, N); "
+        f"got {type(H).__name__}. A function of columns needs a vector (N,) of real numbers "
+        f"beside it, which gives H's size and dtype (loss.w0 will do); got {given}."
+    )
+
+
+R = TypeVar("R")
+
+
+def takes_operator(f: Callable[..., R]) -> Callable[..., R]:
+    """Let the first argument of f be whatever `as_operator` takes.
+
+    Earlier versions asked for a function and a vector "like" after it: such calls keep working.
+    """
+
+    @functools.wraps(f)
+    def call(H: Any, *rest: Any, like: Tensor | None = None, **named: Any) -> R:
+        if rest and isinstance(rest[0], Tensor):
+            like, rest = rest[0], rest[1:]
+        return f(as_operator(H, like), *rest, **named)
+
+    return call
+
+
+def _faster(loss: DifferentiableLoss, batch: Indices) -> Differentiation:
+    """The faster way to differentiate a batch many times."""
+    small = len(batch) * loss.sample_bytes <= SMALL_BATCH and 2 * len(loss.w0) <= COLUMNS
+    return many_at_once if small else one_by_one
+
+
+def one_by_one(y: Tensor, leaf: Tensor, columns: Tensor) -> Tensor:
     """(dy/dleaf)' columns, (leaf, b), by one backward pass for each column."""
     out = columns.new_empty(columns.shape[1], leaf.numel())
     for row, v in zip(out, columns.unbind(1), strict=True):
@@ -104,34 +367,17 @@ def _one_by_one(y: Tensor, leaf: Tensor, columns: Tensor) -> Tensor:
     return out.T
 
 
-def _many_at_once(y: Tensor, leaf: Tensor, columns: Tensor) -> Tensor:
+def many_at_once(y: Tensor, leaf: Tensor, columns: Tensor) -> Tensor:
     """The same by batched backward passes, where every operation of the model allows it."""
     if columns.shape[1] == 1:
-        return _one_by_one(y, leaf, columns)
-    width = min(64, max(1, _COLUMNS // leaf.numel()))  # 64: chosen here
+        return one_by_one(y, leaf, columns)
+    width = min(64, max(1, COLUMNS // leaf.numel()))  # 64: chosen here
+    options = {"retain_graph": True, "is_grads_batched": True, "materialize_grads": True}
     try:
-        blocks = [
-            torch.autograd.grad(
-                y,
-                leaf,
-                block,
-                retain_graph=True,
-                is_grads_batched=True,
-                materialize_grads=True,
-            )[0]
-            for block in columns.T.split(width)
-        ]
+        blocks = [torch.autograd.grad(y, leaf, V, **options)[0] for V in columns.T.split(width)]
     except RuntimeError:  # group_norm, for one, has no batched double backward
-        return _one_by_one(y, leaf, columns)
+        return one_by_one(y, leaf, columns)
     return torch.cat(blocks).T
-
-
-def _symmetric(H: Tensor) -> Tensor:
-    """The mean of H and H' after a check that they agree."""
-    # The square root of the precision separates rounding from a wrong formula. Chosen here.
-    if (H - H.T).norm() > 10 * torch.finfo(H.dtype).eps ** 0.5 * H.norm():
-        raise ValueError(ASYMMETRIC)
-    return (H + H.T) / 2
 
 
 def refuse_nan_derivatives(derivative: Tensor, what: str) -> None:

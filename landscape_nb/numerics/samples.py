@@ -100,7 +100,7 @@ def projected_derivatives(
 ) -> tuple[Tensor, Tensor]:
     """U'g and U'HU of the mean over some samples, by reverse mode."""
     H = loss.hessian_operator(w, samples)
-    B = U.T @ H(U)
+    B = U.T @ (H @ U)
     return U.T @ H.gradient, (B + B.T) / 2
 
 

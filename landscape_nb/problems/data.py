@@ -146,7 +146,7 @@ def sequences(text: Text | Tensor, context: int, *, seed: int | None = 0) -> Ten
             else type(tokens).__name__
         )
         raise ValueError(f"text must be a Text or its tokens, (m,) int64; got {got}.")
-    context = checks.whole_number("context", context, 1, 2**40, "length of an input sequence")
+    context = checks.whole_number("context", context, 1, None, "length of an input sequence")
     n = len(tokens) // (context + 1)
     if n == 0:
         raise ValueError(

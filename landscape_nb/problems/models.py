@@ -103,7 +103,7 @@ class TransformerConfig:
             ("kv_heads", 1, "key and value heads"),
             ("hidden", 1, "width of the MLP's hidden layer"),
         ):
-            checks.whole_number(name, getattr(self, name), low, 10**9, meaning)
+            checks.whole_number(name, getattr(self, name), low, None, meaning)
         if not isinstance(self.tied, bool):
             raise ValueError(f"tied must be True or False; got {self.tied!r}.")
         checks.positive("rope_base", self.rope_base, "base of the rotary frequencies")

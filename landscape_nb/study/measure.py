@@ -54,7 +54,7 @@ def stabilization(
     Raises:
         ValueError: Ds or sigmas do not fit.
     """
-    Ds = checks.prefix_lengths(Ds, 2**62, high_means="dimension of the probe", name="D")
+    Ds = checks.prefix_lengths(Ds, None, high_means="dimension of the probe", name="D")
     if not isinstance(sigmas, Iterable):
         sigmas = [sigmas]
     sigmas = [checks.positive("sigma", s, "standard deviation of the probe") for s in sigmas]

@@ -10,7 +10,7 @@ losses share the probe points (common random numbers), so curves over k are smoo
 difference L_{k+1} - L_k is never drowned by the noise of two separate averages.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.operators import SymmetricOperator
 from landscape_nb.theory.increment import increment, running_increments
 
 
@@ -28,20 +29,26 @@ class Estimate:
 
     Attributes:
         value: () for one quantity, (K,) for a grid of k; the units are those of what is averaged.
-        stderr: of the same shape: sample standard deviation / sqrt(num_samples). Squared
+        stderr: of the same shape: sample standard deviation / sqrt(num_draws). Squared
             increments have heavy tails: with few draws it is an optimistic guess.
-        num_samples: S, the number of draws.
+        num_draws: S, the number of draws.
     """
 
     value: Tensor
     stderr: Tensor
-    num_samples: int
+    num_draws: int
+
+    @property
+    def num_samples(self) -> int:
+        """The name of num_draws in earlier versions."""
+        return self.num_draws
 
 
-def mean_and_standard_error(draws: Tensor, like: Tensor) -> Estimate:
-    """Mean and standard error over the last dimension."""
+def mean_and_standard_error(draws: Tensor, like: Tensor | SymmetricOperator) -> Estimate:
+    """Mean and standard error over the last dimension, in the dtype and on the device of like."""
     S = draws.shape[-1]
-    return Estimate(draws.mean(-1).to(like), (draws.std(-1) / S**0.5).to(like), S)
+    mean, stderr = draws.mean(-1), draws.std(-1) / S**0.5
+    return Estimate(mean.to(like.device, like.dtype), stderr.to(like.device, like.dtype), S)
 
 
 def delta1(loss: EmpiricalLoss, w: Tensor, k: int | Iterable[int]) -> Tensor:
@@ -69,12 +76,13 @@ def delta1(loss: EmpiricalLoss, w: Tensor, k: int | Iterable[int]) -> Tensor:
     return I[0] if single else I
 
 
+@checks.renamed(num_samples="num_draws")
 def delta2(
     loss: EmpiricalLoss,
     w: Tensor,
     ks: int | Iterable[int],
     sigma: float,
-    num_samples: int,
+    num_draws: int,
     generator: torch.Generator,
     *,
     centred: bool = False,
@@ -83,14 +91,14 @@ def delta2(
     """Delta_2(k+1) = E (L_{k+1}(w + d) - L_k(w + d))^2 with d ~ N(0, sigma^2 I_N).
 
     KG26 Eq. 3, by direct Monte Carlo in the full parameter space. Unbiased; the standard error is
-    returned. Costs num_samples forward passes over the samples, for all k together.
+    returned. Costs num_draws forward passes over the samples, for all k together.
 
     Args:
         loss: the empirical loss.
         w: (N,), centre of the probe, w_k*.
         ks: one number of samples, 1..n-1, or an increasing grid of them.
         sigma: standard deviation of the probe in every direction.
-        num_samples: S >= 2, probe points.
+        num_draws: S >= 2, probe points.
         generator: source of the probe points; its state advances.
         centred: average (I - I(w))^2 instead, the part that the probe itself sees.
         progress: show a progress bar over probe points.
@@ -110,16 +118,17 @@ def delta2(
     True
     """
     w = checks.parameter_vector(w, loss.w0)
-    return _direct(loss, w, ks, sigma, num_samples, generator, centred, progress, None)
+    return _along_ks(loss, w, ks, _Probe(sigma, num_draws, generator), centred, progress)
 
 
+@checks.renamed(num_samples="num_draws")
 def delta2_subspace(
     loss: EmpiricalLoss,
     w: Tensor,
     U: Tensor,
     ks: int | Iterable[int],
     sigma: float,
-    num_samples: int,
+    num_draws: int,
     generator: torch.Generator,
     *,
     centred: bool = False,
@@ -133,60 +142,16 @@ def delta2_subspace(
     """
     w = checks.parameter_vector(w, loss.w0)
     U = checks.orthonormal_basis(U, loss.w0)
-    return _direct(loss, w, ks, sigma, num_samples, generator, centred, progress, U)
+    return _along_ks(loss, w, ks, _Probe(sigma, num_draws, generator, U), centred, progress)
 
 
-def _direct(
-    loss: EmpiricalLoss,
-    w: Tensor,
-    ks: int | Iterable[int],
-    sigma: float,
-    num_samples: int,
-    generator: torch.Generator,
-    centred: bool,
-    progress: bool,
-    U: Tensor | None,
-) -> Estimate:
-    grid, single = _grid(loss, ks)
-
-    def increments_at(point: Tensor) -> Tensor:
-        # float64: in float32 the differences lose a thousandth at sigma = 1e-4
-        return running_increments(loss.per_sample(point, grid[-1] + 1).double(), grid)
-
-    base = increments_at(w) if centred else 0.0
-    squares = [
-        (increments_at(point) - base).square()
-        for point in _probe_points(w, U, sigma, num_samples, generator, progress)
-    ]
-    draws = torch.stack(squares, dim=-1)
-    return mean_and_standard_error(draws[0] if single else draws, like=w)
-
-
-def _probe_points(
-    w: Tensor,
-    U: Tensor | None,
-    sigma: float,
-    num_samples: int,
-    generator: torch.Generator,
-    progress: bool = False,
-) -> Iterator[Tensor]:
-    """Draws from N(w, sigma^2 I_N), or of w + U z with z ~ N(0, sigma^2 I_D)."""
-    sigma = checks.positive("sigma", sigma, "standard deviation of the probe")
-    S = checks.whole_number("num_samples", num_samples, 2, 2**40, "a standard error needs two")
-    generator = checks.explicit_generator(generator)
-    size = w.numel() if U is None else U.shape[1]
-    for _ in tqdm(range(S), desc="probe", disable=not progress, leave=False):
-        z = torch.randn(size, generator=generator, dtype=torch.float64, device=generator.device)
-        z = (sigma * z).to(w)
-        yield w + (z if U is None else U @ z)
-
-
+@checks.renamed(num_samples="num_draws")
 def next_sample_average(
     loss: EmpiricalLoss,
     w: Tensor,
     k: int,
     sigma: float,
-    num_samples: int,
+    num_draws: int,
     generator: torch.Generator,
     *,
     U: Tensor | None = None,
@@ -197,14 +162,14 @@ def next_sample_average(
     (1/(n-k)) sum_{i>k} E ((l_i - L_k)(w + d) / (k+1))^2
 
     One ordering of the data shows one next sample at each k, and its curve jumps with every easy
-    or hard one. This average uses all of them. Costs num_samples passes over all n samples.
+    or hard one. This average uses all of them. Costs num_draws passes over all n samples.
 
     Args:
         loss: the empirical loss.
         w: (N,), usually w_k*.
         k: number of samples in L_k, 1..n-1.
         sigma: standard deviation of the probe.
-        num_samples: S >= 2, probe points.
+        num_draws: S >= 2, probe points.
         generator: source of the probe points.
         U: (N, D) for the subspace criterion, None for the full space.
         centred: average (I - I(w))^2 instead.
@@ -217,16 +182,63 @@ def next_sample_average(
     if U is not None:
         U = checks.orthonormal_basis(U, loss.w0)
 
-    def increments_at(point: Tensor) -> Tensor:
+    def increments(point: Tensor) -> Tensor:
         values = loss.per_sample(point).double()
         return increment(values[k:], values[:k].mean(), k)
 
-    base = increments_at(w) if centred else 0.0
-    draws = [
-        (increments_at(point) - base).square().mean()
-        for point in _probe_points(w, U, sigma, num_samples, generator)
-    ]
-    return mean_and_standard_error(torch.stack(draws), like=w)
+    return _average(increments, w, _Probe(sigma, num_draws, generator, U), centred)
+
+
+@dataclass(frozen=True, eq=False)
+class _Probe:
+    """The law q of the probe points: N(w, sigma^2 I_N), or w + U z with z ~ N(0, sigma^2 I_D)."""
+
+    sigma: float
+    num_draws: int
+    generator: torch.Generator
+    U: Tensor | None = None
+
+    def points(self, w: Tensor, progress: bool = False) -> Iterator[Tensor]:
+        """As many draws as asked for."""
+        sigma = checks.positive("sigma", self.sigma, "standard deviation of the probe")
+        S = checks.whole_number("num_draws", self.num_draws, 2, None, "a standard error needs two")
+        g = checks.explicit_generator(self.generator)
+        size = w.numel() if self.U is None else self.U.shape[1]
+        for _ in tqdm(range(S), desc="probe", disable=not progress, leave=False):
+            z = torch.randn(size, generator=g, dtype=torch.float64, device=g.device)
+            z = (sigma * z).to(w)
+            yield w + (z if self.U is None else self.U @ z)
+
+
+def _average(
+    increments: Callable[[Tensor], Tensor],
+    w: Tensor,
+    probe: _Probe,
+    centred: bool,
+    progress: bool = False,
+) -> Estimate:
+    """E of the squared increments, (..., m) at a point, averaged over the last dimension too."""
+    base = increments(w) if centred else 0.0
+    draws = [(increments(point) - base).square().mean(-1) for point in probe.points(w, progress)]
+    return mean_and_standard_error(torch.stack(draws, dim=-1), like=w)
+
+
+def _along_ks(
+    loss: EmpiricalLoss,
+    w: Tensor,
+    ks: int | Iterable[int],
+    probe: _Probe,
+    centred: bool,
+    progress: bool,
+) -> Estimate:
+    grid, single = _grid(loss, ks)
+
+    def increments(point: Tensor) -> Tensor:
+        # float64: in float32 the differences lose a thousandth at sigma = 1e-4
+        found = running_increments(loss.per_sample(point, grid[-1] + 1).double(), grid)
+        return found if single else found[:, None]
+
+    return _average(increments, w, probe, centred, progress)
 
 
 def _grid(loss: EmpiricalLoss, ks: int | Iterable[int]) -> tuple[list[int], bool]:

@@ -36,7 +36,7 @@ def enough_data(
     >>> print(enough_data([10, 20, 40, 80], [9.0, 0.5, 2.0, 1.3], tolerance=1.0))
     None
     """
-    grid = checks.prefix_lengths(ks, 2**62, high_means="number of samples")
+    grid = checks.prefix_lengths(ks, None, high_means="number of samples")
     curve = _curves(deltas, (len(grid),))
     return _first_settled(grid, curve[None], checks.positive("tolerance", tolerance, "as deltas"))[
         0
@@ -101,7 +101,7 @@ def enough_data_interval(
     >>> print(enough_data_interval([10, 20, 40, 80], curves, 1.0, torch.Generator().manual_seed(0)))
     20 (90 % interval 20 to 40)
     """
-    grid = checks.prefix_lengths(ks, 2**62, high_means="number of samples")
+    grid = checks.prefix_lengths(ks, None, high_means="number of samples")
     tolerance = checks.positive("tolerance", tolerance, "in the unit of the curves")
     m = checks.whole_number("num_resamples", num_resamples, 1, 10**7, "bootstrap resamples")
     if not 0 < checks.positive("level", level, "of the interval") < 1:

@@ -30,11 +30,15 @@ class Moment:
         total: their sum.
     """
 
-    total: Tensor
     value: Tensor
     cross: Tensor
     gradient: Tensor
     curvature: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """The criterion: value + cross + gradient + curvature."""
+        return self.value + self.cross + self.gradient + self.curvature
 
     @property
     def centred(self) -> Tensor:
@@ -64,20 +68,36 @@ def gaussian_moment(model: IncrementModel | IncrementModels, sigma: float) -> Mo
     >>> float(gaussian_moment(IncrementModel(a=1.0, c=[2.0], B=[[0.0]]), sigma=0.5).total)
     2.0
     """
-    sigma = checks.positive("sigma", sigma, "standard deviation of the probe")
+    value, *nested = _coefficients(model)
+    return _at_sigma(value, *(part[..., -1] for part in nested), sigma=sigma)
+
+
+def _coefficients(
+    model: IncrementModel | IncrementModels,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What Eq. 15 multiplies by 1, sigma^2, sigma^2 and sigma^4, for the first 1, 2, ... columns.
+
+    a^2 (...),  a tr B (..., D),  |c|^2 (..., D),  (2 tr B^2 + (tr B)^2)/4 (..., D)
+    """
     a, c, B = model.a, model.c, model.B
-    trace = B.diagonal(dim1=-2, dim2=-1).sum(-1)
-    value = a.square()
-    cross = a * sigma**2 * trace
-    gradient = sigma**2 * c.square().sum(-1)
-    curvature = sigma**4 / 4 * (2 * B.square().sum((-2, -1)) + trace.square())
-    return Moment(value + cross + gradient + curvature, value, cross, gradient, curvature)
+    trace = B.diagonal(dim1=-2, dim2=-1).cumsum(-1)
+    frobenius = B.square().cumsum(-1).cumsum(-2).diagonal(dim1=-2, dim2=-1)
+    curvature = (2 * frobenius + trace.square()) / 4
+    return a.square(), a[..., None] * trace, c.square().cumsum(-1), curvature
 
 
+def _at_sigma(
+    value: Tensor, cross: Tensor, gradient: Tensor, curvature: Tensor, *, sigma: float
+) -> Moment:
+    s2 = checks.positive("sigma", sigma, "standard deviation of the probe") ** 2
+    return Moment(value, s2 * cross, s2 * gradient, s2**2 * curvature)
+
+
+@checks.renamed(num_samples="num_draws")
 def quadratic_mc(
     model: IncrementModel | IncrementModels,
     sigma: float,
-    num_samples: int,
+    num_draws: int,
     generator: torch.Generator,
     *,
     centred: bool = False,
@@ -91,7 +111,7 @@ def quadratic_mc(
     Args:
         model: one increment, or many, which then share the draws.
         sigma: standard deviation of the probe.
-        num_samples: S >= 2.
+        num_draws: S >= 2.
         generator: source of the draws.
         centred: average (c'z + z'Bz/2)^2 instead.
 
@@ -104,7 +124,7 @@ def quadratic_mc(
     True
     """
     sigma = checks.positive("sigma", sigma, "standard deviation of the probe")
-    S = checks.whole_number("num_samples", num_samples, 2, 2**40, "a standard error needs two")
+    S = checks.whole_number("num_draws", num_draws, 2, None, "a standard error needs two")
     generator = checks.explicit_generator(generator)
     c, B = model.c, model.B
     z = sigma * torch.randn(
@@ -251,12 +271,8 @@ class MomentTable:
     def at(self, D: int, sigma: float) -> Moment:
         """The `Moment`, entries (K,), of the first D directions; no loss is evaluated."""
         D = checks.whole_number("D", D, 1, self.D, f"the table holds {self.D} nested probes")
-        s2 = checks.positive("sigma", sigma, "standard deviation of the probe") ** 2
-        cross, gradient = s2 * self.cross[:, D - 1], s2 * self.gradient[:, D - 1]
-        curvature = s2**2 * self.curvature[:, D - 1]
-        return Moment(
-            self.value + cross + gradient + curvature, self.value, cross, gradient, curvature
-        )
+        nested = (self.cross, self.gradient, self.curvature)
+        return _at_sigma(self.value, *(part[:, D - 1] for part in nested), sigma=sigma)
 
 
 def moment_table(models: IncrementModels | Sequence[IncrementModels]) -> MomentTable:
@@ -274,7 +290,7 @@ def moment_table(models: IncrementModels | Sequence[IncrementModels]) -> MomentT
     [2.0]
     """
     if isinstance(models, IncrementModels):
-        return MomentTable(models.ks, *_leading_coefficients(models))
+        return MomentTable(models.ks, *_coefficients(models))
     if not models:
         raise ValueError("models is empty; give the IncrementModels of at least one k.")
     for group in models:
@@ -284,17 +300,9 @@ def moment_table(models: IncrementModels | Sequence[IncrementModels]) -> MomentT
                 f"{group.ks.unique().tolist()}. For one increment per k pass the IncrementModels "
                 "itself, not in a list."
             )
-    rows = [[part.mean(0) for part in _leading_coefficients(group)] for group in models]
+    rows = [[part.mean(0) for part in _coefficients(group)] for group in models]
     ks = torch.stack([group.ks[0] for group in models])
     return MomentTable(ks, *(torch.stack(parts) for parts in zip(*rows, strict=True)))
-
-
-def _leading_coefficients(models: IncrementModels) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    a, c, B = models.a, models.c, models.B
-    trace = B.diagonal(dim1=-2, dim2=-1).cumsum(-1)
-    frobenius = B.square().cumsum(-1).cumsum(-2).diagonal(dim1=-2, dim2=-1)
-    curvature = (2 * frobenius + trace.square()) / 4
-    return a.square(), a[:, None] * trace, c.square().cumsum(-1), curvature
 
 
 def full_space_table(
@@ -329,7 +337,7 @@ def full_space_table(
         `MomentTable` with one row per k and a single column (the whole space). Memory: N numbers
         for the gradient of each candidate.
     """
-    m = checks.whole_number("num_probes", num_probes, 3, 2**40, "random directions")
+    m = checks.whole_number("num_probes", num_probes, 3, None, "random directions")
     grid = checks.prefix_lengths(ks, loss.num_samples - 1, high_means="there must be a next sample")
     if len(ws) != len(grid):
         raise ValueError(f"ws must hold one point for each k; got {len(ws)} for {len(grid)} ks.")

@@ -4,9 +4,8 @@ Random vectors sample a spectrum: E v'f(H)v = tr f(H) for components of mean 0 a
 With f(x) = x this is Hutchinson's trace; with f a narrow window it is the density of eigenvalues,
 which stochastic Lanczos quadrature reads for every window at once.
 
-H is any symmetric operator that maps (N, b) to (N, b): `loss.hessian_operator(w, k)`, a
-`GaussNewtonOperator`, or `lambda V: A @ V`. `like`, (N,), gives its size, dtype and device: w
-will do.
+H is any symmetric operator: `loss.hessian_operator(w, k)`, a `GaussNewtonOperator`, or a symmetric
+matrix (N, N).
 """
 
 from dataclasses import dataclass
@@ -15,13 +14,14 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics import checks
-from landscape_nb.numerics.eigensolver import Eigenpairs, Operator, lanczos_quadrature
+from landscape_nb.numerics.eigensolver import Eigenpairs
+from landscape_nb.numerics.krylov import lanczos_quadrature
+from landscape_nb.numerics.operators import SymmetricOperator, takes_operator
 from landscape_nb.theory.criteria import Estimate, mean_and_standard_error
 
 
-def hutchinson_trace(
-    H: Operator, like: Tensor, num_probes: int, generator: torch.Generator
-) -> Estimate:
+@takes_operator
+def hutchinson_trace(H: SymmetricOperator, num_probes: int, generator: torch.Generator) -> Estimate:
     """The trace of H from random signs.
 
     tr H = E v'H v,  v_i = +-1 with equal chance                                   Hutchinson 1989
@@ -30,8 +30,7 @@ def hutchinson_trace(
     one product for each probe.
 
     Args:
-        H: symmetric operator.
-        like: (N,), gives size, dtype and device.
+        H: symmetric operator, or a symmetric matrix (N, N).
         num_probes: at least 2, for a standard error.
         generator: source of the signs.
 
@@ -39,19 +38,17 @@ def hutchinson_trace(
         `Estimate` with value (), in the units of H.
 
     >>> H = torch.diag(torch.tensor([3.0, 2.0, -5.0], dtype=torch.float64))
-    >>> trace = hutchinson_trace(lambda V: H @ V, H[0], 4, torch.Generator().manual_seed(0))
+    >>> trace = hutchinson_trace(H, 4, torch.Generator().manual_seed(0))
     >>> trace.value.item(), trace.stderr.item()
     (0.0, 0.0)
     """
-    m = checks.whole_number("num_probes", num_probes, 2, 2**40, "a standard error needs two")
-    _size(like)
-    draws = _quadratic_forms(H, like, m, checks.explicit_generator(generator))
-    return mean_and_standard_error(draws, like)
+    m = checks.whole_number("num_probes", num_probes, 2, None, "a standard error needs two")
+    draws = _quadratic_forms(H, m, checks.explicit_generator(generator))
+    return mean_and_standard_error(draws, like=H)
 
 
-def hutchpp_trace(
-    H: Operator, like: Tensor, num_products: int, generator: torch.Generator
-) -> Estimate:
+@takes_operator
+def hutchpp_trace(H: SymmetricOperator, num_products: int, generator: torch.Generator) -> Estimate:
     """The trace of H: exact in a sketch of its range, from random signs outside.
 
     tr H = tr Q'HQ + tr (1 - QQ')H(1 - QQ'),  Q = basis of H S for random signs S, (N, m/3)
@@ -62,33 +59,31 @@ def hutchpp_trace(
     with three times the probes, is better.
 
     Args:
-        H: symmetric operator.
-        like: (N,), gives size, dtype and device.
+        H: symmetric operator, or a symmetric matrix (N, N).
         num_products: m >= 6 in all, fewer than 3 N; used in threes.
         generator: source of the signs.
 
     Returns:
         `Estimate` with value (), in the units of H; stderr is that of the part outside, given the
-        sketch; num_samples counts the probes outside.
+        sketch; num_draws counts the probes outside.
 
     >>> u = torch.ones(30, 1, dtype=torch.float64)      # rank one: the sketch is the range
-    >>> trace = hutchpp_trace(lambda V: u @ (u.T @ V), u[:, 0], 6, torch.Generator().manual_seed(0))
+    >>> trace = hutchpp_trace(u @ u.T, 6, torch.Generator().manual_seed(0))
     >>> round(trace.value.item(), 9), trace.stderr.item() < 1e-9
     (30.0, True)
     """
-    N = _size(like)
-    m = checks.whole_number("num_products", num_products, 6, 2**40, "two for each of three parts")
+    N = H.shape[0]
+    m = checks.whole_number("num_products", num_products, 6, None, "two for each of three parts")
     generator = checks.explicit_generator(generator)
     if m // 3 >= N:
         raise ValueError(
             f"num_products = {m} is enough for the exact trace: take the sum of the diagonal from "
             f"H of the {N} unit vectors, or fewer than 3 N = {3 * N} products."
         )
-    Q = torch.linalg.qr(_product(H, _signs(like, m // 3, generator))).Q
+    Q = torch.linalg.qr(_product(H, random_signs(H, m // 3, generator))).Q
     inside = (Q * _product(H, Q)).sum()
-    draws = _quadratic_forms(H, like, m // 3, generator, Q)
-    rest = mean_and_standard_error(draws, like)
-    return Estimate(inside + rest.value, rest.stderr, rest.num_samples)
+    rest = mean_and_standard_error(_quadratic_forms(H, m // 3, generator, Q), like=H)
+    return Estimate(inside + rest.value, rest.stderr, rest.num_draws)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +132,7 @@ class SpectralDensity:
 
     def moment(self, p: int) -> Estimate:
         """Mean p-th power of the eigenvalues, tr H^p / N; unbiased for p < 2 m."""
-        p = checks.whole_number("p", p, 0, 2**31, "power of H")
+        p = checks.whole_number("p", p, 0, None, "power of H")
         exact = (self.known**p).sum() / self.num_params
         return self._average((self.weights * self.nodes**p).sum(1) + exact)
 
@@ -145,9 +140,9 @@ class SpectralDensity:
         return mean_and_standard_error(draws, self.nodes)
 
 
+@takes_operator
 def spectral_density(
-    H: Operator,
-    like: Tensor,
+    H: SymmetricOperator,
     num_probes: int,
     generator: torch.Generator,
     *,
@@ -163,8 +158,7 @@ def spectral_density(
     1/sqrt(num_probes N) for smooth f; narrow windows see only what `steps` nodes resolve.
 
     Args:
-        H: symmetric operator.
-        like: (N,), gives size, dtype and device.
+        H: symmetric operator, or a symmetric matrix (N, N).
         num_probes: at least 2, for standard errors.
         generator: source of the probes.
         steps: Lanczos steps for each probe (60: chosen here), N at most.
@@ -175,18 +169,18 @@ def spectral_density(
         `SpectralDensity`. Costs num_probes * steps products.
 
     >>> H = torch.diag(torch.tensor([0.0, 0.0, 0.0, 4.0], dtype=torch.float64))
-    >>> density = spectral_density(lambda V: H @ V, H[0], 200, torch.Generator().manual_seed(0))
+    >>> density = spectral_density(H, 200, torch.Generator().manual_seed(0))
     >>> share = density.fraction(3, 5)
     >>> bool((share.value - 0.25).abs() < 4 * share.stderr)
     True
     """
-    N = _size(like)
-    P = checks.whole_number("num_probes", num_probes, 2, 2**40, "a standard error needs two")
-    steps = checks.whole_number("steps", steps, 1, 2**31, "Lanczos steps for each probe")
+    N = H.shape[0]
+    P = checks.whole_number("num_probes", num_probes, 2, None, "a standard error needs two")
+    steps = checks.whole_number("steps", steps, 1, None, "Lanczos steps for each probe")
     generator = checks.explicit_generator(generator)
-    U, values = None, like.new_empty(0)
+    U, values = None, H.new_vector()[:0]
     if known is not None:
-        U, values = checks.orthonormal_basis(known.vectors, like, "known.vectors"), known.values
+        U, values = checks.orthonormal_basis(known.vectors, H, "known.vectors"), known.values
         if values.shape != U.shape[1:]:
             raise ValueError(
                 f"known holds {U.shape[1]} vectors but values of shape {tuple(values.shape)}."
@@ -196,36 +190,32 @@ def spectral_density(
     nodes, weights = torch.zeros(2, P, m, dtype=torch.float64)
     for row in range(P if m else 0):
         x = torch.randn(N, dtype=torch.float64, generator=generator, device=generator.device)
-        t, shares = lanczos_quadrature(H, x.to(like), m, U)
+        t, shares = lanczos_quadrature(H, x.to(H.device, H.dtype), m, U)
         nodes[row, : len(t)], nodes[row, len(t) :] = t, t[-1]
         weights[row, : len(t)] = shares * unknown / N
         longest = max(longest, len(t))
     return SpectralDensity(nodes[:, :longest], weights[:, :longest], values.double().cpu(), N)
 
 
-_BLOCK = 2**25  # numbers in one block of probes: chosen here
+BLOCK = 2**25  # numbers in one block of probes: chosen here
 
 
 def _quadratic_forms(
-    H: Operator,
-    like: Tensor,
-    num_probes: int,
-    generator: torch.Generator,
-    Q: Tensor | None = None,
+    H: SymmetricOperator, num_probes: int, generator: torch.Generator, Q: Tensor | None = None
 ) -> Tensor:
     """Forms v'Hv for random signs v, made orthogonal to Q if given; a block of probes at a time."""
-    block = max(1, _BLOCK // like.numel())
+    block = max(1, BLOCK // H.shape[0])
     draws = []
     for start in range(0, num_probes, block):
-        V = _signs(like, min(block, num_probes - start), generator)
+        V = random_signs(H, min(block, num_probes - start), generator)
         V = V if Q is None else V - Q @ (Q.T @ V)
         draws.append((V.double() * _product(H, V).double()).sum(0))
     return torch.cat(draws)
 
 
-def _product(H: Operator, V: Tensor) -> Tensor:
+def _product(H: SymmetricOperator, V: Tensor) -> Tensor:
     """H V, refused if it is not what an operator gives."""
-    HV = H(V)
+    HV = H.multiply(V)
     if HV.shape != V.shape or not torch.isfinite(HV).all():
         raise ValueError(
             f"H must map (N, b) to finite (N, b); {tuple(V.shape)} gave {tuple(HV.shape)}"
@@ -234,17 +224,7 @@ def _product(H: Operator, V: Tensor) -> Tensor:
     return HV
 
 
-def _size(like: Tensor) -> int:
-    if not isinstance(like, Tensor) or like.ndim != 1 or not like.is_floating_point():
-        shape = tuple(like.shape) if isinstance(like, Tensor) else type(like).__name__
-        raise ValueError(
-            f"like must be a vector (N,) of real numbers, which gives H's size and dtype; got "
-            f"{shape}. loss.w0 will do."
-        )
-    return like.numel()
-
-
-def _signs(like: Tensor, columns: int, generator: torch.Generator) -> Tensor:
-    shape = (like.numel(), columns)
-    bits = torch.randint(2, shape, generator=generator, device=generator.device)
-    return (2 * bits - 1).to(like)
+def random_signs(H: SymmetricOperator, columns: int, generator: torch.Generator) -> Tensor:
+    """Columns of +-1 with equal chance, (N, columns)."""
+    bits = torch.randint(2, (H.shape[0], columns), generator=generator, device=generator.device)
+    return (2 * bits - 1).to(H.device, H.dtype)

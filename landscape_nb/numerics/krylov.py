@@ -1,0 +1,225 @@
+"""A growing orthonormal basis of a Krylov space, fully re-orthogonalised.
+
+With the basis Q it keeps
+
+    H Q = Q T + F S,    Q'Q = 1,  F'Q = 0,  F'F = 1,
+
+where the few columns of F are the directions in which the basis has still to grow: one for every
+start vector. So the residual of a Ritz pair (t, Q y) is |S y|, without another product and without
+storing H Q: memory is one vector for each basis vector. Every projection is summed in float64,
+whatever the precision of the products. When memory is full the best Ritz vectors are kept
+(thick-restart Lanczos: Wu and Simon, SIAM J. Matrix Anal. 22, 2000).
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from landscape_nb.numerics.operators import ProductOperator, SymmetricOperator
+
+_PIECE = 2**18  # numbers converted to float64 at once (2 MB): chosen here
+_BLOCK = 4096  # products summed in float32 before their sum goes on in float64: chosen here
+
+
+class KrylovBasis:
+    """H Q = Q T + F S: Q and F in the precision of the products, T and S in float64.
+
+    Large coefficients are removed in float64, before the pass over all of Q in the precision of the
+    products removes what is left of them.
+
+    Args:
+        H: the operator.
+        capacity: largest number of basis vectors held.
+
+    Attributes:
+        Q: (capacity, N), the basis; its first `count` rows are in use.
+        F: (p, N), the open directions, as rows.
+        T: (m, m), H in the basis.
+        S: (p, m), what H adds to the basis, in the p open directions.
+    """
+
+    def __init__(self, H: SymmetricOperator, capacity: int) -> None:
+        self.H, self.capacity = H, capacity
+        # One basis vector per row: each is contiguous.
+        self.Q = torch.empty(capacity, H.shape[0], dtype=H.dtype, device=H.device)
+        self.F = self.Q.new_empty(0, H.shape[0])
+        self.T = torch.empty(0, 0, dtype=torch.float64)
+        self.S = torch.empty(0, 0, dtype=torch.float64)
+        self.products = 0
+
+    @property
+    def count(self) -> int:
+        """m, the number of basis vectors."""
+        return self.T.shape[0]
+
+    @property
+    def open_ends(self) -> int:
+        """p, the number of directions in which the basis has still to grow."""
+        return len(self.F)
+
+    def ritz(self) -> tuple[Tensor, Tensor]:
+        """Ritz values, descending, and their coefficients."""
+        theta, Y = torch.linalg.eigh(self.T)
+        return theta.flip(0), Y.flip(1)
+
+    def residual_norms(self, Y: Tensor) -> Tensor:
+        """|H u - theta u| of Ritz vectors u = Q y, from the decomposition alone."""
+        return (self.S @ Y).norm(dim=0)
+
+    def start(self, x: Tensor) -> bool:
+        """Open a new end along x, (N,), and take one step; False if x lies in the span already."""
+        q, _, _, _ = self._outside(x.double())
+        if q is None:
+            return False
+        self._append(q.to(self.Q), torch.zeros(self.count, dtype=torch.float64))
+        return True
+
+    def extend(self, C: Tensor) -> None:
+        """Add to the basis the open direction that matters most to the residuals F C, (p, b)."""
+        if len(C) > 1:
+            self._bring_to_front(torch.linalg.svd(C)[0][:, 0])
+        q, row = self.F[0], self.S[0]
+        self.F, self.S = self.F[1:], self.S[1:]
+        self._append(q / float(q.double().norm()), row)
+
+    def _bring_to_front(self, c: Tensor) -> None:
+        """Make the unit vector F c the first column of F, by a reflection; F S stays what it is."""
+        v = c.clone()
+        v[0] -= 1
+        if float(v.norm()) > 1e-14:
+            v = v / v.norm()
+            self.S = self.S - 2 * torch.outer(v, v @ self.S)
+            f = v.to(self.F)
+            self.F = self.F - 2 * torch.outer(f, f @ self.F)
+
+    def _append(self, q: Tensor, row: Tensor) -> None:
+        """Add q, orthonormal to Q and F, with row = Q'Hq known; costs one product."""
+        m, p = self.count, self.open_ends
+        product = self.H.multiply(q[:, None])[:, 0]
+        self.products += 1
+        if not torch.isfinite(product).all():
+            raise ValueError(
+                "A Hessian-vector product is not finite: the loss is not twice differentiable at "
+                "this w (a square root or a division at zero?) or its curvature overflows."
+            )
+        self.Q[m] = q
+        T = torch.zeros(m + 1, m + 1, dtype=torch.float64)
+        T[:m, :m], T[m, :m], T[:m, m] = self.T, row, row
+        S = torch.zeros(p + 1, m + 1, dtype=torch.float64)
+        S[:p, :m] = self.S
+        self.T = T
+        f, h, s, beta = self._outside(product.double(), row)
+        T[m, m], S[:p, m], S[p, m] = h[m], s, beta
+        if f is None:
+            self.S = S[:p]
+        else:
+            self.S = S
+            self.F = torch.cat([self.F, f.to(self.F)[None]])
+
+    def _outside(
+        self, x: Tensor, row: Tensor | None = None
+    ) -> tuple[Tensor | None, Tensor, Tensor, float]:
+        """Unit vector along the part of x outside Q and F (None if rounding), and Q'x, F'x, norm.
+
+        `row`, if given, is Q'x but for its last entry: removing it first saves a pass over Q.
+        """
+        h = torch.zeros(self.count, dtype=torch.float64)
+        s = torch.zeros(self.open_ends, dtype=torch.float64)
+        scale = float(x.norm())
+        if scale == 0:
+            return None, h, s, 0.0
+        if row is not None:
+            known = row.nonzero()[:, 0]
+            if 4 * len(known) < self.count:
+                h[known] = row[known]
+                for j in known.tolist():
+                    x = x - float(row[j]) * self.Q[j].double()
+            newest = self.Q[self.count - 1].double()
+            h[-1] = newest @ x
+            x = x - float(h[-1]) * newest
+        left = float(x.norm())
+        # what is left below is rounding, of the products or of these sums. Chosen here.
+        rounding = min(1e-8, 100 * torch.finfo(self.Q.dtype).eps) * scale
+        while left > rounding:
+            before = left
+            g = self._project(x)
+            x = x - self._combine(g)
+            h, s = h + g[: len(h)], s + g[len(h) :]
+            left = float(x.norm())
+            # Once more if much was removed, with its rounding (Daniel et al., 1976): 0.7.
+            if left > 0.7 * before:
+                return x / left, h, s, left
+        return None, h, s, 0.0
+
+    def _project(self, x: Tensor) -> Tensor:
+        """Q'x and F'x, one after the other, summed in float64."""
+        Q, like = self.Q[: self.count], x.to(self.Q)
+        step = like.numel() if Q.dtype == torch.float64 else _BLOCK
+        total = x.new_zeros(self.count)
+        for i in range(0, len(like), step):
+            total += (Q[:, i : i + step] @ like[i : i + step]).double()
+        return torch.cat([total, self.F.double() @ x]).cpu()
+
+    def _combine(self, y: Tensor) -> Tensor:
+        """Q y1 + F y2 for y = (y1, y2)."""
+        m, y = self.count, y.to(self.Q.device)
+        return (y[:m].to(self.Q) @ self.Q[:m]).double() + y[m:] @ self.F.double()
+
+    def _parts(self) -> Iterator[tuple[slice, Tensor]]:
+        """Columns of Q in float64, piece by piece, so that no float64 copy is ever held."""
+        step = max(1024, _PIECE // (self.count + 1))
+        for i in range(0, self.Q.shape[1], step):
+            columns = slice(i, i + step)
+            yield columns, self.Q[: self.count, columns].double()
+
+    def vectors(self, Y: Tensor) -> Tensor:
+        """Q Y as rows, (b, N), in the precision of the products."""
+        Y = Y.T.to(self.Q.device)
+        out = self.Q.new_empty(len(Y), self.Q.shape[1])
+        for columns, Q in self._parts():
+            out[:, columns] = Y @ Q
+        return out
+
+    def make_room(self, D: int, vectors: int) -> None:
+        """Restart with the best Ritz vectors if the new vectors would not fit."""
+        if self.count + vectors <= self.capacity or self.capacity == self.H.shape[0]:
+            return
+        theta, Y = self.ritz()
+        kept = min(D + max(5, (self.capacity - D) // 2), self.capacity - vectors)
+        rows = Y[:, :kept].T.to(self.Q.device)
+        for columns, Q in self._parts():
+            self.Q[:kept, columns] = rows @ Q
+        self.S = self.S @ Y[:, :kept]
+        self.T = torch.diag(theta[:kept])
+
+
+def lanczos_quadrature(
+    H: SymmetricOperator, x: Tensor, steps: int, known: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Gauss quadrature of the spectral measure that a unit vector x sees: nodes, weights.
+
+    x' f(H) x = sum_j weight_j f(node_j) for polynomials f up to degree 2 steps - 1, by Lanczos
+    with full re-orthogonalisation: nodes are the eigenvalues of the tridiagonal T, weights the
+    squared first components of its eigenvectors (Golub and Welsch 1969).
+
+    Args:
+        H: the operator.
+        x: (N,), the start; only its direction matters.
+        steps: at most; fewer where the Krylov space is exhausted. One product each.
+        known: (N, D), eigenvectors of H to be kept out of the Krylov space.
+
+    Returns:
+        nodes (m,) ascending and weights (m,) that sum to 1, in float64.
+    """
+
+    def outside(V: Tensor) -> Tensor:
+        return V if known is None else V - known @ (known.T @ V)
+
+    inside = ProductOperator(lambda V: outside(H.multiply(V)), x)
+    basis = KrylovBasis(inside, min(steps, len(x)))
+    basis.start(outside(x))
+    while basis.count < basis.capacity and basis.open_ends:
+        basis.extend(basis.S[:, -1:])
+    nodes, Y = torch.linalg.eigh(basis.T)
+    return nodes, Y[0].square()
