@@ -7,21 +7,34 @@
 | L_k(w) | `loss.value(w, k)` | () | mean of the first k, plus the L2 term |
 | g^(k), H^(k) | `loss.gradient(w, k)`, `loss.hvp(w, V, k)` | (N,), (N, b) | derivatives of L_k |
 | w_k* | `fit(loss, k).w` | (N,) | minimiser of L_k |
-| I_k | increment | () | L_{k+1} - L_k = (l_{k+1} - L_k)/(k+1) |
+| I_k | `increment(l_next, L_k, k)` | () | L_{k+1} - L_k = (l_{k+1} - L_k)/(k+1) |
 | U_D | `top_eigenpairs(...).vectors` | (N, D) | top-D eigenvectors of H^(k)(w_k*) |
 | a_k, c_k, B_k | `increment_model(...)` | (), (D,), (D, D) | quadratic model of I_k on U_D |
 | sigma | `sigma` | () | standard deviation of the Gaussian probe |
-| S | `num_samples` (of a criterion) | () | Monte Carlo draws |
+| S | `num_draws` | () | Monte Carlo draws |
 | K, D | `len(ks)`, columns of `U` | () | grid points, dimension of the probe |
 | Delta_1, Delta_2, Delta_2^(D) | `delta1`, `delta2`, `delta2_subspace` | (K,) | the criteria |
 
 Sources are cited as KG26 (arXiv 2604.14870), KG24 (arXiv 2409.11995), N25 (Nikitin, MIPT 2025),
-S17 (arXiv 1706.04454), C26 (arXiv 2606.02596). The files follow the papers: `losses` defines
-L_k, `eigenspaces` U_D, `increments` Eq. 9, `criteria` Eqs. 1-4, `moments` Eqs. 15-16, `bounds`
-Eq. 10; `spectrum` and `gauss_newton` serve S17, `surfaces` and `enough` N25, `layers` and
-`spectral_newton` C26. `sweeps` runs a study, `report` writes one; `course` checks exercises. What
-needs matplotlib (`plots`, `widgets`, `report`, `course`) is imported by name, so that this package
-loads without it.
+S17 (arXiv 1706.04454), C26 (arXiv 2606.02596), LLC (the glossary entry "loss landscape
+curvature").
+
+Seven folders, each importing only from those before it:
+  numerics   L_k of any torch module, its derivatives, eigenpairs, minimisers; no paper in it
+  theory     one file an idea: increment (Eqs. 5, 9), probes (U_D), criteria (Eqs. 1-4), moments
+             (Eqs. 15-16), bounds (Eq. 10), spectrum (S17), surfaces and enough (N25), descent (LLC),
+             layers, exponents and spectral_newton (C26)
+  problems   toys, data, networks, trained transformers
+  figures    one function a picture
+  study      sweeps, the report on a model
+  widgets    sliders
+  course     exercises and their checks, saved work
+What is listed below is theory and numerics, which load without matplotlib; import the other
+folders by name.
+
+Randomness is always explicit. Whatever draws numbers takes a `torch.Generator` (where None is
+allowed it means a fresh one seeded with 0); what is made as a whole and named by it later, an order
+of the data, a training or a report, takes the `seed` of one.
 """
 
 import sys
@@ -38,7 +51,7 @@ from landscape_nb.numerics.eigensolver import (
     Search,
     largest_eigenpairs,
 )
-from landscape_nb.numerics.fit import Descent, FitResult, fit, fit_path, gradient_descent
+from landscape_nb.numerics.fit import FitResult, fit, fit_path
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.operators import (
     GaussNewtonOperator,
@@ -62,6 +75,7 @@ from landscape_nb.theory.criteria import (
     delta2_subspace,
     next_sample_average,
 )
+from landscape_nb.theory.descent import Descent, gradient_descent
 from landscape_nb.theory.enough import EnoughData, enough_data, enough_data_interval
 from landscape_nb.theory.exponents import Slope, log_slope
 from landscape_nb.theory.increment import (

@@ -16,7 +16,6 @@ from landscape_nb import (
     IncrementModel,
     IncrementModels,
     data,
-    derivatives,
     gaussian_moment,
     increment_model,
     increment_models,
@@ -24,6 +23,7 @@ from landscape_nb import (
     random_subspace,
     toys,
 )
+from landscape_nb.numerics import samples as samples_module
 from landscape_nb.numerics.samples import ForwardModeError, sample_derivatives
 from landscape_nb.problems.models import MLP, DecoderTransformer, TransformerConfig, sequence_loss
 
@@ -310,13 +310,13 @@ def test_forward_reverse_and_auto_are_the_same_numbers(model, samples):
 @pytest.fixture
 def forward_calls(monkeypatch):
     """Whether forward mode ran: one entry for every time."""
-    calls, forward = [], derivatives._forward
+    calls, forward = [], samples_module.forward_derivatives
 
     def record(loss, w, U, samples, memory):
         calls.append(samples)
         return forward(loss, w, U, samples, memory)
 
-    monkeypatch.setattr(derivatives, "_forward", record)
+    monkeypatch.setattr(samples_module, "forward_derivatives", record)
     return calls
 
 
@@ -353,7 +353,7 @@ def test_auto_is_reverse_where_forward_mode_needs_too_much_memory(forward_calls,
 
     needed = 4**2 * loss.activation_bytes(loss.w0, 0)
     for memory in (1.0, 0.99 * needed):
-        assert not derivatives._prefers_forward(loss, loss.w0, U, range(64), memory)
+        assert not samples_module.prefers_forward(loss, loss.w0, U, range(64), memory)
     run_all(0.99 * needed)
     assert forward_calls == []
     run_all(1e9)

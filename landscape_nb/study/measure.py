@@ -21,7 +21,7 @@ import torch
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.fit import fit
 from landscape_nb.numerics.loss import EmpiricalLoss
-from landscape_nb.theory.increment import next_sample_models
+from landscape_nb.theory.increment import increment, next_sample_models
 from landscape_nb.theory.moments import moment_table
 from landscape_nb.theory.probes import random_subspace, top_eigenpairs
 
@@ -78,7 +78,7 @@ def _measure(
         "converged": found.converged,
         "lambda_1": float(top.values[0]),
         "residual": float((top.residuals / top.values[0].abs()).max()),
-        "delta1": float((unseen - loss.per_sample(found.w, k).mean()).abs().mean() / (k + 1)),
+        "delta1": float(increment(unseen, loss.per_sample(found.w, k).mean(), k).abs().mean()),
     }
     seeded = torch.Generator().manual_seed(0)
     bases = {

@@ -84,8 +84,8 @@ def enough_data_interval(
     many times: a percentile bootstrap (Efron 1979). "Not reached" counts as later than every k.
 
     Args:
-        ks: increasing numbers of samples, (K,).
-        curves: (R, K), the criterion of each run at each k; R >= 2, five or more to mean anything.
+        ks: increasing numbers of samples, (m,).
+        curves: (R, m), the criterion of each run at each k; R >= 2, five or more to mean anything.
         tolerance: in the unit of the curves.
         generator: source of the resamples.
         num_resamples: 2000: chosen here.
@@ -123,14 +123,14 @@ def enough_data_interval(
 
 
 def resampled_means(rows: Tensor, num_resamples: int, generator: torch.Generator) -> Tensor:
-    """Means over rows (R, K) drawn with replacement, (num_resamples, K): Efron's bootstrap."""
+    """Means over rows (R, m) drawn with replacement, (num_resamples, m): Efron's bootstrap."""
     drawn = torch.randint(len(rows), (num_resamples, len(rows)), generator=generator)
     counts = rows.new_zeros(drawn.shape)
     return counts.scatter_add_(1, drawn, torch.ones_like(counts)) @ rows / len(rows)
 
 
 def _first_settled(grid: list[int], curves: Tensor, tolerance: float) -> list[int | None]:
-    """The rule, for each row of curves (m, K)."""
+    """The rule, for each row of curves (..., m)."""
     # a k is settled if all from it on are below: a running product from the end
     settled = (curves < tolerance).long().flip(1).cumprod(1).sum(1)
     return [grid[-count] if count else None for count in settled.tolist()]

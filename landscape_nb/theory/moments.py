@@ -275,11 +275,12 @@ class MomentTable:
         return _at_sigma(self.value, *(part[:, D - 1] for part in nested), sigma=sigma)
 
 
-def moment_table(models: IncrementModels | Sequence[IncrementModels]) -> MomentTable:
+@checks.renamed(models="increments")
+def moment_table(increments: IncrementModels | Sequence[IncrementModels]) -> MomentTable:
     """Precompute the Gaussian moment (KG26 Eq. 15) for every leading D and any sigma.
 
     Args:
-        models: one increment per k; or, for averages over next samples, a list with one
+        increments: one increment per k; or, for averages over next samples, a list with one
             `IncrementModels` per k (from `next_sample_models`), each averaged over its rows.
 
     Returns:
@@ -289,19 +290,19 @@ def moment_table(models: IncrementModels | Sequence[IncrementModels]) -> MomentT
     >>> moment_table(models).at(D=1, sigma=0.5).total.tolist()
     [2.0]
     """
-    if isinstance(models, IncrementModels):
-        return MomentTable(models.ks, *_coefficients(models))
-    if not models:
-        raise ValueError("models is empty; give the IncrementModels of at least one k.")
-    for group in models:
+    if isinstance(increments, IncrementModels):
+        return MomentTable(increments.ks, *_coefficients(increments))
+    if not increments:
+        raise ValueError("increments is empty; give the IncrementModels of at least one k.")
+    for group in increments:
         if (group.ks != group.ks[0]).any():
             raise ValueError(
                 "Each group must hold candidates for one k; got ks = "
                 f"{group.ks.unique().tolist()}. For one increment per k pass the IncrementModels "
                 "itself, not in a list."
             )
-    rows = [[part.mean(0) for part in _coefficients(group)] for group in models]
-    ks = torch.stack([group.ks[0] for group in models])
+    rows = [[part.mean(0) for part in _coefficients(group)] for group in increments]
+    ks = torch.stack([group.ks[0] for group in increments])
     return MomentTable(ks, *(torch.stack(parts) for parts in zip(*rows, strict=True)))
 
 
