@@ -22,8 +22,8 @@ curvature").
 Seven folders, each importing only from those before it:
   numerics   L_k of any torch module, its derivatives, eigenpairs, minimisers; no paper in it
   theory     one file an idea: increment (Eqs. 5, 9), probes (U_D), criteria (Eqs. 1-4), moments
-             (Eqs. 15-16), bounds (Eq. 10), spectrum (S17), surfaces and enough (N25), descent (LLC),
-             layers, exponents and spectral_newton (C26)
+             (Eqs. 15-16), bounds (Eq. 10), spectrum (S17), surfaces and enough (N25), descent
+             (LLC), layers, exponents and spectral_newton (C26)
   problems   toys, data, networks, trained transformers
   figures    one function a picture
   study      sweeps, the report on a model

@@ -18,7 +18,6 @@ from torch.func import functional_call, grad, hessian
 from landscape_nb import (
     EmpiricalLoss,
     SweepFileError,
-    derivatives,
     fit,
     gaussian_moment,
     increment_model,
@@ -28,6 +27,7 @@ from landscape_nb import (
     sweep,
     top_eigenpairs,
 )
+from landscape_nb.numerics import samples as samples_module
 
 DS, SIGMAS = [1, 3], [1e-2, 0.3]
 PARTS = ["total", "value", "cross", "gradient", "curvature", "centred"]
@@ -233,8 +233,8 @@ def test_a_wider_study_holds_the_narrower_one(rows_of):
 
 @pytest.mark.parametrize("forward", [True, False], ids="forward={}".format)
 def test_the_same_cell_gives_the_same_rows(rows_of, monkeypatch, forward):
-    """Whichever derivatives a quick measurement prefers on this machine."""
-    monkeypatch.setattr(derivatives, "_prefers_forward", lambda *_: forward)
+    """Whichever mode the samples' size calls for."""
+    monkeypatch.setattr(samples_module, "prefers_forward", lambda *_: forward)
     again = measure(k=6)
     same(again, rows_of(k=6))
     assert again == measure(k=6)
