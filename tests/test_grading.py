@@ -21,7 +21,7 @@ import pytest
 if importlib.util.find_spec("nbgrader") is None and "CI" not in os.environ:
     pytest.skip("needs nbgrader: pip install 'landscape_nb[course]'", allow_module_level=True)
 
-from grading import Course, answered, assignment, cell_named, labelled, named_cells  # noqa: E402
+from grading import Course, answered, assignment, cell_named, labelled, named_cells
 
 ASSIGNMENTS = Path(__file__).resolve().parent.parent / "notebooks" / "assignments" / "source"
 NAME = "01_tiny_squares"

@@ -120,7 +120,7 @@ def test_a_model_that_cannot_be_copied_is_refused_in_words():
 def test_a_large_l2_term_costs_no_digits():
     torch.manual_seed(0)
     plain = build(nn.Linear(4, 3))
-    heavy = EmpiricalLoss(plain._model, cross_entropy, plain._inputs, plain._targets, l2=1e8)
+    heavy = EmpiricalLoss(plain.model, cross_entropy, plain.inputs, plain.targets, l2=1e8)
     U = random_subspace(plain.num_params, 2, generator())
     a, b = (increment_model(loss, plain.w0, U, 5) for loss in (plain, heavy))
     torch.testing.assert_close(a.B, b.B, rtol=1e-12, atol=1e-16)

@@ -274,13 +274,13 @@ def mlp_on_digits():
 
 def sample_by_sample(loss, U, samples):
     """(l, c, B) of single samples by torch alone, in the coordinates of U."""
-    model, parts = loss._model, dict(loss._model.named_parameters())
+    model, parts = loss.model, dict(loss.model.named_parameters())
 
     def l_i(z, i):
         pieces = (loss.w0 + U @ z).split([p.numel() for p in parts.values()])
         at_w = {n: v.view(p.shape) for (n, p), v in zip(parts.items(), pieces, strict=True)}
-        outputs = functional_call(model, at_w, (loss._inputs[i : i + 1],))
-        return loss._loss_fn(outputs, loss._targets[i : i + 1])[0]
+        outputs = functional_call(model, at_w, (loss.inputs[i : i + 1],))
+        return loss.loss_fn(outputs, loss.targets[i : i + 1])[0]
 
     zero = torch.zeros(U.shape[1], **F64)
     each = [(l_i(zero, i), grad(l_i)(zero, i), hessian(l_i)(zero, i)) for i in samples]

@@ -529,8 +529,8 @@ def test_tied_weights_count_once_and_feel_both_uses():
 
     def by_hand(w):
         W = w.view(3, 3)
-        out = (torch.tanh(loss._inputs @ W.T) @ W.T).sum(1, keepdim=True)
-        return squared(out, loss._targets).mean()
+        out = (torch.tanh(loss.inputs @ W.T) @ W.T).sum(1, keepdim=True)
+        return squared(out, loss.targets).mean()
 
     assert loss.num_params == 9
     torch.testing.assert_close(
@@ -553,7 +553,7 @@ def test_batch_norm_in_eval_mode_uses_its_buffers():
     model = batch_norm_model().eval()
     loss = regression(model, batch_size=4)
     with torch.no_grad():
-        expected = squared(model(loss._inputs), loss._targets)
+        expected = squared(model(loss.inputs), loss.targets)
     torch.testing.assert_close(loss.per_sample(loss.w0), expected, rtol=0, atol=1e-14)
 
 

@@ -156,15 +156,15 @@ def assert_fit_to_publish(text):
 def test_models(name):
     """Every kind of model gets a whole report, and stays as it is."""
     loss = MODELS[name]()
-    before = {key: value.clone() for key, value in loss._model.state_dict().items()}
+    before = {key: value.clone() for key, value in loss.model.state_dict().items()}
     page = quick(loss)
     read = assert_fit_to_publish(page.html())
     assert [section.title for section in page.sections] == HEADINGS
     assert "nan" not in re.split(r"\W+", "".join(read.text)) and "nan" not in str(page)
-    after = loss._model.state_dict()
+    after = loss.model.state_dict()
     assert all(torch.equal(value, after[key]) for key, value in before.items())
     assert len(page.diagnosis.w) == {"frozen parameters": 50}.get(name, loss.num_params)
-    assert not loss._model.training or name != "convolution with batch norm"
+    assert not loss.model.training or name != "convolution with batch norm"
 
 
 def test_float32():

@@ -39,8 +39,8 @@ measure = stabilization(make_loss, Ds=DS, sigmas=SIGMAS)
 
 def reference(loss):
     """L(w, samples) of an `EmpiricalLoss` by torch alone, in float64."""
-    model, named = loss._model.double(), dict(loss._model.named_parameters())
-    inputs, targets = loss._inputs.double(), loss._targets
+    model, named = loss.model.double(), dict(loss.model.named_parameters())
+    inputs, targets = loss.inputs.double(), loss.targets
 
     def L(w, samples):
         pieces = w.split([p.numel() for p in named.values()])
@@ -54,8 +54,8 @@ def reference(loss):
 def reordered(make, order, **names):
     """The same loss with its samples in another order."""
     loss = make(**names)
-    parts = loss._inputs[order], loss._targets[order]
-    return EmpiricalLoss(loss._model, loss._loss_fn, *parts, loss.l2)
+    parts = loss.inputs[order], loss.targets[order]
+    return EmpiricalLoss(loss.model, loss.loss_fn, *parts, loss.l2)
 
 
 def known(make, k, **names):

@@ -136,6 +136,8 @@ class EmpiricalLoss:
         num_params: N, the number of trainable parameters.
         sample_bytes: what one sample's forward pass leaves behind.
         w0: (N,), copy of the model's trainable parameters.
+        inputs, targets: (n, ...), its own copy of the samples.
+        loss_fn: as given.
 
     Raises:
         ValueError: empty or unequal data, mixed dtypes or devices, a model without trainable
@@ -175,8 +177,8 @@ class EmpiricalLoss:
                 "reduction='none')."
             )
         self._layout, self.w0 = parameter_layout(model)
-        self._inputs, self._targets = audit.checked_data(inputs, targets, self.w0)
-        self._loss_fn = loss_fn
+        self.inputs, self.targets = audit.checked_data(inputs, targets, self.w0)
+        self.loss_fn = loss_fn
         self._model = audit.own_copy(model)
         self.l2 = checks.non_negative("l2", l2, "weight of the L2 term")
         self.num_samples = len(inputs)
@@ -275,13 +277,13 @@ class EmpiricalLoss:
         chosen = self.chosen(samples)
 
         def one(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
-            return self._loss_fn(self._call(w, x[None]), y[None])[0]
+            return self.loss_fn(self._call(w, x[None]), y[None])[0]
 
         rows = _rows(chosen)
         # 256 at a time bounds memory: chosen here
         batched = vmap(grad(one), in_dims=(None, 0, 0), chunk_size=256)
         try:
-            return batched(w, self._inputs[rows], self._targets[rows]).detach()
+            return batched(w, self.inputs[rows], self.targets[rows]).detach()
         except RuntimeError:  # recurrent layers, masks and one_hot can't be batched like this
             loss = self.without_l2()
             return torch.stack([loss.gradient(w, chosen[j : j + 1]) for j in range(len(chosen))])
@@ -315,11 +317,11 @@ class EmpiricalLoss:
 
     def outputs_at(self, w: Tensor, batch: Indices) -> Tensor:
         """The model's outputs at w; differentiable in w, in forward and in reverse mode."""
-        return self._call(w, self._inputs[_rows(batch)])
+        return self._call(w, self.inputs[_rows(batch)])
 
     def losses_of(self, outputs: Tensor, batch: Indices) -> Tensor:
         """The losses of given outputs, (m,); differentiable in the outputs."""
-        return self._loss_fn(outputs, self._targets[_rows(batch)])
+        return self.loss_fn(outputs, self.targets[_rows(batch)])
 
     def losses_at(self, w: Tensor, batch: Indices) -> Tensor:
         """The losses l_i(w) of a batch, (m,); differentiable in w, in both modes."""
@@ -358,7 +360,7 @@ class EmpiricalLoss:
         """Indices of the chosen samples: of the first k, or those given, checked."""
         n = self.num_samples
         if isinstance(samples, Tensor) and samples.ndim > 0:
-            return checks.sample_indices(samples, n).to(self._inputs.device)
+            return checks.sample_indices(samples, n).to(self.inputs.device)
         if isinstance(samples, range):
             if len(samples) == 0 or samples.step < 1 or not 0 <= samples[0] <= samples[-1] < n:
                 raise ValueError(

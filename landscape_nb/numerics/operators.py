@@ -39,16 +39,19 @@ class DifferentiableLoss(Protocol):
     l2: float
     num_samples: int
 
-    @property
-    def sample_bytes(self) -> int: ...  # noqa: D102
+    sample_bytes: int
 
-    def batches(self, samples: Samples) -> list[Indices]: ...  # noqa: D102
+    def batches(self, samples: Samples) -> list[Indices]:
+        """The samples, as many at a time as memory allows."""
 
-    def outputs_at(self, w: Tensor, batch: Indices) -> Tensor: ...  # noqa: D102
+    def outputs_at(self, w: Tensor, batch: Indices) -> Tensor:
+        """The model's outputs, differentiable in w."""
 
-    def losses_of(self, outputs: Tensor, batch: Indices) -> Tensor: ...  # noqa: D102
+    def losses_of(self, outputs: Tensor, batch: Indices) -> Tensor:
+        """The losses of given outputs, (m,)."""
 
-    def losses_at(self, w: Tensor, batch: Indices) -> Tensor: ...  # noqa: D102
+    def losses_at(self, w: Tensor, batch: Indices) -> Tensor:
+        """The losses of a batch, (m,), differentiable in w."""
 
 
 class SymmetricOperator:

@@ -72,7 +72,7 @@ def delta1(loss: EmpiricalLoss, w: Tensor, k: int | Iterable[int]) -> Tensor:
     """
     grid, single = _grid(loss, k)
     values = loss.per_sample(w, grid[-1] + 1).double()
-    I = running_increments(values, grid).abs().to(loss.w0)  # noqa: E741  the paper's symbol
+    I = running_increments(values, grid).abs().to(loss.w0)
     return I[0] if single else I
 
 
