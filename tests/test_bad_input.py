@@ -5,6 +5,8 @@ sentence itself, that it is a ValueError, and that the caller's model is as it w
 checks the checker: good input passes through all the same functions.
 """
 
+# ruff: noqa: E501  (one row a case)
+
 import signal
 from types import SimpleNamespace
 

@@ -129,6 +129,6 @@ def test_old_names_of_modules_are_the_modules_themselves():
     assert landscape_nb.cost is landscape_nb.course.cost
     assert ln.krylov.Eigenpairs is ln.Eigenpairs
     with pytest.raises(AttributeError, match="no attribute 'novelty'"):
-        ln.novelty
+        ln.novelty  # noqa: B018
     with pytest.raises(ModuleNotFoundError):
         import landscape_nb.novelty
