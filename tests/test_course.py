@@ -1,5 +1,7 @@
 """Checks and drawn predictions as a notebook shows them."""
 
+import functools
+
 import nbformat
 import numpy as np
 import pytest
@@ -105,6 +107,18 @@ def test_a_notebook_shows_the_line_and_no_traceback():
     assert (output.output_type, output.ename) == ("error", "NotYet")
     assert output.traceback == [output.evalue]
     assert "AttributeError" in output.evalue and "(in the line `return x.missing`)" in output.evalue
+
+
+def test_the_learners_own_line_is_told_through_a_wrapper_of_the_check():
+    def answer(x):
+        return x.missing
+
+    elsewhere = {}
+    code = "def wrapped(answer):\n    return lambda **case: answer(**case)"
+    exec(compile(code, "/elsewhere/check.py", "exec"), elsewhere)
+    wrapper = functools.wraps(answer)(elsewhere["wrapped"](answer))
+    with pytest.raises(course.NotYet, match="in the line `return x.missing`"):
+        course.check("4", wrapper, half, CASES)
 
 
 @pytest.fixture

@@ -18,22 +18,25 @@
 # %% [markdown]
 # ## Is everything installed?
 #
-# The next cell reads one file of the package without loading the rest. So it also works, and says
+# The next cells read one file of the package without loading the rest. So they also work, and say
 # what to do, when something is missing.
 
-# %% tags=["nbval-ignore-output"]
+# %%
 import runpy
 import sys
 import time
 from importlib.util import find_spec
 
 start = time.perf_counter()
+
+# %% tags=["nbval-ignore-output"]
 package = find_spec("landscape_nb")
 if package is None:
     print("landscape_nb is missing. In a terminal, in the folder with pyproject.toml, run:")
     print(f'"{sys.executable}" -m pip install -c constraints.txt -e ".[lab]"')
 else:
-    runpy.run_path(f"{package.submodule_search_locations[0]}/course/setup_check.py", run_name="__main__")
+    folder = package.submodule_search_locations[0]
+    runpy.run_path(f"{folder}/course/setup_check.py", run_name="__main__")
 
 # %% [markdown]
 # Every line should begin with **ok**. If one says *missing* or *too old*, run the command that it
@@ -44,15 +47,13 @@ else:
 import torch
 
 import landscape_nb as ln
-from landscape_nb import plots
-from landscape_nb.cost import Cost
-from landscape_nb.course import reveal_number
-from landscape_nb.setup_check import setup_check
-from landscape_nb.widgets import PictureSlider, SaveMyWork
+from landscape_nb.course import Cost, SaveMyWork, reveal_number
+from landscape_nb.figures import n00_start_here as figures
+from landscape_nb.widgets import PictureSlider
 
+# %%
 torch.set_num_threads(1)  # these models are small: one processor is fastest
 cost = Cost(start)
-print("Set-up complete:", setup_check().complete)
 
 # %% [markdown]
 # ## The map of the course
@@ -109,7 +110,8 @@ print("right-hand sides:  ", right)
 
 # %% [markdown]
 # This small identity is exact, for every model and every $w$. It is the root of the whole course:
-# the increment is the new sample's *surprise*, $\ell_{k+1} - L_k$, divided by $k+1$.
+# the increment is the new sample's *surprise*, $\ell_{k+1} - L_k$, divided by $k+1$. The package calls
+# the right-hand side `ln.increment`.
 
 # %% [markdown]
 # ## A model small enough to see
@@ -122,6 +124,8 @@ print("right-hand sides:  ", right)
 generator = torch.Generator().manual_seed(28)
 x = 4 * torch.rand(120, 1, generator=generator, dtype=torch.float64) - 2
 y = 0.8 * x + 0.5 + 0.7 * torch.randn(120, 1, generator=generator, dtype=torch.float64)
+
+# %%
 line = torch.nn.Linear(1, 1).double()
 loss = ln.EmpiricalLoss(line, lambda guess, y: (guess - y)[:, 0] ** 2 / 2, x, y)
 print("samples:", loss.num_samples, " parameters:", loss.num_params)
@@ -140,13 +144,19 @@ points = torch.cartesian_prod(offsets, slopes).flip(1)  # (w1, w2) at every grid
 losses = torch.stack([loss.per_sample(w) for w in points], dim=1).reshape(120, 41, 41)
 
 
+# %%
 def L(k):
     """The landscape of the first k samples on the window."""
     return losses[:k].mean(0)
 
 
-surprise = losses[5] - L(5)
-print("The equation holds on the whole window:", torch.allclose(L(6) - L(5), surprise / 6))
+# %% [markdown]
+# Does the equation hold on the whole window? This is the largest difference between its two sides for
+# the sixth sample.
+
+# %% tags=["nbval-ignore-output"]
+left, right = L(6) - L(5), ln.increment(losses[5], L(5), 5)
+print(f"largest difference: {float((left - right).abs().max()):.0e}")
 
 # %% [markdown]
 # ## Predict
@@ -168,6 +178,7 @@ def change(losses, k):
     return (losses[: k + 1].mean(0) - losses[:k].mean(0)).square().mean()
 
 
+# %%
 average = [ln.permutation_mean(losses, k).mean() for k in (5, 50)]
 factor = (average[0] / average[1]).item()
 print(f"averaged over every possible order of the samples: {factor:.1f}")
@@ -199,20 +210,7 @@ print(f"largest of twenty:  {max(factors):.0f}")
 # much at this slope and offset; dark means that it hardly changes.
 
 # %%
-limits = (1e-5, 1.0)
-figure, axes = plots.new_figure(2, width=4.4, height=3.7)
-for i, k in enumerate((5, 50)):
-    squared, label = (L(k + 1) - L(k)) ** 2, "$(L_{k+1} - L_k)^2$"
-    plots.heat_map(axes[i], slopes, offsets, squared, limits=limits, label=label)
-    axes[i].set(title=f"from k = {k} to {k + 1}", xlabel="slope $w_1$", ylabel="offset $w_2$")
-few, many = (change(losses, k).item() for k in (5, 50))
-plots.show(
-    figure,
-    f"On the same colours the right panel is much darker: the mean squared change is {few:.1e} at "
-    f"k = 5 and {many:.1e} at k = 50. That is a factor of {few / many:.0f} and not 85, because this is "
-    "one order of the data. The dark curves in each panel are where the new sample is no "
-    "surprise, so that nothing changes.",
-)
+figures.two_changes(slopes, offsets, {k: L(k + 1) - L(k) for k in (5, 50)})
 
 # %% [markdown]
 # ## Move k yourself
@@ -224,22 +222,12 @@ plots.show(
 #   each minimum. Solid is before, dashed is after.
 # - **Right:** the squared change, on one colour scale for all $k$.
 
+
 # %%
-levels = [0.25, 0.4, 0.7, 1.2, 2.0, 3.2]  # heights of the contour lines
-
-
 def picture(k):
     """Three panels for one k, and a sentence about them."""
     lines = [ln.fit(loss, j).w for j in (k, k + 1)]
-    surfaces = [L(k), L(k + 1), (L(k + 1) - L(k)) ** 2]
-    figure = plots.one_more_sample(
-        x, y, k, lines, (slopes, offsets), surfaces, levels=levels, limits=limits
-    )
-    moved, changed = (lines[1] - lines[0]).norm(), change(losses, k)
-    return plots.to_png(figure), (
-        f"From k = {k} to {k + 1}: the minimiser moves by {moved:.3f}, and the mean squared "
-        f"change over the window is {changed:.1e}."
-    )
+    return figures.one_more_sample(x, y, k, lines, (slopes, offsets), L(k), L(k + 1))
 
 
 # %%
@@ -260,19 +248,25 @@ for k in (6, 12, 100):
     print(explorer.sentence())
 explorer.slider.value = 3
 
+# %% jupyter={"source_hidden": true}
+# What the notebook's test compares: what must be true on every machine.
+from landscape_nb.course.setup_check import setup_check
+
+print("Set-up complete:", setup_check().complete)
+print("The equation holds on the whole window:", torch.allclose(left, right))
+
 # %% [markdown] tags=["exercises"]
 # ## Exercises
 #
 # Every notebook has a part like this. It stands on its own: after a break, start here with the next
-# cell. Write each answer in place of `raise NotImplementedError()`, run that cell, then run the folded
-# cell below it (the three dots). Its **public check** says what is wrong, without giving the answer
-# away, and you may ask it as often as you like. (The red lines say only that there is no answer yet.)
-# When you are done, compare with [the solutions](solutions/00_start_here.ipynb).
+# cell. Write each answer in place of `raise NotImplementedError()`, run that cell, then run the cell
+# below it. Its **public check** says what is wrong, without giving the answer away, and you may ask it
+# as often as you like. (The red lines say only that there is no answer yet.) When you are done, compare
+# with [the solutions](solutions/00_start_here.ipynb).
 
 # %%
 import numpy as np
 
-from landscape_nb import plots
 from landscape_nb.course import check
 
 # %% [markdown]
@@ -290,13 +284,7 @@ def loss_without_surprise(losses):
 
 
 # %% tags=["check-1", "points-1"]
-cases = [{"losses": np.array(values)} for values in ([1.0, 3.0, 8.0], [2.0, 0.5], [6.0])]
-hints = {
-    "That is their sum. What does the landscape do with losses?": lambda losses: losses.sum(),
-    "Right for one sample. And for two?": lambda losses: losses[0],
-    "That is the latest loss. The earlier ones count as much.": lambda losses: losses[-1],
-}
-check("1", loss_without_surprise, lambda losses: np.average(losses), cases, hints)
+check("00.1", loss_without_surprise)
 
 # %% tags=["hidden-1", "points-1"]
 losses_1 = np.array([4.0, -1.0, 2.5, 0.0])
@@ -320,20 +308,7 @@ def shrinks_by(before, after):
 
 
 # %% tags=["check-2", "points-1", "picture-exercise-00-2"]
-cases = [{"before": b, "after": a} for b, a in ((5, 50), (10, 20), (3, 7))]
-right = {(5, 50): 85.0, (10, 20): 42 / 11, (3, 7): 14 / 3}
-hints = {
-    "Nearly: that is the rule of thumb 1/k^2.": lambda before, after: (after / before) ** 2,
-    "The change itself falls like that. And its square?": lambda before, after: after / before,
-}
-check("2", shrinks_by, lambda before, after: right[before, after], cases, hints)
-
-ks = np.arange(5, 81)
-figure, ax = plots.new_figure(width=5)
-plots.curve(ax, ks, [shrinks_by(5, k) for k in ks], "total", marker=None)
-ax.plot([50], [shrinks_by(5, 50)], "o", color=plots.VERMILLION)
-ax.set(xlabel="samples k", ylabel="factor since k = 5", title="Exercise 2")
-plots.show(figure, f"From 5 to 50 samples the factor is {shrinks_by(5, 50):.0f}.")
+check("00.2", shrinks_by)
 
 # %% tags=["hidden-2", "points-2"]
 from itertools import permutations as orders_2
@@ -364,7 +339,7 @@ def factor_depends_on_noise():
 
 
 # %% tags=["check-3", "points-1"]
-check("3", factor_depends_on_noise, lambda: False)
+check("00.3", factor_depends_on_noise)
 
 # %% tags=["hidden-3", "points-1"]
 assert factor_depends_on_noise() is False, "try it: change 0.7 to 0.1 and run all cells"

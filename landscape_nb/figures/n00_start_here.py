@@ -1,0 +1,78 @@
+"""The pictures of notebook 00: what one more sample does to a straight line's landscape."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import Tensor
+
+from landscape_nb.figures import maps, plots
+
+LEVELS = [0.25, 0.4, 0.7, 1.2, 2.0, 3.2]  # heights of the contour lines
+LIMITS = (1e-5, 1.0)  # of the squared change, the same for every k
+
+
+def two_changes(slopes: Tensor, offsets: Tensor, increments: Mapping[int, Tensor]) -> None:
+    """The squared change at k = 5, bright, and at k = 50, dark, on one colour scale.
+
+    Args:
+        slopes: (X,), horizontal axis of the window.
+        offsets: (Y,), vertical axis.
+        increments: k, 5 and 50 -> L_{k+1} - L_k on the window, (Y, X).
+    """
+    figure, axes = plots.new_figure(2, width=4.4, height=3.7)
+    for ax, (k, increment) in zip(axes, increments.items(), strict=True):
+        squared, label = increment.square().numpy(), "$(L_{k+1} - L_k)^2$"
+        maps.heat_map(ax, slopes, offsets, squared, limits=LIMITS, label=label)
+        ax.set(title=f"from k = {k} to {k + 1}", xlabel="slope $w_1$", ylabel="offset $w_2$")
+    few, many = (float(increment.square().mean()) for increment in increments.values())
+    plots.show(
+        figure,
+        f"On the same colours the right panel is much darker: the mean squared change is {few:.1e} "
+        f"at k = 5 and {many:.1e} at k = 50. That is a factor of {few / many:.0f} and not 85, "
+        "because this is one order of the data. The dark curves in each panel are where the new "
+        "sample is no surprise, so that nothing changes.",
+    )
+
+
+def one_more_sample(
+    x: Tensor,
+    y: Tensor,
+    k: int,
+    lines: Sequence[Tensor],
+    window: tuple[Tensor, Tensor],
+    before: Tensor,
+    after: Tensor,
+) -> tuple[bytes, str]:
+    """One state of a slider: data, both landscapes and the squared change, as PNG; a sentence.
+
+    Args:
+        x: (n, 1), the samples' places; the first k are "so far", the one after them is "next".
+        y: (n, 1), the samples' values.
+        k: number of samples so far.
+        lines: (slope, offset) of the best line before and after.
+        window: slopes (X,) and offsets (Y,) at which the landscapes are given.
+        before: L_k, (Y, X).
+        after: L_{k+1}, (Y, X).
+    """
+    squared = (after - before).square()
+    surfaces = [surface.numpy() for surface in (before, after, squared)]
+    ends = [(float(slope), float(offset)) for slope, offset in lines]
+    plane = window[0].tolist(), window[1].tolist()
+    figure = maps.one_more_sample(x, y, k, ends, plane, surfaces, levels=LEVELS, limits=LIMITS)
+    moved, changed = float((lines[1] - lines[0]).norm()), float(squared.mean())
+    return plots.to_png(figure), (
+        f"From k = {k} to {k + 1}: the minimiser moves by {moved:.3f}; the mean squared change in "
+        f"the window is {changed:.1e}."
+    )
+
+
+def factor_from_five(factor: Callable[[int, int], float]) -> None:
+    """The learner's factor from 5 samples to 80, a disc at 50.
+
+    Args:
+        factor: numbers of samples before and after -> by which factor the change shrinks.
+    """
+    figure, ax = plots.new_figure(width=5)
+    plots.curve(ax, range(5, 81), [factor(5, k) for k in range(5, 81)], "total", marker=None)
+    ax.plot([50], [factor(5, 50)], "o", color=plots.VERMILLION)
+    ax.set(xlabel="samples k", ylabel="factor since k = 5", title="Exercise 2")
+    plots.show(figure, f"From 5 to 50 samples the factor is {factor(5, 50):.0f}.")

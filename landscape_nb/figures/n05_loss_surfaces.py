@@ -1,0 +1,375 @@
+"""The pictures of notebook 05: planes, clouds, Corollary 4, and how much data is enough."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+from scipy.interpolate import RectBivariateSpline
+from torch import Tensor
+
+from landscape_nb.figures import maps, plots
+
+SQUARED = "$(L_{k+1} - L_k)^2$  [loss$^2$]"
+CRITERION = "$\\Delta_k$ [loss$^2$]"
+SAMPLES = "number of samples k"
+# Colour, marker and dash of curves that have no name of their own, in order.
+LINES = (
+    (plots.BLACK, "o", "-"),
+    (plots.SKY, "s", "--"),
+    (plots.ORANGE, "^", "-."),
+    (plots.VERMILLION, "D", ":"),
+    (plots.BLUE, "*", "-"),
+)
+
+
+# -- planes ---------------------------------------------------------------------------------------
+
+
+def loss_surfaces(steps: Tensor, ks: Sequence[int], values: Mapping[str, Tensor]) -> None:
+    """A bowl and a floor: L_k in perspective at the first and the last k, on one scale.
+
+    Args:
+        steps: (S,), steps along both directions of a plane.
+        ks: (K,), numbers of samples, increasing.
+        values: plane, "top" and "random" -> L_k, (K, S, S).
+    """
+    panels = _first_and_last(ks, values)
+    bowl, floor = (panels[_title(plane, ks[-1])] for plane in ("top", "random"))
+    figure = maps.surfaces_3d(steps, steps, panels, limits=(0, 4.5), label="loss $L_k$")
+    plots.show(
+        figure,
+        "Upper row: with 320 digits a bowl whose walls rise on every side, up to "
+        f"{bowl.max():.1f}; with only 10 digits one side is much flatter. Lower row: the random "
+        f"plane is a floor. Its loss at k = 320 stays between {floor.min():.3f} and "
+        f"{floor.max():.3f}.",
+    )
+
+
+def loss_maps(steps: Tensor, ks: Sequence[int], values: Tensor) -> None:
+    """The top plane's L_k at the first and the last k as contour maps, a cross at the centre.
+
+    Args:
+        steps: (S,), steps along both directions of the plane.
+        ks: (K,), numbers of samples, increasing.
+        values: L_k, (K, S, S).
+    """
+    levels = 0.08 * 2.0 ** np.arange(7)
+    panels = _first_and_last(ks, {"top": values})
+    figure = maps.contour_maps(steps, steps, panels, levels=levels.tolist(), label="loss $L_k$")
+    plots.show(
+        figure,
+        "Right: rings around the centre, which was trained on these 320 digits. Left: with ten of "
+        "them the lowest region is far larger and reaches out to one side; the centre is not in "
+        "its middle. Each line is twice as high as the one inside it.",
+    )
+
+
+def change_surfaces(steps: Tensor, ks: Sequence[int], increments: Tensor) -> None:
+    """The top plane's squared increment in perspective: a mountain, and nothing.
+
+    Args:
+        steps: (S,), steps along both directions of the plane.
+        ks: (K,), numbers of samples, increasing.
+        increments: I_k, (K, S, S).
+    """
+    squared = increments.square()
+    tallest = float(squared.max())
+    fall = float(squared[0].mean() / squared[-1].mean())
+    panels = _first_and_last(ks, {"top": squared})
+    figure = maps.surfaces_3d(steps, steps, panels, limits=(0, tallest), label=SQUARED)
+    plots.show(
+        figure,
+        f"On one scale the change at k = 10 is a mountain of height {tallest:.2f}, and the change "
+        f"at k = 320 is not visible at all: averaged over the plane it is {fall:.0f} times "
+        f"smaller. Arithmetic alone gives {(321 / 11) ** 2:.0f}.",
+    )
+
+
+def change_maps(steps: Tensor, ks: Sequence[int], increments: Mapping[str, Tensor]) -> None:
+    """Squared increments at the first and the last k, each colour a power of ten.
+
+    Args:
+        steps: (S,), steps along both directions of a plane.
+        ks: (K,), numbers of samples, increasing.
+        increments: plane, "top" and "random" -> I_k, (K, S, S).
+    """
+    top, random = ([float(I[j].square().max()) for j in (0, -1)] for I in increments.values())
+    plots.show(
+        _change_maps(steps, _first_and_last(ks, increments)),
+        f"Upper row: in the top plane the largest change falls from {top[0]:.1g} to {top[1]:.1g}. "
+        "Dark furrows, where the next digit's loss equals the mean, run between bright slopes. "
+        "Lower row: in the random plane there is hardly any shape to see; the change is at most "
+        f"{random[0]:.0e} and {random[1]:.0e}.",
+    )
+
+
+def change_at(steps: Tensor, k: int, increments: Mapping[str, Tensor]) -> tuple[bytes, str]:
+    """One state of a slider: both planes' squared increments at one k, as PNG, and a sentence.
+
+    Args:
+        steps: (S,), steps along both directions of a plane.
+        k: number of samples.
+        increments: plane, "top" and "random" -> I_k, (S, S).
+    """
+    top, random = (float(I.square().mean()) for I in increments.values())
+    figure = _change_maps(steps, {_title(name, k): I for name, I in increments.items()})
+    return plots.to_png(figure), (
+        f"k = {k}: mean squared increment {top:.1e} in the top plane, {random:.1e} in the random "
+        "one."
+    )
+
+
+def _title(plane: str, k: int) -> str:
+    return f"{plane} plane, k = {k}"
+
+
+def _first_and_last(ks: Sequence[int], planes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Title -> (S, S), two for each plane."""
+    return {_title(name, ks[j]): Z[j] for name, Z in planes.items() for j in (0, -1)}
+
+
+def _change_maps(steps: Tensor, increments: Mapping[str, Tensor]) -> Figure:
+    """Contour maps of I^2 from title -> I (S, S), four times finer by cubic splines.
+
+    I passes through zero between points of the grid, so it is interpolated before it is squared.
+    """
+    x = steps.numpy()
+    between = np.linspace(x[0], x[-1], 4 * (len(x) - 1) + 1)
+    signed = {
+        title: RectBivariateSpline(x, x, I.numpy())(between, between)
+        for title, I in increments.items()
+    }
+    squares = {title: I**2 for title, I in signed.items()}
+    levels = np.logspace(-9, 0, 10).tolist()
+    return maps.contour_maps(between, between, squares, levels=levels, label=SQUARED, zeros=signed)
+
+
+# -- clouds ---------------------------------------------------------------------------------------
+
+
+def criterion_by_sigma(
+    ks: Sequence[int],
+    measured: Mapping[float, np.ndarray],
+    tight: Sequence[float],
+    wide: Sequence[float],
+) -> None:
+    """Delta_k and k^2 Delta_k for several sizes of a random cloud in two dimensions.
+
+    Args:
+        ks: (K,), numbers of samples.
+        measured: sigma -> the criterion and its standard error, (2, seeds, K).
+        tight: slopes in the smallest cloud, one for each seed.
+        wide: slopes in the largest.
+    """
+    curves = {f"$\\sigma$ = {sigma}": pair for sigma, pair in measured.items()}
+    plots.show(
+        _criterion(ks, curves, "Random plane, D = 2"),
+        f"The tight cloud falls with slope {np.mean(tight):.1f}, the wide one with "
+        f"{np.mean(wide):.1f}. The curves for sigma = 0.1 and 1 coincide. Right: times k squared, "
+        "only the wide cloud comes near a horizontal line. Bars: two standard errors of the Monte "
+        "Carlo average. Shading: three seeds.",
+    )
+
+
+def criterion_by_dimension(
+    ks: Sequence[int],
+    measured: Mapping[str, np.ndarray],
+    many: Sequence[float],
+    eigen: Sequence[float],
+) -> None:
+    """Delta_k and k^2 Delta_k for random subspaces of several dimensions, and the top ten.
+
+    Args:
+        ks: (K,), numbers of samples.
+        measured: name of a subspace -> the criterion and its standard error, (2, seeds, K).
+        many: slopes in 256 random directions, one for each seed.
+        eigen: slopes in the top ten.
+    """
+    plots.show(
+        _criterion(ks, measured, "$\\sigma$ = 1"),
+        "More random directions do what a larger sigma does: the line for D = 256 bends up to "
+        f"slope {np.mean(many):.1f}. Ten top directions do more than 256 random ones: slope "
+        f"{np.mean(eigen):.1f}, and k squared times the criterion is flat.",
+    )
+
+
+def _criterion(ks: Sequence[int], measured: Mapping[str, np.ndarray], title: str) -> Figure:
+    figure, (left, right) = plots.new_figure(2, width=4.8)
+    for ax, power in ((left, 0), (right, 2)):
+        _scaled(ax, ks, measured, power)
+    plots.power_law_guide(left, ks, 0.3, -2, text="")
+    left.text(62, 0.014, "slope -2", color=plots.GREY, fontsize=8)
+    plots.log_log(left, SAMPLES, CRITERION, title, ticks=ks)
+    plots.log_log(right, SAMPLES, "$k^2 \\Delta_k$ [loss$^2$]", "The same times $k^2$", ticks=ks)
+    right.legend(frameon=False, fontsize=8, loc="lower left")
+    return figure
+
+
+def _scaled(ax: Axes, ks: Sequence[int], measured: Mapping[str, np.ndarray], power: int) -> None:
+    """k^power times the geometric mean over seeds; bars: two Monte Carlo standard errors."""
+    for (name, (values, errors)), line in zip(measured.items(), LINES, strict=False):
+        colour, marker, dash = line
+        scaled = values * np.array(ks, float) ** power
+        plots.spread(ax, ks, scaled, name, color=colour, marker=marker, linestyle=dash)
+        mean = np.exp(np.log(scaled).mean(0))
+        relative = np.sqrt(((errors / values) ** 2).sum(0)) / len(values)
+        ax.errorbar(ks, mean, 2 * relative * mean, fmt="none", ecolor=colour, capsize=2.5)
+
+
+def curvature_parts(
+    ks: Sequence[int], raw: Mapping[str, np.ndarray], curvature: Mapping[str, np.ndarray]
+) -> None:
+    """The whole criterion, which cannot tell two probes apart, and its curvature part, which can.
+
+    Args:
+        ks: (K,), numbers of samples.
+        raw: probe, "top" and "random" -> the whole criterion, (seeds, K).
+        curvature: probe -> its curvature part, (seeds, K).
+    """
+    figure, ax = plots.new_figure(width=5.6)
+    for name in ("top", "random"):
+        whole = f"{name}: whole criterion"
+        plots.spread(ax, ks, raw[name], name, color=plots.GREY, alpha=0.8, label=whole)
+        plots.spread(ax, ks, curvature[name], name, label=f"{name}: curvature part")
+    title = "D = 10, $\\sigma$ = 0.01"
+    plots.log_log(ax, SAMPLES, "part of $\\Delta_k$ [loss$^2$]", title, ticks=ks)
+    ax.set_ylim(1e-16, 10)
+    ax.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
+    factor = curvature["top"] / curvature["random"]
+    plots.show(
+        figure,
+        "The whole criterion (grey, two lines on top of each other) can't tell the probes apart. "
+        f"Their curvature parts differ {factor.min():.0f}- to {factor.max():.0f}-fold. They are "
+        "also a tiny part of the whole.",
+    )
+
+
+def formula_and_truth(
+    found: Mapping[int, Sequence[Mapping[str, tuple[Tensor, Tensor]]]],
+    mean: Mapping[int, Sequence[float]],
+) -> None:
+    """Corollary 4's formula over the exact curvature part, with both kinds of eigenvalues.
+
+    Args:
+        found: k -> for each seed "compressed" and "full" -> (exact, formula), a number for each
+            next digit.
+        mean: k -> formula over truth with full eigenvalues, averaged over next digits, by seed.
+    """
+    figure, axes = plots.new_figure(2, width=4.6, height=3.9)
+    marks = {"compressed": (".", 4, plots.SKY), "full": ("D", 5, plots.VERMILLION)}
+    for ax, (k, seeds) in zip(axes, found.items(), strict=True):
+        for name, (marker, size, colour) in marks.items():
+            x, y = (torch.cat([pairs[name][i] for pairs in seeds]) for i in (0, 1))
+            ax.plot(x, y, marker, color=colour, markersize=size, label=f"{name} eigenvalues")
+        ends = np.array(ax.get_xlim())
+        ax.plot(ends, ends, color=plots.BLACK, linewidth=0.9, label="formula = exact")
+        title = f"k = {k}; each mark a next digit"
+        plots.log_log(ax, "exact curvature part [loss$^2$]", "formula $F$ [loss$^2$]", title)
+    axes[0].legend(frameon=False, fontsize=8, loc="upper left")
+    few, many = ([round(edge(ratios), 2) for edge in (min, max)] for ratios in mean.values())
+    plots.show(
+        figure,
+        "The dots, compressed eigenvalues, never lie above the line. The diamonds, full ones, lie "
+        f"on both sides: averaged over next digits, {few[0]} to {few[1]} times the truth at k = 20 "
+        f"and {many[0]} to {many[1]} times at k = 320 (three seeds).",
+    )
+
+
+# -- enough data ----------------------------------------------------------------------------------
+
+
+def three_networks(
+    ks: Sequence[int], curves: Mapping[str, np.ndarray], tolerances: Sequence[float]
+) -> None:
+    """Delta_k of several networks over grey lines, the tolerances.
+
+    Args:
+        ks: (K,), numbers of samples.
+        curves: network -> the criterion, (seeds, K).
+        tolerances: in loss^2.
+    """
+    figure, ax = plots.new_figure(width=6.0, height=3.8)
+    for (model, c), (colour, marker, dash) in zip(curves.items(), LINES[2:], strict=True):
+        plots.spread(ax, ks, c, model, color=colour, marker=marker, linestyle=dash)
+    for tolerance in tolerances:
+        ax.axhline(tolerance, color=plots.GREY, linewidth=0.8)
+        ax.text(20, tolerance * 1.1, f"{tolerance:.0e}", color=plots.GREY, fontsize=8)
+    title = "Random plane, $\\sigma$ = 0.01; grey: tolerances"
+    plots.log_log(ax, SAMPLES, CRITERION, title, ticks=ks)
+    ax.legend(frameon=False, fontsize=9)
+    ends = ", ".join(f"{c[:, -1].mean():.1e} ({model})" for model, c in curves.items())
+    plots.show(
+        figure,
+        "Three lines of about the same slope; the network with two hidden layers lies above. At "
+        f"k = 320 the means of five seeds are {ends}: the tolerance 3e-6 runs through the scatter "
+        "of the seeds, and 1e-6 is below all the means.",
+    )
+
+
+# -- exercises ------------------------------------------------------------------------------------
+
+
+def share_of_random_planes(sizes: Sequence[int], shares: Sequence[Sequence[float]]) -> None:
+    """Shares of the trace in random planes, dots, and their means on the line 2/N.
+
+    Args:
+        sizes: (S,), numbers of parameters.
+        shares: (S, planes), the learner's shares.
+    """
+    figure, ax = plots.new_figure(width=5)
+    ax.plot(sizes, shares, ".", color=plots.SKY, markersize=3)
+    mean = np.array(shares).mean(1)
+    ax.plot(sizes, mean, "o", color=plots.BLUE, label="mean of 200 random planes")
+    plots.curve(ax, sizes, 2 / np.array(sizes), "2/N", color=plots.BLACK, label="2/N")
+    plots.log_log(ax, "number of parameters N", "share of the trace", "Exercise 1", ticks=sizes)
+    ax.legend(frameon=False)
+    plots.show(
+        figure, "A random plane shows 2/N of the trace on average; single planes scatter widely."
+    )
+
+
+def turning_bowl(angles: ArrayLike, exact: np.ndarray, formula: np.ndarray) -> None:
+    """A bowl turns: the exact curvature part grows, the formula from eigenvalues stays at 0.
+
+    Args:
+        angles: (A,), in degrees.
+        exact: (A,), the learner's exact part.
+        formula: (A,), the learner's formula.
+    """
+    figure, ax = plots.new_figure(width=5)
+    plots.curve(ax, angles, exact, "curvature", markevery=3, label="exact")
+    plots.curve(ax, angles, formula, "random", markevery=3, label="formula, from eigenvalues")
+    ax.set(xlabel="turn of the bowl [degrees]", ylabel="curvature part [loss$^2$]")
+    ax.set_title("Exercise 2", fontsize=10)
+    ax.legend(frameon=False)
+    plots.show(
+        figure,
+        f"The exact part grows to {exact[-1]:.2f} at a quarter turn. No eigenvalue changes, so the "
+        "formula sees nothing.",
+    )
+
+
+def plane_of_change(
+    steps: Tensor, increments: Mapping[str, Tensor], times: Sequence[float]
+) -> None:
+    """The squared increment in the top plane and in the learner's, on one scale.
+
+    Args:
+        steps: (S,), steps along both directions of a plane.
+        increments: name of a plane -> I_k, (S, S).
+        times: the centred criterion in the learner's plane over that in the top plane, by network.
+    """
+    squares = {name: I**2 for name, I in increments.items()}
+    levels = np.logspace(-5, -1, 5).tolist()
+    figure = maps.contour_maps(
+        steps, steps, squares, levels=levels, label="$I_k^2$  [loss$^2$]", zeros=increments
+    )
+    ratios = " and ".join(f"{ratio:.1f}" for ratio in times)
+    plots.show(
+        figure,
+        f"The centred criterion at sigma = 0.1 in your plane, over that in the top "
+        f"plane: {ratios}.",
+    )
