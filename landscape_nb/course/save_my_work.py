@@ -2,7 +2,9 @@
 
 import base64
 import html
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ipywidgets import (
     HTML,
@@ -64,7 +66,7 @@ class SaveMyWork(VBox):
         style = hidden_style(_WORK_STYLE, _NAME_STATUS)
         super().__init__([HBox([self.button, self.upload]), self.readout, style])
 
-    def _tell(self, do, *arguments) -> None:
+    def _tell(self, do: Callable[..., str], *arguments: Any) -> None:
         """Show what was done, or why it could not be."""
         try:
             words = do(*arguments)
@@ -104,7 +106,9 @@ class SaveMyWork(VBox):
             words += f" No notebook here has a place for: {html.escape(', '.join(done.unknown))}."
         return words + _left_out(done.unreadable)
 
-    def _repr_mimebundle_(self, include=None, exclude=None, **kwargs) -> tuple[dict, dict]:
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None, **kwargs: Any
+    ) -> tuple[dict, dict]:
         data = super()._repr_mimebundle_(include=include, exclude=exclude, **kwargs)
         data["text/plain"] = "Two buttons: Save my work, Restore my work."
         return data, {}

@@ -8,6 +8,7 @@ a line has a contrast of 3 to 1 on white; words are black, grey or blue, 4.5 to 
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from IPython.display import Markdown, display
@@ -70,20 +71,20 @@ def show(figure: Figure, sentence: str, lead: str = "What you should see.") -> N
     display(Markdown(f"**{lead}** {sentence}"))
 
 
-def curve(ax: Axes, x: ArrayLike, y: ArrayLike, name: str, **changes) -> Line2D:
+def curve(ax: Axes, x: ArrayLike, y: ArrayLike, name: str, **changes: Any) -> Line2D:
     """One curve in the look of its name; `label` and other properties can be changed."""
     look = {"markersize": 4.5, "linewidth": 1.5, "label": name, **LOOKS.get(name, {})}
     return ax.plot(_plain(x), _plain(y), **{**look, **changes})[0]
 
 
-def _plain(values) -> np.ndarray:
+def _plain(values: Any) -> np.ndarray:
     """As an array, also where a learner's tensors still carry a graph."""
     if isinstance(values, list | tuple):
         return np.asarray([_plain(v) for v in values])
     return np.asarray(values.detach() if hasattr(values, "detach") else values)
 
 
-def spread(ax: Axes, x: ArrayLike, runs: ArrayLike, name: str, **changes):
+def spread(ax: Axes, x: ArrayLike, runs: ArrayLike, name: str, **changes: Any) -> Line2D:
     """Geometric mean over runs (seeds), with the range from smallest to largest shaded."""
     rows = np.asarray(runs)
     line = curve(ax, x, np.exp(np.log(rows).mean(0)), name, **changes)
@@ -93,7 +94,7 @@ def spread(ax: Axes, x: ArrayLike, runs: ArrayLike, name: str, **changes):
     return line
 
 
-def band(ax: Axes, x: ArrayLike, y: ArrayLike, half: ArrayLike, name: str, **looks):
+def band(ax: Axes, x: ArrayLike, y: ArrayLike, half: ArrayLike, name: str, **looks: Any) -> Line2D:
     """One curve with y - half .. y + half shaded, for example two standard errors."""
     line = curve(ax, x, y, name, **looks)
     low, high = np.subtract(y, half), np.add(y, half)

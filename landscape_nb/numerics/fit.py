@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 from tqdm import tqdm
@@ -96,7 +96,7 @@ def fit(
         tqdm(desc="fit", unit=" it", disable=not progress, leave=False) as bar,
     ):
 
-        def stop_when_small(intermediate_result) -> None:
+        def stop_when_small(intermediate_result: OptimizeResult) -> None:
             # SciPy's own test bounds the largest component; ours is the Euclidean norm.
             bar.update()
             bar.set_postfix_str(f"|g| = {last_norm:.1e}")

@@ -10,6 +10,8 @@ The engine under `increments`: whatever is asked about increments is a differenc
 large ones (a sequence in a transformer) and without forward mode's demands.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.func import jacfwd
@@ -112,7 +114,7 @@ def forward_derivatives(
             values = loss.losses_at(w + U @ z, batch)
             return values, values
 
-        def gradients(z: Tensor, losses=losses) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        def gradients(z: Tensor, losses: Callable = losses) -> tuple[Tensor, tuple[Tensor, Tensor]]:
             c, values = jacfwd(losses, has_aux=True)(z)
             return c, (c, values)
 

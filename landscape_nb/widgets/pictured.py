@@ -7,6 +7,7 @@ figures, and notebook tests that compare outputs strictly still work.
 import base64
 import html
 from collections.abc import Mapping
+from typing import Any
 
 from ipywidgets import (
     HTML,
@@ -119,7 +120,9 @@ class Pictured(VBox):
         # role=status: a screen reader speaks the new numbers after a slider has moved
         self.readout.value = f'<div role="status" style="line-height:1.5">{words}</div>'
 
-    def _repr_mimebundle_(self, include=None, exclude=None, **kwargs) -> tuple[dict, dict]:
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None, **kwargs: Any
+    ) -> tuple[dict, dict]:
         data = super()._repr_mimebundle_(include=include, exclude=exclude, **kwargs)
         words = f"{self._purpose} {self.sentence()}"
         data["text/plain"] = words
