@@ -100,13 +100,16 @@ def test_a_notebook_shows_the_line_and_no_traceback():
     code = [
         "from landscape_nb.course import check\ndef f(x):\n    return x.missing",
         "check('7', f, lambda x: x, [{'x': 1.0}])",
+        "check('03.2', lambda product, u: f(u))",  # which calls it through a function of its own
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in code])
     NotebookClient(notebook, kernel_name="python3", allow_errors=True).execute()
-    (output,) = notebook.cells[1].outputs
-    assert (output.output_type, output.ename) == ("error", "NotYet")
-    assert output.traceback == [output.evalue]
-    assert "AttributeError" in output.evalue and "(in the line `return x.missing`)" in output.evalue
+    for cell in notebook.cells[1:]:
+        (output,) = cell.outputs
+        assert (output.output_type, output.ename) == ("error", "NotYet")
+        assert output.traceback == [output.evalue]
+        assert "AttributeError" in output.evalue
+        assert "(in the line `return x.missing`)" in output.evalue
 
 
 def test_the_learners_own_line_is_told_through_a_wrapper_of_the_check():

@@ -161,7 +161,7 @@ def _one_line(error: Exception) -> str:
 
 def _own_line(answer: Callable[..., Any], error: Exception) -> str:
     """The last line of the learner's own on the way to an error: cells share one folder."""
-    code = getattr(inspect.unwrap(answer), "__code__", None)
+    code = getattr(inspect.unwrap(answer), "__code__", None)  # a check may have wrapped it
     if code is None:
         return ""
     folder = os.path.dirname(code.co_filename)

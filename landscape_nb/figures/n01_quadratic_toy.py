@@ -1,0 +1,191 @@
+"""The pictures of notebook 01, in its order."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from landscape_nb.figures import plots
+from landscape_nb.theory.estimates import Estimate
+
+
+def monte_carlo(runs: Mapping[str, Mapping[int, Sequence[Estimate]]], truth: Tensor) -> None:
+    """Averages over random points close in on the closed form, drawn as 1.
+
+    Args:
+        runs: "quadratic", "direct" -> number of points -> four estimates.
+        truth: the closed form, ().
+    """
+    figure, ax = plots.new_figure(width=6.2)
+    for name, look in (("quadratic", "top"), ("direct", "random")):
+        sizes = list(runs[name])
+        values = np.array([[float(run.value / truth) for run in runs[name][S]] for S in sizes])
+        errors = np.array([[float(run.stderr / truth) for run in runs[name][S]] for S in sizes])
+        shaded = {"marker": None, "linestyle": "none", "label": ""}
+        plots.band(ax, sizes, np.ones(len(sizes)), 2 * errors.mean(1), look, **shaded)
+        for i, ratios in enumerate(values.T):
+            label = f"{name} Monte Carlo" if i == 0 else None
+            plots.curve(ax, sizes, ratios, look, linestyle="none", label=label)
+    ax.axhline(1, color=plots.BLACK, linewidth=1)
+    largest = max(runs["quadratic"])
+    ax.text(largest, 1.03, "closed form", ha="right")
+    ax.set(xscale="log", xlabel="number of points S", ylabel="estimate / closed form")
+    ax.legend(frameon=False)
+    error = float(sum(run.stderr for run in runs["quadratic"][largest]) / 4 / truth)
+    plots.show(
+        figure,
+        "All points close in on 1, the closed form, and the shaded funnels of ± 2 standard errors "
+        f"narrow as the number of points grows. With {largest} points the quadratic average still "
+        f"has a standard error of {100 * error:.1f} %; the closed form has none.",
+    )
+
+
+def four_parts(shares: Mapping[int, Mapping[str, float]]) -> None:
+    """The parts of the moment after two numbers of samples, as shares of the total.
+
+    Args:
+        shares: 50, 42 -> part -> its share.
+    """
+    figure, ax = plots.new_figure(width=6.2)
+    bars = {f"k = {k}": list(share.values()) for k, share in shares.items()}
+    plots.grouped_bars(ax, list(shares[42]), bars, "part / total")
+    ax.margins(y=0.1)
+    ax.axhline(0, color=plots.BLACK, linewidth=0.8)
+    plots.show(
+        figure,
+        "At k = 50 all four parts are positive and add up to 1. At k = 42 the cross part is "
+        f"{shares[42]['cross']:.2f}, so the value part alone, {shares[42]['value']:.2f}, is larger "
+        "than the total.",
+    )
+
+
+def formula_over_truth(ks: Sequence[int], shared: Tensor, own: Tensor) -> None:
+    """Eq. 16 divided by the exact curvature part over k, in two toys.
+
+    Args:
+        ks: numbers of samples, (K,).
+        shared: the ratio where all samples share their eigenvectors, (K,).
+        own: the ratio where each has its own, (K,).
+    """
+    figure, ax = plots.new_figure(width=6.2)
+    plots.curve(ax, ks, shared, "top", label="shared eigenvectors")
+    plots.curve(ax, ks, own, "random", label="eigenvectors differ", linestyle="none")
+    ax.set(xlabel="number of samples k", ylabel="Eq. 16 / curvature part", ylim=(0, 1.25))
+    ax.legend(frameon=False, loc="upper left", ncols=2)
+    plots.show(
+        figure,
+        "With shared eigenvectors the formula is exact, the line at 1. With different ones it is "
+        f"never above 1 and falls as low as {own.min():.2f}; half of the points are below "
+        f"{own.median():.2f}.",
+    )
+
+
+def bound_and_truth(
+    ks: Sequence[int], rows: Mapping[float, Tensor], times: Mapping[float, Tensor]
+) -> None:
+    """Eq. 10 above the worst and the average next sample, a panel for each sigma.
+
+    Args:
+        ks: numbers of samples, (K,).
+        rows: sigma -> bound, worst and average, (K, 3).
+        times: sigma -> how many times the bound is larger than the average, ().
+    """
+    figure, axes = plots.new_figure(3, width=3.3, height=3.6)
+    looks = {"bound, Eq. 10": "own", "worst next sample": "random", "average next sample": "total"}
+    for ax, (sigma, row) in zip(axes, rows.items(), strict=True):
+        for (label, look), heights in zip(looks.items(), row.T, strict=True):
+            plots.curve(ax, ks, heights, look, label=label)
+        plots.log_log(ax, "samples k", "$\\Delta_2^{(D)}$", f"$\\sigma$ = {sigma:g}", ticks=ks)
+    axes[0].legend(frameon=False, fontsize=8, loc="lower left")
+    told = [
+        f"{float(f'{factor:.2g}'):.0f} times the average at sigma = {sigma:g}"
+        for sigma, factor in times.items()
+    ]
+    plots.show(
+        figure,
+        "The bound and the average fall side by side, far apart. The bound is about "
+        f"{', '.join(told)}.",
+    )
+
+
+def single_orders(
+    ks: Sequence[int], squares: Tensor, slopes: Tensor, exact: ArrayLike, slope: float
+) -> None:
+    """Squared increments along six orders of the samples, and the exact mean of all orders.
+
+    Args:
+        ks: numbers of samples, (K,).
+        squares: (6, K).
+        slopes: of each order, (6,).
+        exact: mean over all orders, (K,).
+        slope: of the exact mean.
+    """
+    figure, ax = plots.new_figure(width=6.2)
+    runs = {f"one order, slope {s:.1f}": run for s, run in zip(slopes, squares, strict=True)}
+    plots.thin_curves(ax, ks, runs)
+    plots.curve(ax, ks, exact, "total", marker=None, linewidth=3, label="exact mean of all orders")
+    title = "At the frozen point w = 0"
+    plots.log_log(ax, "number of samples k", "$(L_{k+1} - L_k)^2$", title, ticks=ks[::2])
+    ax.legend(frameon=False, fontsize=7.5, loc="lower left")
+    plots.show(
+        figure,
+        f"The six thin curves jump about the thick line, which has slope {slope:.2f}. Read alone, "
+        f"each would have told you another slope: from {slopes.min():.1f} to {slopes.max():.1f}. "
+        "Most points lie below the line: a mean of squares is carried by a few large ones.",
+    )
+
+
+def frozen_and_retrained(
+    ks: Tensor, frozen: Tensor, trained: Tensor, slopes: Mapping[str, Tensor], late: Tensor
+) -> None:
+    """The criterion with and without training, and the same without its arithmetic.
+
+    Args:
+        ks: numbers of samples, (K,).
+        frozen: mean squared increment at w = 0, (data sets, K).
+        trained: the same at each minimiser.
+        slopes: "retrained", "T alone" -> median slope, ().
+        late: median slope with retraining over the last three ks, ().
+    """
+    figure, (left, right) = plots.new_figure(2)
+    first = {"color": plots.GREY, "marker": "s", "linestyle": "--", "label": "frozen at $w = 0$"}
+    second = {"color": plots.BLUE, "marker": "o", "label": "retrained, $w_k^*$"}
+    for look, runs in ((first, frozen), (second, trained)):
+        plots.spread(left, ks, runs, "", **look)
+        plots.spread(right, ks, runs * (ks + 1) ** 2, "", **look)
+    right.axhline(0.5, color=plots.BLACK, linewidth=0.8)
+    right.text(30, 0.42, "noise alone: 1/2", va="top")
+    ticks = ks[::2].tolist()
+    plots.log_log(left, "samples k", "mean squared increment", "The criterion", ticks=ticks)
+    plots.log_log(right, "samples k", "T(k)", "Without $(k+1)^{-2}$: T(k)", ticks=ticks)
+    right.set_ylim(0.2, None)
+    left.legend(frameon=False, fontsize=8, loc="lower left")
+    plots.show(
+        figure,
+        "Left: the frozen curve falls with slope -2, the retrained one with a median slope of "
+        f"{slopes['retrained']:.2f}. Right: without the arithmetic the frozen curve is flat. The "
+        f"other one falls with slope {slopes['T alone']:.2f} on average: that is learning, steep "
+        "first. It ends where only noise is left: between k = 240 and 480 the retrained slope is "
+        f"{late:.1f}. Shading spans eight data sets.",
+    )
+
+
+def own_moment(sigmas: ArrayLike, found: Sequence[float], value: float) -> None:
+    """Exercise 2: an answer's moment over sigma, beside the value part.
+
+    Args:
+        sigmas: (S,).
+        found: the answer's moments, (S,).
+        value: a^2.
+    """
+    figure, ax = plots.new_figure(width=5)
+    plots.curve(ax, sigmas, found, "total", marker=None, label="your moment")
+    plots.curve(ax, sigmas, np.full(len(found), value), "value", label="value part $a^2$")
+    plots.log_log(ax, "$\\sigma$", "mean squared increment", "Exercise 2")
+    ax.legend(frameon=False)
+    plots.show(
+        figure,
+        "The moment is the value part up to about sigma = 0.3. At sigma = 3 it is "
+        f"{found[-1]:.0f}.",
+    )
