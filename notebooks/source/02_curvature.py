@@ -19,27 +19,29 @@ import numpy as np
 import torch
 
 import landscape_nb as ln
-from landscape_nb import plots
-from landscape_nb.cost import Cost
-from landscape_nb.course import reveal_choice, reveal_curve, reveal_number
-from landscape_nb.widgets import BowlExplorer, SaveMyWork
+from landscape_nb.course import Cost, SaveMyWork, reveal_choice, reveal_curve, reveal_number
+from landscape_nb.figures import n02_curvature as figures
+from landscape_nb.numerics import eigensolver
+from landscape_nb.widgets import BowlExplorer
 
+# %%
 torch.set_num_threads(1)
 cost = Cost()
 verdicts = {}  # claim -> does it hold? We fill this in as we go
 
 
+# %%
 def seeded(seed):
     """A source of random numbers that gives the same ones each time."""
     return torch.Generator().manual_seed(seed)
 
 
 # %%
-LOOKS = [  # three looks for curves that belong together
-    {"color": plots.BLUE, "linestyle": "-", "marker": "o"},
-    {"color": plots.GREEN, "linestyle": "--", "marker": "^"},
-    {"color": plots.VERMILLION, "linestyle": "-.", "marker": "s"},
-]
+def note(claims):
+    """Print whether each claim holds, and keep it for the summary at the end."""
+    for claim, holds in claims.items():
+        verdicts[claim] = bool(holds)
+        print(f"{claim}: {bool(holds)}")
 
 
 # %% [markdown]
@@ -65,35 +67,26 @@ def f(w):
     return w**4 / 4 - w**2 / 2 + w / 10
 
 
+# %%
 def slope_and_curvature(f, w, h=1e-4):
     """Central differences; their own error is of order h^2."""
     return (f(w + h) - f(w - h)) / (2 * h), (f(w + h) - 2 * f(w) + f(w - h)) / h**2
 
 
+# %%
 left, hill, right = np.sort(np.roots([1, 0, -1, 0.1]).real)  # where w^3 - w + 0.1 = 0
 for name, w in {"left valley": left, "hill": hill, "right valley": right}.items():
-    slope, curvature = slope_and_curvature(f, w)
-    print(
-        f"{name:12} slope {abs(slope):.3f}, curvature {curvature:6.3f}, exact {3 * w**2 - 1:6.3f}"
-    )
-bend_sign = int(np.sign(slope_and_curvature(f, hill)[1]))
-reveal_choice("Which sign has the curvature on the hill?", sign_on_the_hill, bend_sign, [1, -1])
+    slope, bend = slope_and_curvature(f, w)
+    print(f"{name:12} slope {abs(slope):.3f}, curvature {bend:6.3f}, exact {3 * w**2 - 1:6.3f}")
 
 # %%
-figure, ax = plots.new_figure(width=6.2)
+sign = int(np.sign(slope_and_curvature(f, hill)[1]))
+reveal_choice("Which sign has the curvature on the hill?", sign_on_the_hill, sign, [1, -1])
+
+# %%
 w = np.linspace(-1.7, 1.6, 200)
-ax.plot(w, f(w), color=plots.BLACK, linewidth=2, label="f")
-for centre, look in zip((left, right, hill), LOOKS):
-    c = slope_and_curvature(f, centre)[1]
-    near = np.linspace(centre - 0.55, centre + 0.55, 50)
-    parabola = f(centre) + c / 2 * (near - centre) ** 2
-    plots.curve(ax, near, parabola, f"parabola, curvature {c:.2f}", **look, markevery=[25], linewidth=2.5, markersize=7)  # fmt: skip
-ax.set(xlabel="w", ylabel="f(w)", ylim=(-0.5, 0.45))
-ax.legend(frameon=False, fontsize=8, loc="upper center")
-bends = [slope_and_curvature(f, centre)[1] for centre in (left, hill, right)]
-plots.show(figure, "At each flat point a parabola with the right curvature hugs the curve for a while. The left "
-    f"valley is sharper (curvature {bends[0]:.2f}) than the right one ({bends[2]:.2f}), and on the hill the parabola "
-    f"opens downwards ({bends[1]:.2f}).")  # fmt: skip
+flat_points = [(at, f(at), slope_and_curvature(f, at)[1]) for at in (left, hill, right)]
+figures.parabolas(w, f(w), flat_points)
 
 # %% [markdown]
 # So near a flat point $w^*$ the function *is*, nearly, a parabola:
@@ -129,6 +122,7 @@ def bowl2(w):
     return w @ H2 @ w / 2
 
 
+# %%
 def curvature_along(u):
     somewhere = np.array([0.3, -0.2])
     return slope_and_curvature(lambda t: bowl2(somewhere + t * u), 0.0)[1]
@@ -138,38 +132,20 @@ def curvature_along(u):
 angles = np.radians(np.arange(180))
 directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)  # (180, 2), each of length 1
 measured = np.array([curvature_along(u) for u in directions])
-(flat, sharp), vectors = np.linalg.eigh(H2)
+exact = np.einsum("ai,ij,aj->a", directions, H2, directions)  # u'Hu for each direction
+
+# %%
+flat, sharp = np.linalg.eigvalsh(H2)
 print(f"eigenvalues {sharp:.3f} and {flat:.3f}, condition number {sharp / flat:.1f}")
 print(f"measured curvatures: from {measured.min():.3f} to {measured.max():.3f}")
+
+# %%
 e1, e2 = np.eye(2)
 mixed = (curvature_along(e1 + e2) - curvature_along(e1) - curvature_along(e2)) / 2
 print(f"the off-diagonal entry from three curvatures: {mixed:.3f}, exact {H2[0, 1]:.3f}")
 
 # %%
-figure, (left_ax, right_ax) = plots.new_figure(2, width=4.4, height=3.9)
-grid = np.linspace(-1.5, 1.5, 121)
-Z = np.array([[bowl2(np.array([x, y])) for x in grid] for y in grid])
-left_ax.contour(grid, grid, Z, levels=[0.02, 0.08, 0.18, 0.32, 0.5], colors=plots.GREY, linewidths=1)  # fmt: skip
-for i, colour in enumerate((plots.BLUE, plots.VERMILLION)):  # flat, sharp
-    x, y = vectors[:, i] * np.sign(vectors[0, i])
-    arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 2.5}
-    left_ax.annotate("", (x, y), (0, 0), arrowprops=arrow)
-    name = f"$\\lambda$ = {(flat, sharp)[i]:.1f}"
-    box = {"color": "white", "pad": 1}
-    left_ax.text(1.1 * x, 1.1 * y, name, color=colour, fontsize=11, va="center", bbox=box)
-    degrees = np.degrees(np.arctan2(y, x)) % 180
-    right_ax.plot(degrees, (flat, sharp)[i], "D", color=colour, markersize=9)
-    right_ax.text(degrees + 7, (flat, sharp)[i], "eigenvector", color=colour, va="center")
-left_ax.set(aspect="equal", xlabel="$w_1$", ylabel="$w_2$", xlim=(-1.5, 1.7))
-right_ax.plot(np.degrees(angles), measured, color=plots.BLACK, linewidth=1.5, zorder=0)
-right_ax.set(xlabel="direction u [degrees]", ylabel="curvature along u", xlim=(0, 190), ylim=(0, 3.1))  # fmt: skip
-plots.show(figure, "Left: level curves of the bowl are ellipses, narrow along the sharp eigenvector (2.8), long along "
-    "the flat one (0.2). Right: the measured curvature swings between these two values; it turns at the eigenvectors, 90 degrees apart.")  # fmt: skip
-
-# %%
-exact = np.einsum("ai,ij,aj->a", directions, H2, directions)  # u'Hu for each direction
-verdicts["curvature along u is u'Hu"] = bool(abs(measured - exact).max() < 1e-6)
-print("all 180 measured curvatures equal u'Hu:", verdicts["curvature along u is u'Hu"])
+figures.ellipses_and_curvatures(H2, angles, measured)
 
 # %% [markdown]
 # ## 3. How long may a step be?
@@ -192,57 +168,42 @@ print("all 180 measured curvatures equal u'Hu:", verdicts["curvature along u is 
 loss_is_smaller = True  # your prediction: True or False
 
 # %%
-spectrum = np.geomspace(4.0, 0.08, 20)
-toy = ln.toys.quadratics(1, 20, eigenvalues=spectrum.tolist(), shift=0.0, generator=seeded(0))
+spectrum = np.geomspace(4.0, 0.08, 20).tolist()
+toy = ln.toys.quadratics(1, 20, eigenvalues=spectrum, shift=0.0, generator=seeded(0))
 bowl = ln.EmpiricalLoss(*toy.parts)
-lowest = bowl.value(bowl.w0, 1)  # w = 0 is this bowl's minimum; heights below are above it
 H = bowl.hessian(bowl.w0, 1)
 lams, U = torch.linalg.eigh(H)  # ascending: the last column is the sharpest direction
 start, top = U.sum(1), float(lams[-1])
-paths = {
-    c: ln.gradient_descent(bowl, k=1, lr=c / top, steps=100, w=start) for c in (1.0, 1.9, 2.0, 2.1)
-}
+
+
+# %%
+def descend(c):
+    """100 steps from the start with the learning rate c / lambda_max."""
+    return ln.gradient_descent(bowl, k=1, lr=c / top, steps=100, w=start)
+
+
+# %%
+paths = {c: descend(c) for c in (1.0, 1.9, 2.0, 2.1)}
 print(f"sharpness {top:.3f}, condition number {top / float(lams[0]):.1f}")
 smaller = bool(paths[2.1].values[-1] < paths[2.1].values[0])
-print("at 2.1 / lambda_max the loss is smaller after 100 steps:", smaller)
-reveal_choice(
-    "Is the loss smaller after 100 steps at 2.1 / lambda_max?",
-    loss_is_smaller,
-    smaller,
-    [True, False],
-)
+question = "Is the loss smaller after 100 steps at 2.1 / lambda_max?"
+reveal_choice(question, loss_is_smaller, smaller, [True, False])
 
 # %%
+lowest = bowl.value(bowl.w0, 1)  # w = 0 is this bowl's minimum; heights below are above it
 heights = {c: (path.values - lowest) / (path.values[0] - lowest) for c, path in paths.items()}
-for c, path in paths.items():
-    x = path.ws @ U  # coordinates along the eigenvectors, (101, 20)
-    error = (x[1:] - (1 - c * lams / top) * x[:-1]).abs().max() / x.abs().max()
-    print(f"lr {c} / lambda_max: factor {1 - c:4.1f} in the top direction, every factor exact: "
-          f"{bool(error < 1e-13)}; loss x {heights[c][-1]:.1e}")  # fmt: skip
-top_x = {c: (path.ws @ U[:, -1]).abs() for c, path in paths.items()}
-verdicts["lr 1.9 / lambda_max converges"] = bool((paths[1.9].ws[-1] @ U).abs().max() < 0.1)
-verdicts["lr 2.1 / lambda_max diverges, by 1.1 a step"] = bool(
-    abs(top_x[2.1][-1] / 1.1**100 - 1) < 1e-9
-)
-verdicts["at 2 / lambda_max the top coordinate keeps its size"] = bool(
-    (top_x[2.0] - 1).abs().max() < 1e-9
-)
+x = {c: path.ws @ U for c, path in paths.items()}  # along the eigenvectors, (101, 20)
 
 # %%
-figure, ax = plots.new_figure(width=6.2)
-ends = {
-    1.0: "1 / $\\lambda_{max}$",
-    1.9: "1.9 / $\\lambda_{max}$",
-    2.0: "2 / $\\lambda_{max}$",
-    2.1: "2.1 / $\\lambda_{max}$",
-}
-for (c, path), look in zip(paths.items(), ("bottom", "top", "value", "curvature")):
-    plots.curve(ax, path.steps, heights[c], look, markevery=10, label=f"$\\eta$ = {ends[c]}")
-ax.set(yscale="log", xlabel="step", ylabel="loss / loss at the start", ylim=(1e-6, 1e9))
-ax.legend(frameon=False, fontsize=9, loc="upper left")
-plots.show(figure, f"A change of a tenth decides. At 1.9 the loss falls to {heights[1.9][-1]:.0e} of its start. At 2 "
-    "exactly it levels off, because the top coordinate jumps from side to side for ever. At 2.1 it falls first, while the "
-    "other 19 directions shrink, and then grows without bound.")  # fmt: skip
+for c in paths:
+    error = (x[c][1:] - (1 - c * lams / top) * x[c][:-1]).abs().max() / x[c].abs().max()
+    print(
+        f"lr {c} / lambda_max: factor {1 - c:4.1f} in the top direction, every factor exact: "
+        f"{bool(error < 1e-13)}; loss x {heights[c][-1]:.1e}"
+    )
+
+# %%
+figures.four_learning_rates(heights)
 
 # %% [markdown]
 # The top direction alone decides about divergence. And note the trap: for the first steps
@@ -288,43 +249,30 @@ def worst_factor(lr, kappa):
     return np.maximum(abs(1 - lr), abs(1 - lr / kappa))
 
 
-kappas, rates = (2, 5, 10, 50, 200), {}
-for kappa in kappas:
+# %%
+def measured_factor(kappa):
+    """By how much a step shrinks the distance, over 50 steps with the best learning rate."""
     ends = ln.toys.quadratics(1, 2, eigenvalues=[1.0, 1 / kappa], shift=0.0, generator=seeded(1))
-    loss, eigenvectors = ln.EmpiricalLoss(*ends.parts), torch.linalg.eigh(ends.A[0]).eigenvectors
-    path = ln.gradient_descent(loss, k=1, lr=2 / (1 + 1 / kappa), steps=50, w=eigenvectors.sum(1))
-    rates[kappa] = float((path.w.norm() / path.ws[0].norm()) ** (1 / 50))
-    formula = (kappa - 1) / (kappa + 1)
-    print(f"kappa {kappa:3}: measured factor {rates[kappa]:.4f}, formula {formula:.4f}")
+    w, loss = torch.linalg.eigh(ends.A[0]).eigenvectors.sum(1), ln.EmpiricalLoss(*ends.parts)
+    path = ln.gradient_descent(loss, k=1, lr=2 / (1 + 1 / kappa), steps=50, w=w)
+    return float((path.w.norm() / w.norm()) ** (1 / 50))
+
+
+# %%
+rates = {kappa: measured_factor(kappa) for kappa in (2, 5, 10, 50, 200)}
+formula = {kappa: (kappa - 1) / (kappa + 1) for kappa in rates}
+for kappa, rate in rates.items():
+    print(f"kappa {kappa:3}: measured factor {rate:.4f}, formula {formula[kappa]:.4f}")
+
+# %%
 steps_to_halve = np.log(2) / -np.log(rates[50])
 print(f"kappa 50: {steps_to_halve:.1f} steps to halve the distance")
 reveal_number("Steps to halve the distance, kappa = 50", steps_to_halve_guess, steps_to_halve)
 
 # %%
 lrs = np.linspace(0.02, 2.2, 2181)
-best = {kappa: worst_factor(lrs, kappa).min() for kappa in kappas}
-verdicts["best lr contracts by (kappa-1)/(kappa+1)"] = all(
-    abs(rates[kappa] - (kappa - 1) / (kappa + 1)) < 1e-9 for kappa in kappas
-)
-verdicts["no learning rate does better"] = all(
-    best[kappa] >= rates[kappa] - 1e-9 for kappa in kappas
-)
-print("formula holds:", verdicts["best lr contracts by (kappa-1)/(kappa+1)"])
-print("nothing on a grid of learning rates is better:", verdicts["no learning rate does better"])
-
-# %%
-figure, ax = plots.new_figure(width=6.2)
-for kappa, look in zip((2, 10, 50), LOOKS):
-    name, dot = f"$\\kappa$ = {kappa}", {"color": look["color"], "markersize": 8}
-    plots.curve(ax, lrs, worst_factor(lrs, kappa), name, **{**look, "marker": None}, linewidth=1.8)
-    ax.plot(2 / (1 + 1 / kappa), rates[kappa], look["marker"], **dot)
-ax.axhline(1, color=plots.GREY, linewidth=0.8)
-ax.text(0.03, 1.02, "diverges above", color=plots.GREY, fontsize=9)
-ax.set(xlabel="$\\eta\\,\\lambda_{max}$", ylabel="worst factor per step", ylim=(0, 1.25), xlim=(0, 2.25))  # fmt: skip
-ax.legend(frameon=False, loc="lower left")
-plots.show(figure, f"Each curve falls while the flat direction gains and rises as the sharp one overshoots. Marks: "
-    f"measured factors at the best learning rate, {rates[2]:.3f}, {rates[10]:.3f} and {rates[50]:.3f}. The "
-    "larger kappa, the closer the best point lies to the edge at 2.")  # fmt: skip
+worst_factors = {kappa: worst_factor(lrs, kappa) for kappa in rates}
+figures.best_learning_rate(lrs, worst_factors, rates)
 
 # %% [markdown]
 # For large $\kappa$ the number of steps grows in proportion to $\kappa$. This is the *worst case*: starts
@@ -340,34 +288,38 @@ plots.show(figure, f"Each curve falls while the flat direction gains and rises a
 # $1/\cosh^2 w$.
 
 # %%
-w = start - torch.linalg.solve(H, bowl.gradient(start, 1))
-verdicts["one Newton step solves a convex quadratic"] = bool(w.norm() < 1e-12 * start.norm())
-print(
-    "distance after one Newton step is zero:", verdicts["one Newton step solves a convex quadratic"]
-)
+after_newton = start - torch.linalg.solve(H, bowl.gradient(start, 1))
 outcomes = {w0: w0 - np.tanh(w0) * np.cosh(w0) ** 2 for w0 in (0.5, 1.0, 1.2)}
 print("log cosh:", ", ".join(f"from {w0} to {w1:.2f}" for w0, w1 in outcomes.items()))
-verdicts["one Newton step always helps if the function is convex"] = all(
-    abs(b) < a for a, b in outcomes.items()
-)
 
 # %%
-figure, ax = plots.new_figure(width=6.2)
-v = np.linspace(-2.2, 2.2, 100)
-ax.plot(v, np.log(np.cosh(v)), color=plots.BLACK, linewidth=2)
-for (w0, w1), look in zip(outcomes.items(), LOOKS):
-    ends = np.array([w0, w1])
-    name = f"from {w0} to {w1:.2f}"
-    plots.curve(ax, ends, np.log(np.cosh(ends)), name, **look, markevery=[0], markersize=7)
-    ax.plot(w1, np.log(np.cosh(w1)), "X", color=look["color"], markersize=9)
-ax.set(xlabel="w", ylabel="log cosh w")
-ax.legend(frameon=False, loc="upper center", title="one Newton step")
-plots.show(figure, f"From 0.5 the step lands near the minimum, at {outcomes[0.5]:.2f} (cross). From 1.2 it lands at "
-    f"{outcomes[1.2]:.2f}, farther away than it began: the parabola seen at 1.2 is much flatter than the valley.")  # fmt: skip
+figures.newton_on_log_cosh(outcomes)
 
 # %% [markdown]
 # So: exact for a quadratic with positive eigenvalues, a promise only *near* the minimum otherwise.
 # And for $N$ parameters it needs an $N \times N$ matrix and the solution of a linear system.
+
+# %% jupyter={"source_hidden": true}
+# What the notebook's test compares: the claims of sections 1 to 4.
+solved = after_newton.norm() < 1e-12 * start.norm()
+helps = all(abs(w1) < w0 for w0, w1 in outcomes.items())
+contracts = all(abs(rates[k] - formula[k]) < 1e-9 for k in rates)
+claims = {
+    "curvature along u is u'Hu": abs(measured - exact).max() < 1e-6,
+    "lr 1.9 / lambda_max converges": abs(x[1.9][-1]).max() < 0.1,
+    "lr 2.1 / lambda_max diverges, by 1.1 a step": abs(abs(x[2.1][-1, -1]) / 1.1**100 - 1) < 1e-9,
+    "at 2 / lambda_max the top coordinate keeps its size": max(abs(abs(x[2.0][:, -1]) - 1)) < 1e-9,
+    "best lr contracts by (kappa-1)/(kappa+1)": contracts,
+    "no learning rate does better": all(min(worst_factors[k]) >= rates[k] - 1e-9 for k in rates),
+    "one Newton step solves a convex quadratic": solved,
+    "one Newton step always helps if the function is convex": helps,
+}
+note(claims)
+print("all 180 measured curvatures equal u'Hu:", verdicts["curvature along u is u'Hu"])
+print("at 2.1 / lambda_max the loss is smaller after 100 steps:", smaller)
+print("formula holds:", contracts)
+print("nothing on a grid of learning rates is better:", verdicts["no learning rate does better"])
+print("distance after one Newton step is zero:", bool(solved))
 
 # %% [markdown]
 # ## 5. Curvature without the matrix
@@ -384,24 +336,21 @@ plots.show(figure, f"From 0.5 the step lands near the minimum, at {outcomes[0.5]
 power_guess = 3.0
 
 # %%
-A = ln.toys.quadratics(1, 6, eigenvalues=[3, 2.5, 2, 1, 0.5, -5.0], generator=seeded(2)).A[0]
+eigenvalues = [3.0, 2.5, 2.0, 1.0, 0.5, -5.0]
+A = ln.toys.quadratics(1, 6, eigenvalues=eigenvalues, generator=seeded(2)).A[0]
 v = torch.randn(6, generator=seeded(3), dtype=torch.float64)
-lanczos = ln.krylov.largest_eigenpairs(lambda V: A @ V, v, 2).values
+lanczos = eigensolver.largest_eigenpairs(lambda V: A @ V, v, 2).values
+
+# %%
 for _ in range(100):
     v = A @ v / (A @ v).norm()
 power, dense = float(v @ A @ v), torch.linalg.eigvalsh(A)
 print(f"dense: largest {dense[-1]:.3f}, {dense[-2]:.3f}; largest in magnitude {dense[0]:.3f}")
 print(f"Lanczos: {lanczos[0]:.3f}, {lanczos[1]:.3f};  power iteration: {power:.3f}")
-verdicts["Lanczos finds the largest eigenvalues"] = bool(
-    (lanczos - dense.flip(0)[:2]).abs().max() < 1e-6
-)
-verdicts["power iteration finds the largest eigenvalue"] = bool(abs(power - dense[-1]) < 1e-6)
-reveal_choice(
-    "To which eigenvalue does power iteration lead?",
-    float(power_guess),
-    round(power, 6),
-    [3.0, 2.5, 2.0, 1.0, 0.5, -5.0],
-)
+
+# %%
+question = "To which eigenvalue does power iteration lead?"
+reveal_choice(question, float(power_guess), round(power, 6), eigenvalues)
 
 # %% [markdown]
 # Power iteration finds the eigenvalue of largest *magnitude*. For a trained network that is usually the
@@ -418,44 +367,38 @@ reveal_choice(
 
 # %%
 sizes = (30, 100, 300, 1000, 3000, 10000)
-runs = [
-    [ln.hutchinson_trace(lambda V: H @ V, start, S, seeded(seed)) for S in sizes]
-    for seed in range(8)
-]
-off = torch.tensor([[(run.value - H.trace()).abs() / run.stderr for run in row] for row in runs])
-variance = 2 * float(H.square().sum() - H.diagonal().square().sum())
-ratio = np.array([float(row[-1].stderr) ** 2 * sizes[-1] / variance for row in runs])
-verdicts["Hutchinson: within 4 of its own standard errors"] = bool(off.max() < 4)
-verdicts["Hutchinson: variance 2 sum H_ij^2 (within 10 %)"] = bool(abs(ratio - 1).max() < 0.1)
-print(f"tr H = {H.trace():.3f}; 48 averages, the farthest {off.max():.1f} standard errors away,",
-      f"{(off < 2).double().mean():.0%} within 2")  # fmt: skip
-print(
-    f"measured variance / formula, {sizes[-1]} draws each: {ratio.min():.3f} to {ratio.max():.3f}"
-)
-diagonal = ln.hutchinson_trace(lambda V: lams[:, None] * V, start, 2, seeded(0))
-print("a diagonal matrix needs no second draw:", bool(abs(diagonal.value - lams.sum()) < 1e-12))
+
+
+def estimates(seed):
+    """Hutchinson's estimates of tr H with more and more draws."""
+    return [ln.hutchinson_trace(lambda V: H @ V, start, S, seeded(seed)) for S in sizes]
+
 
 # %%
-figure, ax = plots.new_figure(width=6.2)
-half = [2 * (variance / S) ** 0.5 / float(H.trace()) for S in sizes]
-plots.band(
-    ax,
-    sizes,
-    [1.0] * len(sizes),
-    half,
-    "value",
-    label="exact, with 2 standard errors of the formula",
-)
-for i, row in enumerate(runs):
-    plots.curve(ax, sizes, [float(run.value / H.trace()) for run in row], "top", linestyle="none",
-                label="eight seeds" if i == 0 else None)  # fmt: skip
-ax.set(xscale="log", xlabel="number of draws S", ylabel="estimate / exact trace")
-ax.legend(frameon=False, loc="upper right", fontsize=9)
-plots.show(figure, "The estimates crowd into the funnel that the formula predicts. With 30 draws two standard errors are "
-    f"{half[0]:.0%} of the trace, with 10000 they are {half[-1]:.1%}: a hundredfold effort buys one more digit.")  # fmt: skip
+runs = [estimates(seed) for seed in range(8)]
+values = np.array([[float(run.value) for run in row] for row in runs])  # (seed, S)
+stderrs = np.array([[float(run.stderr) for run in row] for row in runs])
+trace = float(H.trace())
+off = abs(values - trace) / stderrs  # in standard errors
+
+# %%
+told = f"the farthest {off.max():.1f} standard errors away, {(off < 2).mean():.0%} within 2"
+print(f"tr H = {trace:.3f}; {off.size} averages, {told}")
+variance = 2 * float(H.square().sum() - H.diagonal().square().sum())
+ratio = stderrs[:, -1] ** 2 * sizes[-1] / variance
+told = f"{ratio.min():.3f} to {ratio.max():.3f}"
+print(f"measured variance / formula, {sizes[-1]} draws each: {told}")
+
+# %%
+# A diagonal matrix with the same eigenvalues, two draws:
+diagonal = ln.hutchinson_trace(lambda V: lams[:, None] * V, start, 2, seeded(0))
+
+# %%
+half = [2 * (variance / S) ** 0.5 / trace for S in sizes]
+figures.hutchinson_funnel(sizes, values / trace, half)
 
 # %% [markdown]
-# The tolerance of 10 % above is generous: a variance from 10 000 draws is itself uncertain by a percent or two.
+# Our check allows this quotient 10 %, which is generous: a variance from 10 000 draws is itself uncertain by a percent or two.
 #
 # ## 6. What a random step costs
 #
@@ -478,15 +421,18 @@ good_up_to_guess = 1.0  # one of 0.003, 0.01, 0.03, 0.1, 0.3, 1.0
 # %%
 cross_entropy = torch.nn.CrossEntropyLoss(reduction="none")
 digits, n = [ln.data.digits(200, seed=seed) for seed in range(3)], 200
-nets = [
-    ln.EmpiricalLoss(
-        ln.models.MLP([64, 8, 10], generator=seeded(seed)), cross_entropy, *data, l2=1e-3
-    )
-    for seed, data in enumerate(digits)
-]
+
+
+# %%
+def small_classifier(seed):
+    model = ln.models.MLP([64, 8, 10], generator=seeded(seed))
+    return ln.EmpiricalLoss(model, cross_entropy, *digits[seed], l2=1e-3)
+
+
+# %%
+nets = [small_classifier(seed) for seed in range(3)]
 fits = [ln.fit(net, n, tol=1e-3) for net in nets]
 hessians = [net.hessian(fit.w, n) for net, fit in zip(nets, fits)]
-print("trained until the gradient is shorter than 1e-3:", all(fit.converged for fit in fits))
 
 # %% [markdown]
 # Random averages are noisy, and here we know a good part of the noise: the parabola's own value
@@ -494,16 +440,15 @@ print("trained until the gradient is shorter than 1e-3:", all(fit.converged for 
 # average only what the draw does *beyond* its parabola (a **control variate**). For the
 # quadratic there would be nothing left, so there we average the rise itself.
 
+
 # %%
-sigmas = np.array([0.003, 0.01, 0.03, 0.1, 0.3, 1.0])
-
-
 def rise(loss, w, k, directions):
     """Mean of L(w + z) and L(w - z), minus L(w), for each row z: odd powers of z cancel."""
     both = [loss.value(w + z, k) + loss.value(w - z, k) for z in directions]
     return torch.stack(both) / 2 - loss.value(w, k)
 
 
+# %%
 def over_formula(loss, w, k, A, draws, beyond_parabola):
     """(sigma, 2): mean rise / (sigma^2 tr A / 2), and its standard error; fresh draws each time."""
     rows, generator = [], seeded(5)
@@ -517,20 +462,11 @@ def over_formula(loss, w, k, A, draws, beyond_parabola):
 
 
 # %%
+sigmas, trained = np.array([0.003, 0.01, 0.03, 0.1, 0.3, 1.0]), zip(nets, fits, hessians)
 quadratic = over_formula(bowl, bowl.w0, 1, H, 200, beyond_parabola=False)
-network = np.array(
-    [
-        over_formula(net, fit.w, n, A, 40, beyond_parabola=True)
-        for net, fit, A in zip(nets, fits, hessians)
-    ]
-)
-within = (abs(network[:, :, 0] - 1) < 0.1).all(0)  # for each sigma: all three networks?
-off = abs(quadratic[:, 0] - 1) / quadratic[:, 1]
-verdicts["E dL = sigma^2 tr H / 2: a quadratic, every sigma"] = bool(off.max() < 4)
-verdicts["E dL = sigma^2 tr H / 2: trained nets, sigma 0.003"] = bool(within[0])
-verdicts["E dL = sigma^2 tr H / 2: trained nets, sigma 1"] = bool(within[-1])
-for claim in list(verdicts)[-3:]:
-    print(f"{claim}: {verdicts[claim]}")
+networks = [over_formula(net, fit.w, n, A, 40, beyond_parabola=True) for net, fit, A in trained]
+networks = np.array(networks)  # (network, sigma, 2)
+within = (abs(networks[:, :, 0] - 1) < 0.1).all(0)  # for each sigma: all three networks?
 
 # %% tags=["nbval-ignore-output"]
 good_up_to = float(sigmas[within].max())
@@ -538,25 +474,9 @@ question = "Up to which sigma does the formula hold within 10 %?"
 reveal_choice(question, float(good_up_to_guess), good_up_to, sigmas.tolist())
 
 # %% tags=["nbval-ignore-output"]
-figure, ax = plots.new_figure(width=6.2)
-ax.axhline(1, color=plots.GREY, linewidth=0.9)
-plots.band(
-    ax, sigmas, quadratic[:, 0], 2 * quadratic[:, 1], "top", label="quadratic, ± 2 standard errors"
-)
-for i, ratio in enumerate(network):
-    label = "three networks" if i == 0 else None
-    plots.band(ax, sigmas, ratio[:, 0], 2 * ratio[:, 1], "curvature", label=label)
-ax.set(
-    xscale="log",
-    xlabel="size of the noise, $\\sigma$",
-    ylabel="mean rise / ($\\sigma^2$ tr H / 2)",
-    ylim=(0, 3.8),
-)
-ax.legend(frameon=False, loc="upper left", fontsize=9)
-print("ratios of the networks at each sigma:", network[:, :, 0].T.round(3).tolist())
-plots.show(figure, "For the quadratic the ratio is 1 within its error at every sigma. "
-    f"The networks follow the formula within 10 % up to sigma = {sigmas[within].max():g}; "
-    f"at sigma = 1 they rise {network[:, -1, 0].min():.2f} to {network[:, -1, 0].max():.2f} times as much as it says.")  # fmt: skip
+for sigma, ratios in zip(sigmas, networks[:, :, 0].T.round(3).tolist()):
+    print(f"ratios of the networks at sigma {sigma:5g}: {ratios}")
+figures.rise_over_formula(sigmas, quadratic, networks, good_up_to)
 
 # %% [markdown]
 # Where the formula fails, it fails upwards: a little farther out the networks' losses climb faster than
@@ -575,48 +495,61 @@ plots.show(figure, "For the quadratic the ratio is 1 within its error at every s
 # %% tags=["predict-worst-direction"]
 times_worse_guess = 3
 
+
+# %%
+def random_directions(seed, N):
+    """40 vectors of length 1, (40, N)."""
+    z = torch.randn(40, N, generator=seeded(seed), dtype=torch.float64)
+    return z / z.norm(dim=1, keepdim=True)
+
+
+# %%
+def rises(net, w, directions):
+    """By how much the loss rises, for each length r and each direction: (r, direction)."""
+    return torch.stack([rise(net, w, n, r * directions) for r in radii]).numpy()
+
+
 # %%
 radii, worst, typical = np.array([0.01, 0.03, 0.1, 0.3, 1.0, 3.0]), [], []
 for seed, (net, fit) in enumerate(zip(nets, fits)):
-    u = ln.top_eigenpairs(net, fit.w, n, D=1).vectors[:, 0]
-    directions = torch.randn(40, len(u), generator=seeded(seed), dtype=torch.float64)
-    directions = directions / directions.norm(dim=1, keepdim=True)
-    worst.append([float(rise(net, fit.w, n, [r * u])[0]) for r in radii])
-    typical.append(torch.stack([rise(net, fit.w, n, r * directions) for r in radii]).numpy())
+    u = ln.top_eigenpairs(net, fit.w, n, D=1).vectors.T
+    worst.append(rises(net, fit.w, u)[:, 0])
+    typical.append(rises(net, fit.w, random_directions(seed, net.num_params)))
 worst, typical = np.array(worst), np.array(typical)  # (seed, r), (seed, r, direction)
-promised = np.array([float(torch.linalg.eigvalsh(A)[-1] / A.diagonal().mean()) for A in hessians])
-
-# %%
-mean = typical.mean(2)
-error = typical.std(2, ddof=1) / 40**0.5 / mean  # relative standard error over directions
-hurts = worst / mean
-off = abs(hurts[:, 0] / promised - 1) / error[:, 0]
-claim = "top eigenvector hurts lambda_max / (tr H / N) times more, small step"
-verdicts[claim] = bool(off.max() < 4)
-print("at r = 0.01, within 4 standard errors for all three networks:", verdicts[claim])
-print("more than 20 times worse than a random direction:", bool((hurts[:, 0] > 20).all()))
 
 # %% tags=["nbval-ignore-output"]
+promised = np.array([float(torch.linalg.eigvalsh(A)[-1] / A.diagonal().mean()) for A in hessians])
 reveal_number("How many times worse the top direction is", times_worse_guess, promised)
 
 # %% tags=["nbval-ignore-output"]
-figure, ax = plots.new_figure(width=6.2)
-for i in range(3):
-    plots.curve(ax, radii, worst[i], "top", label="top eigenvector" if i == 0 else None)
-    ax.errorbar(radii, mean[i], yerr=typical[i].std(1), color=plots.ORANGE, marker="s", markersize=4, linestyle="--",
-                capsize=3, label="40 random directions, ± 1 standard deviation" if i == 0 else None)  # fmt: skip
-plots.log_log(
-    ax, "length of the step, r", "rise of the loss", "The same length, two kinds of direction"
-)
-ax.legend(frameon=False, fontsize=9, loc="upper left")
-plots.show(figure, f"Over two decades of r the lines are parallel. At r = 0.01 the top eigenvector hurts "
-    f"{hurts[:, 0].min():.0f} to {hurts[:, 0].max():.0f} times more than a random direction; promised were "
-    f"{promised.min():.0f} to {promised.max():.0f}. At r = 3 it is {hurts[:, -1].min():.0f} to {hurts[:, -1].max():.0f} times.")  # fmt: skip
+figures.two_kinds_of_direction(radii, worst, typical, promised)
 
 # %% [markdown]
 # A loss surface that looks flat along random directions may have a cliff: in a thousand dimensions a
 # random direction has almost no part along the few sharp ones. Random-direction plots show the average
 # curvature, not the sharpness.
+
+# %% jupyter={"source_hidden": true}
+# What the notebook's test compares: the claims of sections 5 and 6.
+mean = typical[:, 0].mean(1)  # at the smallest r, with its standard error over directions
+stderr, hurts = typical[:, 0].std(1, ddof=1) / 40**0.5, worst[:, 0] / mean
+everywhere = (abs(quadratic[:, 0] - 1) < 4 * quadratic[:, 1]).all()
+targeted = "top eigenvector hurts lambda_max / (tr H / N) times more, small step"
+claims = {
+    "Lanczos finds the largest eigenvalues": abs(lanczos - dense.flip(0)[:2]).max() < 1e-6,
+    "power iteration finds the largest eigenvalue": abs(power - dense[-1]) < 1e-6,
+    "Hutchinson: within 4 of its own standard errors": off.max() < 4,
+    "Hutchinson: variance 2 sum H_ij^2 (within 10 %)": abs(ratio - 1).max() < 0.1,
+    "E dL = sigma^2 tr H / 2: a quadratic, every sigma": everywhere,
+    "E dL = sigma^2 tr H / 2: trained nets, sigma 0.003": within[0],
+    "E dL = sigma^2 tr H / 2: trained nets, sigma 1": within[-1],
+    targeted: (abs(hurts / promised - 1) / (stderr / mean)).max() < 4,
+}
+note(claims)
+print("at r = 0.01, within 4 standard errors for all three networks:", verdicts[targeted])
+print("more than 20 times worse than a random direction:", bool((hurts > 20).all()))
+print("trained until the gradient is shorter than 1e-3:", all(fit.converged for fit in fits))
+print("a diagonal matrix needs no second draw:", bool(abs(diagonal.value - lams.sum()) < 1e-12))
 
 # %% [markdown]
 # ## 7. Saddles
@@ -638,63 +571,35 @@ newton_leaves = True  # your prediction: True or False
 H_saddle = np.array([2.0, -2.0])  # the diagonal; the gradient is H_saddle * w
 
 
-def noisy_descent(seed, noise, steps=100, lr=0.1):
-    rng, w = np.random.default_rng(seed), np.array([1.0, 0.0])
-    path = [w]
-    for _ in range(steps):
-        w = w - lr * H_saddle * w + noise * rng.standard_normal(2)
-        path.append(w)
+# %%
+def noisy_descent(seed, noise, lr=0.1):
+    rng, path = np.random.default_rng(seed), [np.array([1.0, 0.0])]
+    for _ in range(100):
+        w = path[-1] - lr * H_saddle * path[-1]
+        path.append(w + noise * rng.standard_normal(2))
+    return np.array(path)
+
+
+# %%
+def newton_steps(curvatures):
+    path = [np.array([1.0, 0.3])]
+    for _ in range(3):
+        path.append(path[-1] - H_saddle * path[-1] / curvatures)
     return np.array(path)
 
 
 # %%
 ridge, noisy = noisy_descent(0, 0.0), np.array([noisy_descent(seed, 1e-6) for seed in range(20)])
-corner = np.array([1.0, 0.3])
-newton, absolute = [corner], [corner]
-for _ in range(3):
-    newton.append(newton[-1] - H_saddle * newton[-1] / H_saddle)
-    absolute.append(absolute[-1] - H_saddle * absolute[-1] / abs(H_saddle))
-newton, absolute = np.array(newton), np.array(absolute)
-
-# %%
-verdicts["saddle: noise escapes (20 of 20 seeds)"] = bool((abs(noisy[:, -1, 1]) > 1).all())
-verdicts["saddle: Newton converges to it"] = bool(np.allclose(newton[1:], 0))
-verdicts["saddle: the |H| step leaves it"] = bool(
-    np.allclose(absolute[:, 1], 0.3 * 2.0 ** np.arange(4))
-)
-for claim in list(verdicts)[-3:]:
-    print(f"{claim}: {verdicts[claim]}")
-print(
-    "without noise, distance from the saddle after 100 steps is below 1e-9:",
-    bool(np.linalg.norm(ridge[-1]) < 1e-9),
-)
+newton, absolute = newton_steps(H_saddle), newton_steps(abs(H_saddle))
 escape = (abs(noisy[:, :, 1]) > 1).argmax(1)
 print(f"steps until |y| > 1 with noise: {escape.min()} to {escape.max()}")
-reveal_choice(
-    "Does Newton go down the slope along y?",
-    newton_leaves,
-    not np.allclose(newton[-1], 0),
-    [True, False],
-)
 
 # %%
-figure, (left_ax, right_ax) = plots.new_figure(2, width=4.6, height=3.8)
-g = np.linspace(-1.3, 1.3, 101)
-left_ax.contour(g, g, g**2 - g[:, None] ** 2, np.arange(-1.5, 1.6, 0.25), colors=plots.GREY, linewidths=0.7)  # fmt: skip
-named = {"|H| step": absolute, "gradient, noise": noisy[0], "Newton": newton}
-for (name, path), look in zip(named.items(), LOOKS):
-    plots.curve(left_ax, *path.T, name, **look, linewidth=1.8, markersize=5)
-left_ax.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), aspect="equal")
-left_ax.set(xlabel="x (curves up)", ylabel="y (curves down)")
-left_ax.legend(fontsize=8, loc="lower left")
-y = abs(noisy[:, 1:, 1]).T  # (step, seed); y = 0 at the start has no place on a logarithmic axis
-lines = right_ax.plot(np.arange(1, 101), y, color=plots.GREEN, linewidth=0.8, alpha=0.6)
-lines[0].set_label("|y|, 20 seeds of noise")
-plots.curve(right_ax, np.arange(101), abs(ridge[:, 0]), "value", color=plots.BLACK, label="|x|, no noise (y stays 0)")  # fmt: skip
-right_ax.set(yscale="log", xlabel="step", ylabel="distance along the axis", ylim=(1e-10, 1e3))
-right_ax.legend(frameon=False, fontsize=8, loc="upper left")
-plots.show(figure, "Left: Newton jumps onto the saddle and stays; the |H| step doubles y each time and leaves. Right: a millionth of noise "
-    f"grows by 1.2 a step, so every one of 20 seeds is away after {escape.min()} to {escape.max()} steps; without noise descent creeps into the saddle.")  # fmt: skip
+leaves = not np.allclose(newton[-1], 0)
+reveal_choice("Does Newton go down the slope along y?", newton_leaves, leaves, [True, False])
+
+# %%
+figures.four_walkers(ridge, noisy, newton, absolute)
 
 # %% [markdown]
 # Newton looks for a point where the gradient is zero and does not ask of which kind. Training with small
@@ -727,47 +632,36 @@ def rescaled(w, a):
     return torch.cat([w[:1024] * a, w[1024:] / a])
 
 
+# %%
 def sharpness(loss, w, k, start=None, tol=1e-3):
     return float(ln.top_eigenpairs(loss, w, k, D=1, tol=tol, start=start).values[0])
 
 
 # %%
-sharp_at, same_output = [], []
-for seed, data in enumerate(digits):
-    relu = ln.models.MLP([64, 16, 10], torch.nn.ReLU, bias=False, generator=seeded(seed))
-    loss = ln.EmpiricalLoss(relu, cross_entropy, *data, l2=1e-3)
-    w, loss = ln.fit(loss, n, max_iterations=60).w, loss.without_l2()
+def change_of_outputs(loss, w, a):
     out = loss.outputs(w, n)
-    same_output += [
-        (loss.outputs(rescaled(w, a), n) - out).abs().max() / out.abs().max() for a in scales
-    ]
-    sharp_at.append([sharpness(loss, rescaled(w, a), n) for a in scales])
-relative = np.array(sharp_at) / np.array(sharp_at)[:, [2]]
+    return float((loss.outputs(rescaled(w, a), n) - out).abs().max() / out.abs().max())
+
 
 # %%
-verdicts["rescaled: outputs equal to rounding"] = bool(max(same_output) < 1e-12)
-verdicts["rescaled: lambda_max more than 10 x at a = 10"] = bool((relative[:, -1] > 10).all())
-for claim in list(verdicts)[-2:]:
-    print(f"{claim}: {verdicts[claim]}")
+def trained_relu(seed):
+    """The loss without its L2 term, and the weights after training with it."""
+    relu = ln.models.MLP([64, 16, 10], torch.nn.ReLU, bias=False, generator=seeded(seed))
+    loss = ln.EmpiricalLoss(relu, cross_entropy, *digits[seed], l2=1e-3)
+    return loss.without_l2(), ln.fit(loss, n, max_iterations=60).w
+
+
+# %%
+relus = [trained_relu(seed) for seed in range(3)]
+same_output = [change_of_outputs(loss, w, a) for loss, w in relus for a in scales]
+sharp_at = np.array([[sharpness(loss, rescaled(w, a), n) for a in scales] for loss, w in relus])
+relative = sharp_at / sharp_at[:, [2]]
 
 # %% tags=["nbval-ignore-output"]
 reveal_curve("Sharpness / sharpness at a = 1", sharpness_sketch, scales, relative, xlabel="scale a")
 
 # %% tags=["nbval-ignore-output"]
-figure, ax = plots.new_figure(width=6.2)
-for i, row in enumerate(relative):
-    plots.curve(ax, scales, row, "top", label="three trained ReLU networks" if i == 0 else None)
-plots.log_log(
-    ax,
-    "scale a",
-    "$\\lambda_{max}$(a) / $\\lambda_{max}$(1)",
-    "One function, many sharpnesses",
-    ticks=scales,
-)
-ax.axhline(1, color=plots.GREY, linewidth=0.8)
-ax.legend(frameon=False, loc="upper center")
-plots.show(figure, f"The function never changes, the sharpness does: at a = 10 it is {relative[:, -1].min():.0f} to "
-    f"{relative[:, -1].max():.0f} times larger, at a = 0.1 {relative[:, 0].min():.0f} to {relative[:, 0].max():.0f} times.")  # fmt: skip
+figures.one_function_many_sharpnesses(scales, relative)
 
 # %% [markdown]
 # The same network is as sharp as you like. So "sharp" alone can't decide about new data (Dinh and others, 2017).
@@ -798,6 +692,7 @@ def squared(outputs, labels):
     return (outputs - torch.nn.functional.one_hot(labels, 10).to(outputs)).square().sum(1) / 2
 
 
+# %%
 def small_net(seed, loss_fn):
     x, y = ln.data.digits(100, seed=seed)
     model = ln.models.MLP([64, 16, 16, 10], generator=seeded(seed))
@@ -816,52 +711,27 @@ def sharpness_along(loss, path):
 
 
 # %%
-edge_rates, edge = (0.4, 0.6), {}
-for lr in edge_rates:
-    for seed in range(3):
-        loss = small_net(seed, squared)
-        path = ln.gradient_descent(loss, k=100, lr=lr, steps=600, every=50)
-        edge[lr, seed] = sharpness_along(loss, path), path.values.numpy()
-steps = path.steps.numpy()
-sharp = np.array([[edge[lr, seed][0] for seed in range(3)] for lr in edge_rates])  # (lr, seed, t)
-falling = np.array([[edge[lr, seed][1] for seed in range(3)] for lr in edge_rates])
-relative = sharp * np.array(edge_rates)[:, None, None] / 2  # 1 is the edge
-late = relative[:, :, steps >= 450]
+def edge_run(lr, seed):
+    """Sharpness and loss after every 50 of 600 steps, (2, 13)."""
+    loss = small_net(seed, squared)
+    path = ln.gradient_descent(loss, k=100, lr=lr, steps=600, every=50)
+    return sharpness_along(loss, path), path.values.numpy()
+
 
 # %%
-verdicts["edge: sharpness rises at first"] = bool((sharp[:, :, 3] > 1.05 * sharp[:, :, 0]).all())
-verdicts["edge: from step 450 within 30 % of 2 / lr"] = bool((abs(late - 1) < 0.3).all())
-verdicts["edge: lr 0.4 ends sharper than anything lr 0.6 shows late"] = bool(
-    sharp[0, :, -1].min() > sharp[1][:, steps >= 450].max()
-)
-verdicts["edge: the loss goes on falling, step 300 to 600"] = bool(
-    (falling[:, :, -1] < falling[:, :, 6]).all()
-)
-verdicts["edge: the loss falls from each look to the next"] = bool((np.diff(falling) < 0).all())
-for claim in list(verdicts)[-5:]:
-    print(f"{claim}: {verdicts[claim]}")
+edge_rates, steps = (0.4, 0.6), np.arange(0, 601, 50)
+edge = np.array([[edge_run(lr, seed) for seed in range(3)] for lr in edge_rates])
+sharp, falling = edge[:, :, 0], edge[:, :, 1]  # (lr, seed, t)
+over_edge = sharp * np.array(edge_rates)[:, None, None] / 2  # 1 is the edge
+late = over_edge[:, :, steps >= 450]
+
+# %%
 flatter = bool((sharp[1, :, -1] < sharp[0, :, -1]).all())
-print("the larger learning rate ends flatter, every seed:", flatter)
-question = "How does the larger learning rate end?"
-ends_as = "flatter" if flatter else "sharper"
+question, ends_as = "How does the larger learning rate end?", "flatter" if flatter else "sharper"
 reveal_choice(question, larger_rate_ends, ends_as, ["sharper", "flatter"])
 
 # %% tags=["nbval-ignore-output"]
-figure, (left_ax, right_ax) = plots.new_figure(2, width=4.7, height=3.9)
-for i, (lr, look) in enumerate(zip(edge_rates, LOOKS[::2])):
-    colour, at_the_end = look["color"], left_ax.get_yaxis_transform()
-    left_ax.axhline(2 / lr, color=colour, linewidth=1, linestyle=(0, (1, 2)))
-    left_ax.text(1.01, 2 / lr, f"2 / {lr}", color=colour, va="center", transform=at_the_end)
-    for ax, rows in ((left_ax, sharp[i]), (right_ax, falling[i])):
-        plots.spread(ax, steps, rows, f"$\\eta$ = {lr}", **look)
-left_ax.set(xlabel="step", ylabel="sharpness $\\lambda_{max}$", ylim=(0, 8))
-right_ax.set(xlabel="step", ylabel="loss", yscale="log")
-right_ax.set_yticks([0.03, 0.1, 0.3], ["0.03", "0.1", "0.3"])
-right_ax.minorticks_off()
-right_ax.legend(frameon=False)
-plots.show(figure, "Left: sharpness climbs and stops near its own dotted line. From step 450 it is "
-    + ", ".join(f"{r.min():.2f} to {r.max():.2f} of 2/lr at lr = {lr}" for lr, r in zip(edge_rates, late))
-    + ". Right: the loss goes on falling, no longer smoothly. Shading spans three seeds.")  # fmt: skip
+figures.edge_of_stability(steps, edge_rates, sharp, falling, late)
 
 # %% [markdown]
 # What we saw: the lid is made by the *learning rate*, not by the landscape. With $\eta = 0.4$ the
@@ -874,27 +744,39 @@ plots.show(figure, "Left: sharpness climbs and stops near its own dotted line. F
 # **With cross-entropy** we see another ending: its curvature shrinks as the network grows sure of its
 # answers, and these 100 digits are soon learned.
 
+
 # %%
-entropy = []
-for seed in range(3):
+def entropy_run(seed):
+    """Sharpness over 2 / lr after every 20 of 200 steps: 1 is the edge."""
     loss = small_net(seed, cross_entropy)
     path = ln.gradient_descent(loss, k=100, lr=1.5, steps=200, every=20)
-    entropy.append(sharpness_along(loss, path) * 1.5 / 2)  # 1 is the edge
-entropy = np.array(entropy)
-back = bool((entropy[:, -1] < entropy.max(1) / 2).all())
-print("cross-entropy: at step 200 the sharpness is under half of its peak:", back)
+    return sharpness_along(loss, path) * 1.5 / 2
+
 
 # %% tags=["nbval-ignore-output"]
-figure, ax = plots.new_figure(width=6.2)
-ax.axhline(1, color=plots.GREY, linewidth=0.9)
-for i, row in enumerate(entropy):
-    label = "cross-entropy, lr 1.5, three seeds" if i == 0 else None
-    plots.curve(ax, np.arange(0, 201, 20), row, "random", label=label)
-ax.set(xlabel="step", ylabel="sharpness / (2 / lr)", ylim=(0, 1.3))
-ax.text(0, 1.02, "the edge", color=plots.GREY)
-ax.legend(frameon=False, loc="upper right")
-plots.show(figure, f"The sharpness rises to a peak of {entropy.max(1).min():.2f} to {entropy.max(1).max():.2f} of 2/lr, seen every 20 steps, and comes down again, to "
-    f"{entropy[:, -1].min():.2f} to {entropy[:, -1].max():.2f} after 200 steps: no hovering here.")  # fmt: skip
+entropy = np.array([entropy_run(seed) for seed in range(3)])
+figures.cross_entropy_below_the_edge(entropy)
+
+# %% jupyter={"source_hidden": true}
+# What the notebook's test compares: the claims of sections 7 to 9.
+sharper = sharp[0, :, -1].min() > sharp[1][:, steps >= 450].max()
+claims = {
+    "saddle: noise escapes (20 of 20 seeds)": (abs(noisy[:, -1, 1]) > 1).all(),
+    "saddle: Newton converges to it": np.allclose(newton[1:], 0),
+    "saddle: the |H| step leaves it": np.allclose(absolute[:, 1], 0.3 * 2.0 ** np.arange(4)),
+    "rescaled: outputs equal to rounding": max(same_output) < 1e-12,
+    "rescaled: lambda_max more than 10 x at a = 10": (relative[:, -1] > 10).all(),
+    "edge: sharpness rises at first": (sharp[:, :, 3] > 1.05 * sharp[:, :, 0]).all(),
+    "edge: from step 450 within 30 % of 2 / lr": (abs(late - 1) < 0.3).all(),
+    "edge: lr 0.4 ends sharper than anything lr 0.6 shows late": sharper,
+    "edge: the loss goes on falling, step 300 to 600": (falling[:, :, -1] < falling[:, :, 6]).all(),
+    "edge: the loss falls from each look to the next": (np.diff(falling) < 0).all(),
+}
+note(claims)
+near, back = np.linalg.norm(ridge[-1]) < 1e-9, (entropy[:, -1] < entropy.max(1) / 2).all()
+print("without noise, distance from the saddle after 100 steps is below 1e-9:", bool(near))
+print("the larger learning rate ends flatter, every seed:", flatter)
+print("cross-entropy: at step 200 the sharpness is under half of its peak:", bool(back))
 
 # %% [markdown]
 # ## 10. Batch size and sharpness
@@ -915,6 +797,7 @@ flatter_guess = 0  # 0 to 5
 batch_rates, batches, same_loss = (0.3, 0.1), (5, 100), 0.27
 
 
+# %%
 def two_sharpnesses(seed, lr, batch):
     """Sharpness after 160 steps and at the same loss, and the loss after 160 steps."""
     loss = small_net(seed, squared)
@@ -927,54 +810,39 @@ def two_sharpnesses(seed, lr, batch):
     return [*found, *[np.nan] * (2 - len(found)), float(path.values[-1])]
 
 
+# %%
 batch_runs = np.array(
     [[[two_sharpnesses(seed, lr, b) for b in batches] for seed in range(5)] for lr in batch_rates]
 )  # (lr, seed, batch, what)
 
-# %% tags=["nbval-ignore-output"]
+# %%
 cases = {
     f"lr {lr}, same {what}": batch_runs[i, :, :, j]
     for i, lr in enumerate(batch_rates)
     for j, what in enumerate(("steps", "loss"))
 }
+
+
+# %%
+def mean_and_range(x):
+    return f"{x.mean():.2f} ({x.min():.2f} to {x.max():.2f})"
+
+
+# %% tags=["nbval-ignore-output"]
 for name, pairs in cases.items():
-    pairs = pairs[np.isfinite(pairs).all(1)]
-    print(f"{name}: batch 5 {pairs[:, 0].mean():.2f} ({pairs[:, 0].min():.2f} to {pairs[:, 0].max():.2f}), "
-          f"batch 100 {pairs[:, 1].mean():.2f} ({pairs[:, 1].min():.2f} to {pairs[:, 1].max():.2f}), "
-          f"batch 5 flatter in {(pairs[:, 0] < pairs[:, 1]).sum()} of {len(pairs)}")  # fmt: skip
-print(
-    "mean loss after 160 steps (rows: lr, columns: batch):",
-    batch_runs[:, :, :, 2].mean(1).round(3).tolist(),
-)
+    small, full = pairs[np.isfinite(pairs).all(1)].T
+    told = f"batch 5 {mean_and_range(small)}, batch 100 {mean_and_range(full)}"
+    print(f"{name}: {told}, 5 flatter in {(small < full).sum()} of {len(small)}")
+losses = batch_runs[:, :, :, 2].mean(1).round(3).tolist()
+print("mean loss after 160 steps (rows: lr, columns: batch):", losses)
 
 # %% tags=["nbval-ignore-output"]
 flatter_seeds = int((batch_runs[0, :, 0, 0] < batch_runs[0, :, 1, 0]).sum())
-reveal_choice(
-    "In how many of five seeds is the small batch flatter (lr 0.3, same steps)?",
-    flatter_guess,
-    flatter_seeds,
-    list(range(6)),
-)
+question = "In how many of five seeds is the small batch flatter (lr 0.3, same steps)?"
+reveal_choice(question, flatter_guess, flatter_seeds, list(range(6)))
 
 # %% tags=["nbval-ignore-output"]
-figure, ax = plots.new_figure(width=7.4)
-colours = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE, plots.VERMILLION)
-for i, pairs in enumerate(cases.values()):
-    for seed, (colour, marker) in enumerate(zip(colours, "os^Dv")):
-        label = f"seed {seed}" if i == 0 else None
-        ax.plot([i - 0.2, i + 0.2], pairs[seed], color=colour, marker=marker, label=label)
-ax.set_xticks([i + shift for i in range(4) for shift in (-0.2, 0.2)], ["5", "100"] * 4)
-for i, name in enumerate(cases):
-    ax.text(i, 0.25, name.replace(", ", "\n"), ha="center", fontsize=9)
-ax.set(
-    xlabel="batch size",
-    ylabel="sharpness $\\lambda_{max}$",
-    ylim=(0, 1.1 * np.nanmax(batch_runs[:, :, :, :2])),
-)
-ax.legend(frameon=False, fontsize=8, ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-gaps = {name: float(np.nanmean(p[:, 1] / p[:, 0])) for name, p in cases.items()}
-plots.show(figure, "Each line joins the two batch sizes of one seed. Full batch is sharper by a factor of "
-    + ", ".join(f"{gap:.2f} ({name})" for name, gap in gaps.items()) + " on average.")  # fmt: skip
+figures.pairs_of_batches(cases)
 
 # %% [markdown]
 # What we found on our machine. In each comparison the small batch ended flatter in every seed. Whether you
@@ -999,35 +867,19 @@ plots.show(figure, "Each line joins the two batch sizes of one seed. Full batch 
 # ## Exercises
 #
 # This part stands on its own: after a break, start here with the next cell. Write each answer in
-# place of `raise NotImplementedError()`, run it, and run the folded cell below it (the three dots). Its
+# place of `raise NotImplementedError()`, run it, and run the cell below it. Its
 # **public check** says what is wrong, without giving the answer away. When you are done, compare with
 # [the solutions](solutions/02_curvature.ipynb).
 
 # %%
-from itertools import product as all_choices
-
 import numpy as np
-import torch
 
-from landscape_nb import plots
-from landscape_nb.course import check, check_properties
-
+from landscape_nb.course import check
 
 # %% [markdown]
 # **1. How many steps?** Gradient descent runs on a quadratic with positive eigenvalues, with the one
 # learning rate that is best in the worst case (section 4). After how many steps has the *distance*
 # to the minimum shrunk to at most `fraction` of what it was, wherever one starts?
-
-
-# %% jupyter={"source_hidden": true}
-def steps_counted(eigenvalues, fraction, lr=None):
-    """Steps until the worst start has come near enough; lr None: the best of a fine grid."""
-    grid = np.linspace(0, 2 / max(eigenvalues), 100_001)[1:] if lr is None else np.array([lr])
-    factor = abs(1 - np.outer(grid, eigenvalues)).max(1).min()
-    distance, steps = 1.0, 0
-    while distance > fraction:
-        distance, steps = factor * distance, steps + 1
-    return steps
 
 
 # %% tags=["answer-1"]
@@ -1041,24 +893,7 @@ def steps_needed(eigenvalues, fraction):
 
 
 # %% tags=["check-1", "points-1"]
-spectra = ([10.0, 0.1], [1.0, 3.0, 2.0], [0.5, 8.0, 4.0, 2.0])
-cases = [{"eigenvalues": np.array(s), "fraction": f} for s in spectra for f in (0.5, 1e-3)]
-hints = {
-    "A number of steps is whole. When is the goal reached?": (
-        lambda **case: steps_needed(**case) if steps_needed(**case) % 1 else np.nan
-    ),
-    "One step too few: is the goal reached by then?": lambda **case: steps_counted(**case) - 1,
-    "Is this for the best learning rate? It fits 1 / lambda_max.": (
-        lambda **case: steps_counted(**case, lr=1 / max(case["eigenvalues"]))
-    ),
-    "Are the eigenvalues in any order?": (
-        lambda eigenvalues, fraction: steps_counted(eigenvalues[[0, -1]], fraction)
-    ),
-    "Is this when the loss has shrunk to the fraction? Asked for is the distance.": (
-        lambda eigenvalues, fraction: steps_counted(eigenvalues, fraction**0.5)
-    ),
-}
-check("1", steps_needed, steps_counted, cases, hints)
+check("02.1", steps_needed)
 
 # %% tags=["hidden-1", "points-2"]
 import numpy as np_1  # noqa: E402
@@ -1072,24 +907,14 @@ for spectrum_1, fraction_1 in (([4.0, 0.08, 1.0], 1e-3), ([2.0, 7.0], 0.05), ([0
     while np_1.linalg.norm(x_1) > goal_1:
         x_1, steps_1 = x_1 - lr_1 * lam_1 * x_1, steps_1 + 1
     assert found_1 == steps_1, f"wrong for the eigenvalues {spectrum_1}, fraction {fraction_1}"
-own_1 = "steps_counted" not in steps_needed.__code__.co_names
+names_1 = " ".join(steps_needed.__code__.co_names)
+own_1 = not any(x in names_1 for x in ("exercises", "find_check", "import_module"))
 assert own_1, "answer without the check's own function"
 
 # %% [markdown]
 # **2. How good is a trace from $S$ draws?** Hutchinson's estimate is the mean of $v^\top H v$ over $S$
 # vectors $v$ of random signs (section 5). How large is its *standard error*, relative to the trace? The
 # matrix may have hundreds of rows, so there is no trying all sign vectors.
-
-
-# %% jupyter={"source_hidden": true}
-def over_all_signs(H, S, beside=0.0):
-    """By trying all 2^N sign vectors; beside: what a hint adds to their variance."""
-    draws = [np.array(v) @ H @ np.array(v) for v in all_choices([1, -1], repeat=len(H))]
-    return (np.var(draws) + beside) ** 0.5 / np.mean(draws) / S**0.5
-
-
-pair = np.array([[2.0, 1.0], [1.0, 3.0]])
-three = np.array([[4.0, 1.0, -2.0], [1.0, 5.0, 0.5], [-2.0, 0.5, 1.0]])
 
 
 # %% tags=["answer-2"]
@@ -1102,17 +927,7 @@ def relative_error(H, S):
 
 
 # %% tags=["check-2", "points-1"]
-cases = [{"H": pair, "S": 1}, {"H": pair, "S": 9}, {"H": three, "S": 9}, {"H": three, "S": 50}]
-hints = {
-    "Yours is not 0 for a diagonal matrix. Does the estimate vary there?": (
-        lambda H, S: over_all_signs(H, S, beside=2 * (np.diag(H) ** 2).sum())
-    ),
-    "Relative to what is it asked for?": lambda H, S: over_all_signs(H, S) * np.trace(H),
-    "Too small by the root of 2. What stands before the sum, and which entries does it take?": (
-        lambda H, S: over_all_signs(H, S) / 2**0.5
-    ),
-}
-check("2", relative_error, over_all_signs, cases, hints)
+check("02.2", relative_error)
 
 # %% tags=["hidden-2", "points-2"]
 from itertools import product as choices_2  # noqa: E402
@@ -1130,7 +945,8 @@ for N_2, S_2 in ((4, 3), (8, 20), (10, 1)):
     assert np_2.isclose(found_2, right_2), f"wrong for another H with {N_2} rows and S = {S_2}"
 found_2 = float(relative_error(np_2.diag([1.0, 2.0, 3.0]), 5))
 assert abs(found_2) < 1e-12, "wrong for a diagonal matrix: does the estimate vary there?"
-own_2 = "over_all_signs" not in relative_error.__code__.co_names
+names_2 = " ".join(relative_error.__code__.co_names)
+own_2 = not any(x in names_2 for x in ("exercises", "find_check", "import_module"))
 assert own_2, "answer without the check's own function"
 
 # %% [markdown]
@@ -1138,22 +954,6 @@ assert own_2, "answer without the check's own function"
 # -|H|^{-1} g$, where $|H|$ has the eigenvectors of $H$ and the *absolute values* of its eigenvalues. In
 # section 7 the matrix was diagonal. Now it may be any symmetric matrix without eigenvalue zero.
 # (`np.linalg.eigh` gives the eigenvalues, ascending, and the eigenvectors, as columns.)
-
-
-# %% jupyter={"source_hidden": true}
-saddles = [  # g, H and, worked out by hand, |H|
-    ([1.0, 3.0], [[2, 0], [0, -4]], [[2, 0], [0, 4]]),
-    ([1.0, 0.5], [[1, -2], [-2, 1]], [[2, -1], [-1, 2]]),
-    ([1.0, -2.0, 0.5], [[1, 0, 2], [0, 5, 0], [2, 0, 1]], [[2, 0, 1], [0, 5, 0], [1, 0, 2]]),
-]
-by_hand = {tuple(g): -np.linalg.solve(absolute, g) for g, _, absolute in saddles}
-
-
-def own_if_right_length(gradient, H):
-    own = np.asarray(saddle_free_step(gradient, H))
-    right = by_hand[tuple(gradient)]
-    turned = np.isclose(np.linalg.norm(own), np.linalg.norm(right)) and not np.allclose(own, -right)
-    return own if turned else np.nan * own
 
 
 # %% tags=["answer-3"]
@@ -1166,22 +966,7 @@ def saddle_free_step(gradient, H):
 
 
 # %% tags=["check-3", "points-1"]
-cases = [{"gradient": np.array(g), "H": np.array(H, dtype=float)} for g, H, _ in saddles]
-hints = {
-    "This is Newton's step. Where does it go at a saddle?": (
-        lambda gradient, H: -np.linalg.solve(H, gradient)
-    ),
-    "The absolute values of the entries are not those of the eigenvalues.": (
-        lambda gradient, H: -np.linalg.pinv(abs(H)) @ gradient
-    ),
-    "Its length is right, its direction is not. In which coordinates is it written?": (
-        own_if_right_length
-    ),
-    "Is |H| there, where its inverse should be?": (
-        lambda gradient, H: H @ H @ by_hand[tuple(gradient)]
-    ),
-}
-check("3", saddle_free_step, lambda gradient, H: by_hand[tuple(gradient)], cases, hints)
+check("02.3", saddle_free_step)
 
 # %% tags=["hidden-3", "points-2"]
 import numpy as np_3  # noqa: E402
@@ -1207,27 +992,6 @@ for N_3 in (2, 5, 30):
 # ![A curve in the plane of the two weights, falling from the upper left to the lower right as one over w1 does. Three marks sit on it: sharpness 2 at the point (1, 1), sharpness 4 somewhat away from it, and sharpness 9 farther out, near (3, 0.3) or its mirror image. Grey level curves run beside the curve, close together where the minimum is sharp and far apart near (1, 1).](pictures/exercise-02-4.png)
 
 
-# %% jupyter={"source_hidden": true}
-def smallest_network(w):
-    return (w[0] * w[1] - 1) ** 2 / 2
-
-
-def largest_curvature(w):
-    w = torch.tensor([float(x) for x in w], dtype=torch.float64)
-    return float(torch.linalg.eigvalsh(torch.func.hessian(smallest_network)(w))[-1])
-
-
-orders = (2.0, 4.0, 9.0)
-properties = {
-    "two finite numbers": lambda ws: all(len(w) == 2 and np.isfinite(w).all() for w in ws),
-    "loss 0, at every order": lambda ws: max(smallest_network(w) for w in ws) < 1e-9,
-    "sharpness 2 where 2 is ordered": lambda ws: abs(largest_curvature(ws[0]) - 2) < 1e-3,
-    "the ordered sharpness (which eigenvalues has H on the curve of minima?)": (
-        lambda ws: np.allclose([largest_curvature(w) for w in ws], orders, rtol=1e-4)
-    ),
-}
-
-
 # %% tags=["answer-4"]
 def sharp_minimum(sharpness):
     """(w1, w2) with loss 0 and the largest Hessian eigenvalue `sharpness`, a number >= 2."""
@@ -1240,25 +1004,7 @@ def sharp_minimum(sharpness):
 
 
 # %% tags=["check-4", "points-1", "picture-exercise-02-4"]
-check_properties("4", lambda: [sharp_minimum(order) for order in orders], properties)
-
-figure, ax = plots.new_figure(width=5.4, height=3.9)
-w1, grid = np.linspace(0.2, 4, 200), np.linspace(0.02, 4, 200)
-heights = smallest_network(np.meshgrid(grid, grid))
-ax.contour(grid, grid, heights, [0.02, 0.08, 0.18], colors=plots.GREY, linewidths=0.8)
-plots.curve(ax, w1, 1 / w1, "minima, loss 0", color=plots.BLACK, marker=None)
-looks = zip((plots.BLUE, plots.GREEN, plots.VERMILLION), "o^s", strict=True)
-for order, (colour, mark) in zip(orders, looks, strict=True):
-    w = sharp_minimum(order)
-    label, size = f"sharpness {largest_curvature(w):.2f}", {"markersize": 9, "linestyle": "none"}
-    plots.curve(ax, *np.abs(w)[:, None], label, marker=mark, color=colour, **size)
-ax.set(xlabel="$|w_1|$", ylabel="$|w_2|$", xlim=(0, 4), ylim=(0, 4))
-ax.legend(frameon=False)
-plots.show(
-    figure,
-    "Your three minima lie on the black curve, where the loss is 0. The sharper one is, the nearer "
-    "the grey level curves (0.02, 0.08, 0.18) run to it.",
-)
+check("02.4", sharp_minimum)
 
 # %% tags=["hidden-4", "points-2"]
 import numpy as np_4  # noqa: E402
