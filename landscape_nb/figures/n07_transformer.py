@@ -1,0 +1,218 @@
+"""The pictures of notebook 07, Transformer."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from landscape_nb.figures import maps, plots
+
+
+def along_training(
+    consumed: np.ndarray,
+    criteria: Mapping[str, np.ndarray],
+    parts: Mapping[str, np.ndarray],
+    slopes: Sequence[float],
+) -> None:
+    """Three criteria along training, and beside them the parts without the arithmetic of k + 1.
+
+    Args:
+        consumed: k, sequences consumed at each checkpoint of the first pass, (K,).
+        criteria: "Delta_1", "full" and "top" -> the criterion at each k, (K,).
+        parts: "value", "gradient" and "curvature" -> (k+1)^2 times the part, (K,).
+        slopes: of Delta_1 and of Delta_2 on logarithmic axes.
+    """
+    figure, (left, right) = plots.new_figure(2, width=4.8)
+    size, full, top = (criteria[name] for name in ("Delta_1", "full", "top"))
+    look = {"color": plots.PURPLE, "marker": "v"}
+    plots.curve(left, consumed, size, "Delta_1", label="$\\Delta_1$", **look)
+    plots.curve(left, consumed, full, "full", label="$\\Delta_2$")
+    plots.curve(left, consumed, top, "top", label="$\\Delta_2^{(4)}$", linestyle="--")
+    plots.power_law_guide(left, consumed, 2.5 * size[0], -1)
+    plots.power_law_guide(left, consumed, 2.5 * full[0], -2)
+    for part, heights in parts.items():
+        plots.curve(right, consumed, heights / heights[0], part)
+    x, ks = "sequences consumed, k", consumed.tolist()
+    plots.log_log(left, x, "criterion [nats or nats$^2$]", "Along training", ticks=ks)
+    plots.log_log(right, x, "relative to k = 64", "Parts of $(k+1)^2 \\Delta_2$", ticks=ks)
+    for ax in (left, right):
+        ax.legend(frameon=False, loc="lower left", fontsize=9)
+    late = {part: heights[-1] / heights[1] for part, heights in parts.items()}
+    plots.show(
+        figure,
+        f"Left: slopes {slopes[0]:.2f} for Delta_1 and {slopes[1]:.2f} for both squared "
+        "criteria, which lie on top of each other. Right: without the arithmetic, the gradient "
+        "and curvature parts drop once the random start is left; from k = 256 on the value "
+        f"changes {late['value']:.1f}-fold, the gradient {late['gradient']:.1f}-fold and the "
+        f"curvature {late['curvature']:.0f}-fold, while the loss falls.",
+    )
+
+
+def ratio_to_the_full_space(
+    sigmas: np.ndarray, raw: Mapping[str, np.ndarray], centred: Mapping[str, np.ndarray], N: int
+) -> None:
+    """Share of the full-space criterion that each probe sees: raw over sigma, centred over D.
+
+    Args:
+        sigmas: sizes of the probe, (S,).
+        raw: probe -> ratio of the raw criteria, one row a seed, (R, S).
+        centred: probe -> ratio of the centred ones for its first 1, 2, ... directions, (R, D).
+        N: number of parameters.
+    """
+    figure, (left, right) = plots.new_figure(2, width=4.8)
+    for name in raw:
+        plots.spread(left, sigmas, raw[name], name, alpha=0.8, markevery=3)
+        ds = range(1, centred[name].shape[1] + 1)
+        plots.spread(right, ds, centred[name], name, markevery=3)
+    left.set(xscale="log", ylim=(0, 1.3), xlabel="size of the probe, $\\sigma$")
+    left.set_ylabel("ratio to full space")
+    left.set_title("Raw criterion, D = 16 (bottom: 4)", fontsize=10)
+    title = "Centred criterion, $\\sigma$ = 0.001"
+    x = "directions in the probe, D"
+    plots.log_log(right, x, "ratio to full space", title, ticks=[1, 4, 16])
+    left.legend(frameon=False, loc="lower left")
+    last = {name: shares[:, -1].mean() for name, shares in centred.items()}
+    plots.show(
+        figure,
+        "Left: top, random and bottom lie on one line at 1, and leave it near the same "
+        "sigma. Right: without the common value the 16 top directions see "
+        f"{last['top']:.0%} of what the whole space sees, 16 random ones {last['random']:.1e} "
+        f"(16/N = {16 / N:.1e}). At equal size, D = 4, the bottom ({last['bottom']:.1%}) is not "
+        f"far behind the top ({centred['top'][:, 3].mean():.1%}).",
+    )
+
+
+def reach_of_the_model(
+    steps: np.ndarray, errors: np.ndarray, dims: Sequence[int], grid: np.ndarray
+) -> None:
+    """Relative error of the quadratic model over sigma, and its centred part over sigma and D.
+
+    Args:
+        steps: sizes of the probe, (S,).
+        errors: at D = 4, raw and centred, for each seed, (R, S, 2).
+        dims: numbers of directions, (d,).
+        grid: raw and centred error of one seed, (d, S, 2).
+    """
+    figure, (left, right) = plots.new_figure(2, width=5.0)
+    sigma = "size of the probe, $\\sigma$"
+    plots.spread(left, steps, errors[:, :, 0], "top", label="raw")
+    plots.spread(left, steps, errors[:, :, 1], "Jacobian", label="centred")
+    plots.log_log(left, sigma, "relative error", "Quadratic model, D = 4 (Fig. 4)")
+    local = steps[(errors[:, :, 1] < 0.1).all(0)].max()
+    left.set_xlim(8e-5, 1.2e-1)
+    left.axvspan(8e-5, local, color=plots.SKY, alpha=0.2, linewidth=0)
+    left.axhline(0.1, color=plots.GREY, linewidth=0.8)
+    left.legend(frameon=False, loc="lower right")
+    labels = [f"{s:.0e}".replace("e-0", "e-") for s in steps]
+    maps.number_map(right, labels, [str(d) for d in dims], 100 * grid[:, :, 1], "{:.2g}")
+    right.set(xlabel=sigma, ylabel="directions in the probe, D")
+    right.set_title("Centred error in percent (Fig. 6)", fontsize=10)
+    plots.show(
+        figure,
+        "Left: the raw error is small because the value hides it; the centred one stays below "
+        f"10 % up to about sigma = {local:.0e} (shaded: the local regime, by the data). Right: "
+        "the error grows with sigma, and at large sigma with the number of directions too.",
+    )
+
+
+Curves = Mapping[str, tuple[np.ndarray, np.ndarray]]
+
+
+def monte_carlo(sizes: np.ndarray, curves: Mapping[str, Curves]) -> None:
+    """Two kinds of Monte Carlo on their way to the closed form, each with its standard errors.
+
+    Args:
+        sizes: numbers of draws, (S,).
+        curves: "raw" and "centred" -> "direct" and "quadratic" -> mean over the closed form and
+            its standard error, each (S,).
+    """
+    figure, axes = plots.new_figure(2, width=4.8)
+    for ax, (part, estimates) in zip(axes, curves.items(), strict=True):
+        for name, look in (("direct", "top"), ("quadratic", "random")):
+            mean, error = estimates[name]
+            plots.band(ax, sizes, mean, 2 * error, look, label=f"{name} Monte Carlo")
+        ax.axhline(1, color=plots.BLACK, linewidth=1, label="Gaussian moment")
+        ax.set(xscale="log", xlabel="draws S, five seeds together")
+        ax.set_ylabel("estimate / Gaussian moment")
+        ax.set_xticks(sizes, [str(size) for size in sizes])
+        ax.minorticks_off()
+        ax.set_title(f"{part} criterion", fontsize=10)
+        ax.legend(frameon=False, loc="upper right", fontsize=8)
+    last = {part: 2 * estimates["direct"][1][-1] for part, estimates in curves.items()}
+    plots.show(
+        figure,
+        "Both kinds of Monte Carlo close in on the closed form; the bands are two standard errors "
+        f"wide. After {sizes[-1]} draws they reach {last['raw']:.0e} of the raw criterion (left: "
+        f"nearly all of it is the value, which has no noise), but {last['centred']:.0%} of the "
+        "centred one (right), the part that the probe adds.",
+    )
+
+
+def captured_shares(names: Sequence[str], shares: np.ndarray) -> None:
+    """Pairs of bars: how much of the increment's gradient and curvature each probe captures.
+
+    Args:
+        names: the P probes; "top", "gradient", "next" and "own" are among them.
+        shares: for each seed and probe the share of the gradient and of the curvature, (R, P, 2).
+    """
+    figure, ax = plots.new_figure(width=6.4)
+    gradient, curvature = shares.mean(0).T
+    bars = {"gradient": gradient, "curvature": curvature}
+    plots.grouped_bars(ax, names, bars, "captured share")
+    ax.set(ylim=(0, 1.2))
+    ax.set_title("Who captures the increment's gradient and curvature? k = 4", fontsize=10)
+    of_gradient = dict(zip(names, gradient, strict=True))
+    of_curvature = dict(zip(names, curvature, strict=True))
+    plots.show(
+        figure,
+        "One direction, the next sequence's gradient, captures "
+        f"{of_gradient['gradient']:.0%} of the increment's gradient and none of its curvature; 4 "
+        f"top directions of the old Hessian {of_gradient['top']:.0%}, random ones nothing. Of the "
+        f"curvature the increment's own 4 directions hold {of_curvature['own']:.0%}, the next "
+        f"sequence's {of_curvature['next']:.0%}, the old top {of_curvature['top']:.0%}: it is "
+        "spread over many directions.",
+    )
+
+
+def shadows_of_a_gradient(
+    sizes: Sequence[int], N: int, random: Sequence[ArrayLike], top: Sequence[float]
+) -> None:
+    """Exercise 2: share of a gradient that random and top directions hold, over their number.
+
+    Args:
+        sizes: numbers of directions, (S,).
+        N: number of parameters.
+        random: for each draw the share of the first 1, 2, ... of its directions, (S,).
+        top: the share of the first few top directions, at most (S,); the last of 4 directions.
+    """
+    figure, ax = plots.new_figure(width=5.6)
+    plots.curve(ax, sizes, [d / N for d in sizes], "total", marker=None, label="D / N")
+    for draw, shares in enumerate(random):
+        plots.curve(ax, sizes, shares, "random", linestyle="", label=None if draw else "random")
+    plots.curve(ax, sizes[: len(top)], top, "top")
+    plots.log_log(ax, "dimension D", "share of $|g|^2$", "Exercise 2", ticks=sizes)
+    ax.legend(frameon=False)
+    plots.show(
+        figure,
+        f"Random directions hold D / N, on average. The 4 top ones hold {top[-1]:.1%}: little, "
+        f"and {top[-1] * N / 4:.0f} times as much as 4 random ones.",
+    )
+
+
+def designed_probe(ours: np.ndarray, theirs: np.ndarray) -> None:
+    """Exercise 4: the learner's probe beside four top directions, for each next sequence.
+
+    Args:
+        ours: share of each increment's squared gradient in the learner's probe, (h,).
+        theirs: the same in the top directions, (h,).
+    """
+    figure, ax = plots.new_figure(width=6.2)
+    groups = [f"{i}" for i in range(1, len(ours) + 1)]
+    bars = {"your probe": ours, "4 top directions": theirs}
+    plots.grouped_bars(ax, groups, bars, "share of the squared gradient")
+    ax.set(ylim=(0, 1.4), xlabel="held-out sequence")
+    plots.show(
+        figure,
+        f"Where it holds least, your probe has {ours.min():.1%} of an increment's squared "
+        f"gradient; the 4 top directions, where they hold most, {theirs.max():.1%}.",
+    )
