@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from landscape_nb.figures import plots
-from landscape_nb.theory.estimates import Estimate
+from landscape_nb.theory.criteria import Estimate
 
 
 def monte_carlo(runs: Mapping[str, Mapping[int, Sequence[Estimate]]], truth: Tensor) -> None:

@@ -1,6 +1,7 @@
 """The pictures of notebook 02: parabolas, bowls, steps, saddles, sharpness."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,7 +18,7 @@ THREE: tuple[dict, ...] = (
 )
 
 
-def alike(ax: Axes, x: ArrayLike, rows: np.ndarray, name: str, label: str, **changes) -> None:
+def alike(ax: Axes, x: ArrayLike, rows: np.ndarray, name: str, label: str, **changes: Any) -> None:
     """Curves of one look with one line in the legend: x (K,), rows (R, K)."""
     for i, row in enumerate(rows):
         plots.curve(ax, x, row, name, label=label if i == 0 else None, **changes)

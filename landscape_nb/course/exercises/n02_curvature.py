@@ -86,7 +86,7 @@ BY_HAND = {tuple(g): -np.linalg.solve(absolute, g) for g, _, absolute in SADDLES
 def check_3(answer: Callable[..., Any]) -> None:
     """The step with |H| in place of H."""
 
-    def own_if_right_length(gradient, H):
+    def own_if_right_length(gradient: np.ndarray, H: np.ndarray) -> np.ndarray:
         own = np.asarray(answer(gradient, H))
         right = BY_HAND[tuple(gradient)]
         same = np.isclose(np.linalg.norm(own), np.linalg.norm(right))
@@ -119,7 +119,7 @@ def check_4(answer: Callable[..., Any]) -> None:
     """Minima of the smallest network with the sharpness that is ordered, drawn."""
 
     @wraps(answer)
-    def delivered():
+    def delivered() -> list[Any]:
         return [answer(order) for order in ORDERS]
 
     properties: dict[str, Callable] = {

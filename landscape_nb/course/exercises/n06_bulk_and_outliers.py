@@ -10,10 +10,10 @@ from torch import Tensor
 
 from landscape_nb.course.checking import check, check_properties
 from landscape_nb.figures import n06_bulk_and_outliers as figures
-from landscape_nb.numerics.fit import gradient_descent
-from landscape_nb.numerics.gauss_newton import GaussNewtonOperator
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.operators import GaussNewtonOperator
 from landscape_nb.problems import data, models
+from landscape_nb.theory.descent import gradient_descent
 
 
 def random_numbers(*shape: int, seed: int = 0) -> Tensor:
