@@ -4,6 +4,7 @@ A check never gives the answer away. It says that an answer is right, or what it
 the mistake (`answers.diagnose`), or that there is none yet.
 """
 
+import inspect
 import linecache
 import os
 import traceback
@@ -160,7 +161,7 @@ def _one_line(error: Exception) -> str:
 
 def _own_line(answer: Callable[..., Any], error: Exception) -> str:
     """The last line of the learner's own on the way to an error: cells share one folder."""
-    code = getattr(answer, "__code__", None)
+    code = getattr(inspect.unwrap(answer), "__code__", None)  # a check may have wrapped it
     if code is None:
         return ""
     folder = os.path.dirname(code.co_filename)
