@@ -8,6 +8,7 @@ The numbers are those of `landscape_nb.study.diagnosis`; here they become someth
 
 import base64
 import html
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,13 +59,13 @@ class Report:
         """Plain text: in the place of a picture stands what it shows."""
         blocks = []
         for section in self.sections:
-            lines = [section.title, "-" * len(section.title), *section.sentences]
+            lines = [section.title, "-" * len(section.title), *_wrapped(section.sentences)]
             widths = [max(map(len, column)) for column in zip(*section.table, strict=True)]
             for first, *rest in section.table:
                 cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
                 lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
             if section.picture:
-                lines.append(section.picture[1])
+                lines += _wrapped([section.picture[1]])
             blocks.append("\n".join(lines))
         return "\n\n".join(blocks)
 
@@ -90,6 +91,11 @@ class Report:
 
     def _body(self, level: int) -> str:
         return "\n".join(_section_html(section, level) for section in self.sections)
+
+
+def _wrapped(sentences: Sequence[str], width: int = 100) -> list[str]:
+    """Sentences as lines that a terminal shows whole, each sentence on a line of its own."""
+    return [line for s in sentences for line in textwrap.wrap(s, width, break_on_hyphens=False)]
 
 
 def report(

@@ -1,0 +1,239 @@
+"""Figures of notebook 04: how the landscape of a small network settles.
+
+`ks` are K numbers of samples; S is the number of seeds. A line is the geometric mean over seeds,
+its band reaches from the smallest of them to the largest.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from landscape_nb.figures import plots
+
+SAMPLES = "number of samples k"
+CRITERION = "criterion [loss or loss$^2$]"
+
+
+def one_order(ks: ArrayLike, delta1: ArrayLike, delta2: ArrayLike, delta2D: ArrayLike) -> None:
+    """The three criteria against k for one order of the data, (K,) each: jagged lines."""
+    figure, ax = plots.new_figure(width=5.6)
+    plots.curve(ax, ks, delta1, "Delta_1", color=plots.PURPLE, marker="v", label="$\\Delta_1$")
+    plots.curve(ax, ks, delta2, "full", label="$\\Delta_2$")
+    plots.curve(ax, ks, delta2D, "top", label="$\\Delta_2^{(10)}$", linestyle="--")
+    plots.log_log(ax, SAMPLES, CRITERION, "One order of the data")
+    ax.legend(frameon=False)
+    plots.show(
+        figure,
+        "Three jagged lines that end lower than they began but rise on the way. The two "
+        "squared criteria lie on top of each other, and both are little more than the square of "
+        "the first: where one jumps, all jump.",
+    )
+
+
+def average_over_next_samples(
+    ks: ArrayLike,
+    absolute: ArrayLike,
+    squared: ArrayLike,
+    slopes_absolute: Sequence[float],
+    slopes_squared: Sequence[float],
+) -> None:
+    """The absolute and the squared criterion, (S, K) each, beside guides; their slopes, (S,)."""
+    figure, ax = plots.new_figure(width=5.6)
+    plots.spread(ax, ks, absolute, "Delta_1", color=plots.PURPLE, marker="v", label="$\\Delta_1$")
+    plots.spread(ax, ks, squared, "top", label="$\\Delta_2^{(10)}$, $\\sigma$ = 0.001")
+    plots.power_law_guide(ax, ks, np.asarray(absolute)[0, 0] * 2, -1)
+    plots.power_law_guide(ax, ks, np.asarray(squared)[0, 0] * 3, -2)
+    plots.log_log(ax, SAMPLES, CRITERION, "Average over next samples")
+    ax.legend(frameon=False, loc="lower left")
+    plots.show(
+        figure,
+        f"Smooth lines now. The absolute change falls with slope {np.mean(slopes_absolute):.1f}, "
+        f"the squared criterion with {np.mean(slopes_squared):.1f}, both steeper than the dotted "
+        "guides at -1 and -2.",
+    )
+
+
+def without_the_arithmetic(
+    ks: ArrayLike,
+    frozen: ArrayLike,
+    retrained: ArrayLike,
+    T: ArrayLike,
+    slopes: tuple[float, float, float],
+) -> None:
+    """Left: the squared increment of frozen and of retrained weights. Right: what is learned.
+
+    Args:
+        ks: (K,).
+        frozen: mean squared increments of weights trained once, (S, K).
+        retrained: those of weights trained for each k, (S, K).
+        T: the latter times (k + 1)^2, (S, K).
+        slopes: of the frozen line, of the squared criterion and of T.
+    """
+    once = {"color": plots.ORANGE, "marker": "s", "linestyle": "--"}
+    anew = {"color": plots.BLUE, "marker": "o"}
+    figure, (left, right) = plots.new_figure(2, width=4.8)
+    plots.spread(left, ks, frozen, "frozen at k = 20", **once)
+    plots.spread(left, ks, retrained, "retrained for each k", **anew)
+    plots.log_log(left, SAMPLES, "mean $I_k^2$ [loss$^2$]", "The squared increment")
+    k = np.asarray(ks)
+    plots.spread(right, ks, np.asarray(frozen) * k * (k + 1), "frozen: $k(k+1)\\,$mean", **once)
+    plots.spread(right, ks, T, "retrained: T(k)", **anew)
+    plots.log_log(right, SAMPLES, "T [loss$^2$]", "The same without the arithmetic")
+    for ax in (left, right):
+        ax.legend(frameon=False, loc="lower left")
+    plots.show(
+        figure,
+        f"Left: frozen weights give slope {slopes[0]:.1f}, retrained ones {slopes[1]:.2f}. Right: "
+        "with the arithmetic divided out the frozen line is flat, and the retrained one falls "
+        f"with slope {slopes[2]:.2f}: that is what was learned.",
+    )
+
+
+def parts_of_the_criterion(
+    sigmas: ArrayLike, shares: Mapping[str, ArrayLike], k: int, value_shares: Sequence[float]
+) -> None:
+    """Shares of value, gradient and curvature in the criterion at one k, against sigma.
+
+    Args:
+        sigmas: widths of the probe.
+        shares: part -> its share, (S, number of sigmas).
+        k: number of samples.
+        value_shares: share of the value at sigma = 0.001, (S,).
+    """
+    figure, ax = plots.new_figure(width=5.6)
+    for part, rows in shares.items():
+        plots.spread(ax, sigmas, np.maximum(rows, 1e-30), part, markevery=3)
+    ax.set(xscale="log", xlabel="size of the probe, $\\sigma$", ylim=(0, 1.15))
+    ax.set_ylabel("share of the criterion")
+    ax.set_title(f"Parts of $\\Delta_2^{{(10)}}$ at k = {k}", fontsize=10)
+    ax.legend(frameon=False, loc="center left")
+    plots.show(
+        figure,
+        f"At sigma = 0.001 all but {1 - min(value_shares):.0e} of the criterion is the value at "
+        "the centre. The surroundings take over only where sigma is so large that the quadratic "
+        "model itself is in doubt (section 7). Where the shares do not add up to 1, the rest is "
+        "the cross part.",
+    )
+
+
+def ratio_to_full_space(
+    ks: ArrayLike, raw: Mapping[str, np.ndarray], centred: Mapping[str, np.ndarray]
+) -> None:
+    """Each probe's criterion over the full-space one, raw and centred: name -> (S, K)."""
+    figure, (left, right) = plots.new_figure(2, width=4.8)
+    for name in raw:
+        plots.spread(left, ks, raw[name], name, alpha=0.8)
+        plots.spread(right, ks, centred[name], name)
+    left.set(xscale="log", ylim=(0, 1.2), xlabel=SAMPLES, ylabel="ratio to full space")
+    left.set_title("Raw criterion (KG26 Fig. 3)", fontsize=10)
+    plots.log_log(right, SAMPLES, "ratio to full space", "Centred criterion")
+    left.legend(frameon=False, loc="lower left")
+    mean = {name: np.mean(rows) for name, rows in centred.items()}
+    plots.show(
+        figure,
+        "Left: three lines at 1.00, one over the other: the raw ratio gives the directions of "
+        "smallest curvature the same full marks as the sharpest. Right: without the common value "
+        f"the probes differ at last: top {mean['top']:.2f}, random {mean['random']:.3f}, bottom "
+        f"{mean['bottom']:.0e}.",
+    )
+
+
+def error_of_the_model(sigmas: np.ndarray, free: np.ndarray, paired: np.ndarray, k: int) -> None:
+    """Relative error of the quadratic model against sigma, for points drawn freely or in pairs.
+
+    Args:
+        sigmas: widths of the probe.
+        free: (S, number of sigmas, 2), raw and centred error with free points.
+        paired: the same with pairs of points.
+        k: number of samples.
+    """
+    figure, ax = plots.new_figure(width=5.8)
+    plots.spread(ax, sigmas, free[:, :, 0], "top", label="raw, free points")
+    plots.spread(ax, sigmas, paired[:, :, 0], "bottom", label="raw, pairs $\\pm z$")
+    plots.spread(ax, sigmas, paired[:, :, 1], "Jacobian", label="centred, pairs $\\pm z$")
+    title = f"Quadratic model, k = {k}"
+    plots.log_log(ax, "size of the probe, $\\sigma$", "relative error", title)
+    ax.axhline(0.02, color=plots.GREY, linewidth=0.8)
+    ax.text(sigmas[0], 0.025, "2 %", color=plots.GREY)
+    ax.legend(frameon=False, loc="lower right", fontsize=8)
+    reach = sigmas[(paired[:, :, 1] < 0.02).all(0)].max()
+    plots.show(
+        figure,
+        "Three straight lines at small sigma. The raw error looks tiny because the value hides "
+        "it; the centred error is the honest one. It stays below 2 % up to about sigma = "
+        f"{reach:.2f}: that is the local regime of this network.",
+    )
+
+
+def who_captures_the_increment(names: Sequence[str], shares: Mapping[str, np.ndarray]) -> None:
+    """Captured shares of the increment's gradient and curvature, for easy and hard next digits.
+
+    Args:
+        names: the probes, of which the first is the top eigenspace and the fourth the Jacobian.
+        shares: "easy" and "hard" -> (S, number of probes, 2), gradient and curvature.
+    """
+    figure, axes = plots.new_figure(2, width=5.0)
+    for part, (ax, title) in enumerate(zip(axes, ("gradient", "curvature"), strict=True)):
+        bars = {f"{kind} next digits": rows[:, :, part].mean(0) for kind, rows in shares.items()}
+        plots.grouped_bars(ax, names, bars, f"captured share of the {title}")
+        ax.set(ylim=(0, 1.25))
+        ax.set_title(f"Who captures the increment's {title}?", fontsize=10)
+    easy, hard = (shares[kind].mean(0) for kind in ("easy", "hard"))
+    low, high = shares["hard"][:, 3, 1].min(), shares["hard"][:, 3, 1].max()
+    plots.show(
+        figure,
+        f"For easy next digits the top eigenspace captures {easy[0, 1]:.0%} of the curvature, for "
+        f"hard ones only {hard[0, 1]:.0%}. The Jacobian of a hard digit captures all of its "
+        f"gradient and {hard[3, 1]:.0%} of its curvature ({low:.0%} to {high:.0%} over seeds).",
+    )
+
+
+def bound_and_truth(ks: ArrayLike, largest: np.ndarray, bound: np.ndarray) -> None:
+    """KG24's bound on the increment, and the largest increment at w_k* that it bounds, (S, K)."""
+    figure, ax = plots.new_figure(width=5.6)
+    plots.spread(ax, ks, bound, "random", label="KG24's bound, corrected, R = 0.1")
+    plots.spread(ax, ks, largest, "top", label="largest $|I_k(w_k^*)|$ of all next samples")
+    plots.log_log(ax, SAMPLES, "|increment| [loss]", "A bound and the truth, ReLU")
+    ax.legend(frameon=False, loc="lower left", fontsize=8)
+    loose = bound / largest
+    plots.show(
+        figure,
+        f"Both fall, the bound {loose.min():.1f} to {loose.max():.1f} times above the truth at "
+        "the centre. Most of that is the formula's own 2, because here the largest loss itself "
+        "stands for its M: this says little about how tight it is away from the centre.",
+    )
+
+
+def learning_curve_and_control(ks: Sequence[int], true: ArrayLike, shuffled: ArrayLike) -> None:
+    """Exercise 2: T(k) of a network trained with true labels and with shuffled ones, (K,) each."""
+    figure, ax = plots.new_figure(width=5)
+    plots.curve(ax, ks, true, "top", label="true labels")
+    plots.curve(ax, ks, shuffled, "random", label="shuffled labels")
+    plots.log_log(ax, SAMPLES, "T [loss$^2$]", "Exercise 2", ticks=ks)
+    ax.legend(frameon=False)
+    learned, nothing = (T[0] / T[-1] for T in (np.asarray(true), np.asarray(shuffled)))
+    plots.show(
+        figure,
+        f"From k = 20 to 160 T falls {learned:.0f}-fold with true labels. With shuffled ones T at "
+        f"20 is {nothing:.1f} times T at 160: there is nothing to learn, so only the arithmetic "
+        "makes the increment smaller.",
+    )
+
+
+def ratios_over_sigma(sigmas: ArrayLike, ratios: Mapping[str, np.ndarray]) -> None:
+    """Exercise 3: raw (grey) and centred ratio to the full space: probe -> (2, number of sigmas).
+
+    At the left end both raw lines are at 1, and only the centred ones differ.
+    """
+    figure, ax = plots.new_figure(width=5.4)
+    for name, (raw, centred) in ratios.items():
+        plots.curve(ax, sigmas, raw, name, label=f"{name}, raw", markevery=3, color=plots.GREY)
+        plots.curve(ax, sigmas, centred, name, label=f"{name}, centred", markevery=3)
+    ax.set(xscale="log", xlabel="$\\sigma$", ylabel="ratio to full space", ylim=(0, 1.1))
+    ax.legend(frameon=False, fontsize=8, loc="center left")
+    plots.show(
+        figure,
+        "At small sigma both raw ratios (grey) are 1, and only the centred ones tell the probes "
+        f"apart: {ratios['top'][1, 0]:.2f} and {ratios['random'][1, 0]:.3f}.",
+    )
