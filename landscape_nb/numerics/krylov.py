@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from landscape_nb.numerics.operators import ProductOperator, SymmetricOperator
+from landscape_nb.numerics.operators import ProductOperator, SymmetricOperator, as_operator
 
 _PIECE = 2**18  # numbers converted to float64 at once (2 MB): chosen here
 _BLOCK = 4096  # products summed in float32 before their sum goes on in float64: chosen here
@@ -204,7 +204,7 @@ def lanczos_quadrature(
     squared first components of its eigenvectors (Golub and Welsch 1969).
 
     Args:
-        H: the operator.
+        H: the operator, or a symmetric matrix.
         x: (N,), the start; only its direction matters.
         steps: at most; fewer where the Krylov space is exhausted. One product each.
         known: (N, D), eigenvectors of H to be kept out of the Krylov space.
@@ -216,6 +216,7 @@ def lanczos_quadrature(
     def outside(V: Tensor) -> Tensor:
         return V if known is None else V - known @ (known.T @ V)
 
+    H = as_operator(H, like=x)
     inside = ProductOperator(lambda V: outside(H.multiply(V)), x)
     basis = KrylovBasis(inside, min(steps, len(x)))
     basis.start(outside(x))
