@@ -233,7 +233,7 @@ def test_a_wider_study_holds_the_narrower_one(rows_of):
 
 @pytest.mark.parametrize("forward", [True, False], ids="forward={}".format)
 def test_the_same_cell_gives_the_same_rows(rows_of, monkeypatch, forward):
-    """Whichever derivatives a quick measurement prefers on this machine."""
+    """Whichever derivatives are preferred for this model."""
     monkeypatch.setattr(derivatives, "_prefers_forward", lambda *_: forward)
     again = measure(k=6)
     same(again, rows_of(k=6))
