@@ -1,13 +1,19 @@
-"""The command line: `python -m landscape_nb report mymodule:make_loss`."""
+"""The command line: `python -m landscape_nb report mymodule:make_loss`.
+
+The same command writes the same report, except for its sentence on time; with `--seconds`, a timed
+gradient decides how much work is done. The report names its counts, which the options below take.
+"""
 
 import argparse
+import dataclasses
 import importlib
 import inspect
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.study.budget import Budget, default_budget, timed_budget
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,7 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser("python -m landscape_nb", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("report", help="a stabilization report as an HTML file")
+    command = commands.add_parser(
+        "report",
+        help="a stabilization report as an HTML file",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n\n".join([_rule("default", default_budget), _rule("--seconds", timed_budget)]),
+    )
     command.add_argument(
         "make_loss",
         metavar="MODULE:FUNCTION",
@@ -31,19 +42,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("-D", type=int, default=10, help="dimension of the probe (default 10)")
     command.add_argument("--sigma", type=float, default=1e-3, help="of the probe (default 1e-3)")
     command.add_argument("--tolerance", type=float, help="squared increment that counts as settled")
-    command.add_argument("--seconds", type=float, default=100.0, help="about what it may take")
+    for name, meaning in _COUNTS.items():
+        option = "--" + name.replace("_", "-")
+        command.add_argument(option, type=int, metavar="COUNT", help=f"{meaning}, at most")
+    command.add_argument(
+        "--seconds", type=float, help="about what it may take, instead of counts: see below"
+    )
     command.add_argument("--output", default="report.html", help="(default report.html)")
     chosen = parser.parse_args(arguments)
     try:
         loss = _loss(chosen.make_loss)
         k = max(1, loss.num_samples * 4 // 5) if chosen.k is None else chosen.k
         _refuse_unwritable(chosen.output)
+        budget = _budget(loss, k, {name: getattr(chosen, name) for name in _COUNTS}, chosen.seconds)
         # Imported here: matplotlib takes longer to load than a mistake takes to find.
         from landscape_nb.study.report import report
 
         page = report(
             loss, k, loss.w0 if chosen.trained else None, D=chosen.D, sigma=chosen.sigma,
-            tolerance=chosen.tolerance, seconds=chosen.seconds, progress=sys.stderr.isatty(),
+            tolerance=chosen.tolerance, budget=budget, seconds=chosen.seconds,
+            progress=sys.stderr.isatty(),
         )  # fmt: skip
         written = page.save(chosen.output)
     except (ValueError, OSError) as error:
@@ -51,6 +69,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     print(page, f"Written to {written}", sep="\n\n")
     return 0
+
+
+_COUNTS = {
+    "fit_iterations": "iterations of training",
+    "lowest_products": "Hessian-vector products for the smallest eigenvalue",
+    "trace_products": "Hessian-vector products for the trace",
+    "retrain_iterations": "iterations of each fit along k (0: none is made)",
+}
+
+
+def _rule(title: str, function: Callable[..., Budget]) -> str:
+    """A function's docstring up to its arguments, for those who never open the file."""
+    words = (inspect.getdoc(function) or "").partition("\n\nArgs:")[0]
+    return f"{title} (`{function.__name__}`): {words}"
+
+
+def _budget(
+    loss: EmpiricalLoss, k: int, counts: Mapping[str, int | None], seconds: float | None
+) -> Budget | None:
+    """The counts that were given, the others by the size of the problem; None if none was."""
+    given = {name: count for name, count in counts.items() if count is not None}
+    if given and seconds is not None:
+        raise ValueError("Give counts or --seconds, not both: seconds stand for counts.")
+    return dataclasses.replace(default_budget(loss, k), **given) if given else None
 
 
 def _loss(name: str) -> EmpiricalLoss:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landscape_nb.course.answers import diagnose
+from landscape_nb.course.answers import explain
 
 CASES = [{"k": 3, "sigma": 0.5}, {"k": 8, "sigma": 0.2}, {"k": 20, "sigma": 2.0}]
 
@@ -49,7 +49,7 @@ NUMBERS = {  # what somebody wrote -> what the diagnosis must say
 def test_a_wrong_number_is_diagnosed(name):
     answer, says = NUMBERS[name]
     found, expected = ([f(**case) for case in CASES] for f in (answer, truth))
-    assert says in diagnose(found, expected, CASES)
+    assert says in explain(found, expected, CASES)
 
 
 A = np.array([[1.0, 2.0, 5.0], [3.0, 4.0, -1.0]])
@@ -70,7 +70,7 @@ ARRAYS = {
 @pytest.mark.parametrize("name", ARRAYS)
 def test_a_wrong_array_is_diagnosed(name):
     found, expected, up_to, says = ARRAYS[name]
-    assert says in diagnose([found], [expected], [{}], up_to=up_to)
+    assert says in explain([found], [expected], [{}], up_to=up_to)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_wrong_array_is_diagnosed(name):
     ],
 )
 def test_a_right_answer_is_right(found, expected, up_to):
-    assert diagnose([found], [expected], [{}], up_to=up_to) is None
+    assert explain([found], [expected], [{}], up_to=up_to) is None
 
 
 @pytest.mark.parametrize(
@@ -112,21 +112,21 @@ def test_a_right_answer_is_right(found, expected, up_to):
     ],
 )
 def test_a_wrong_choice_is_not_told_the_right_one(found, expected, says):
-    told = diagnose([found], [expected], [{}])
+    told = explain([found], [expected], [{}])
     assert says in told
     assert not isinstance(expected, str) or expected not in told
 
 
 def test_a_known_mistake_comes_before_anything_general():
     double = [2 * truth(**case) for case in CASES]
-    told = diagnose(double, [truth(**case) for case in CASES], CASES, {"Count again.": double})
+    told = explain(double, [truth(**case) for case in CASES], CASES, {"Count again.": double})
     assert told == "Count again."
 
 
 def test_a_zero_is_a_number_like_any_other():
-    assert diagnose([0.0], [0.0], [{}]) is None
-    assert diagnose([1.0], [0.0], [{}])
-    assert diagnose([0.0, 0.0], [1.0, 2.0], [{}, {}])
+    assert explain([0.0], [0.0], [{}]) is None
+    assert explain([1.0], [0.0], [{}])
+    assert explain([0.0, 0.0], [1.0, 2.0], [{}, {}])
 
 
 numbers = st.floats(-1e3, 1e3).filter(lambda x: abs(x) > 1e-3)
@@ -136,7 +136,7 @@ numbers = st.floats(-1e3, 1e3).filter(lambda x: abs(x) > 1e-3)
 def test_no_diagnosis_contains_an_expected_value(pairs):
     """Whatever is wrong, the sentence shows none of the right values, to any three digits."""
     found, expected = zip(*pairs, strict=True)
-    told = diagnose(found, expected, [{}] * len(pairs))
+    told = explain(found, expected, [{}] * len(pairs))
     if told is None:
         assert np.allclose(found, expected, rtol=1e-5, atol=1e-9 + 1e-6 * max(map(abs, expected)))
         return
@@ -151,5 +151,5 @@ def test_a_power_of_an_argument_is_found(xs, power):
     cases = [{"x": abs(x)} for x in xs]
     expected = [1.7 + 0.1 * i for i in range(len(xs))]
     found = [e * case["x"] ** power for e, case in zip(expected, cases, strict=True)]
-    told = diagnose(found, expected, cases)
+    told = explain(found, expected, cases)
     assert (told is None) == np.allclose(found, expected, rtol=1e-6, atol=0)

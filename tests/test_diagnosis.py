@@ -5,6 +5,8 @@ loss at probe points. Nothing here goes through tables, Krylov spaces or increme
 """
 
 import dataclasses
+import itertools
+import time
 
 import pytest
 import torch
@@ -15,10 +17,12 @@ from landscape_nb.numerics.eigensolver import ConvergenceError
 from landscape_nb.problems.data import digits
 from landscape_nb.problems.models import MLP
 from landscape_nb.study import diagnosis as module
-from landscape_nb.study.diagnosis import _doubts, diagnose
+from landscape_nb.study.budget import Budget
+from landscape_nb.study.diagnosis import diagnose, doubts
 from landscape_nb.theory.criteria import Estimate
 
 K, D, SIGMA = 60, 4, 1e-3
+LEAST = Budget(10, 12, 6, 0)  # w is kept along k
 cross_entropy = nn.CrossEntropyLoss(reduction="none")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -29,7 +33,7 @@ def digits_loss(n=80, dtype=torch.float64):
 
 
 def quick(loss, k=K, w=None, **options):
-    return diagnose(loss, k, w, **{"D": D, "seconds": 10, "progress": False} | options)
+    return diagnose(loss, k, w, **{"D": D, "progress": False} | options)
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +44,13 @@ def loss():
 @pytest.fixture(scope="module")
 def found(loss):
     """Retrained along k."""
-    return quick(loss, seconds=1000)
+    return quick(loss)
 
 
 @pytest.fixture(scope="module")
 def fixed(loss, found):
-    """At the same point, with no time to retrain."""
-    return quick(loss, w=found.w, seconds=1e-3)
+    """At the same point, not retrained."""
+    return quick(loss, w=found.w, budget=LEAST)
 
 
 @pytest.fixture(scope="module")
@@ -204,21 +208,74 @@ def test_tolerance_and_enough(found, fixed):
 
 def test_given_point_is_kept(loss):
     w = loss.w0 + 0.1
-    given = quick(loss, w=w, seconds=1e-3)
+    given = quick(loss, w=w, budget=LEAST)
     assert torch.equal(given.w, w) and not given.fitted
     assert given.value == pytest.approx(float(loss.value(w, K)))
 
 
 def test_the_same_seed_gives_the_same_numbers(loss, found, fixed):
-    again = quick(loss, w=found.w, seconds=1e-3)
-    other = quick(loss, w=found.w, seconds=1e-3, seed=1)
+    again = quick(loss, w=found.w, budget=LEAST)
+    other = quick(loss, w=found.w, budget=LEAST, seed=1)
     assert torch.equal(fixed.trace.value, again.trace.value)
     assert torch.equal(fixed.random.gradient, again.random.gradient)
     assert not torch.equal(fixed.random.gradient, other.random.gradient)
 
 
+def numbers(found):
+    """All of a diagnosis except what its stages took, as plain values that can be compared."""
+
+    def plain(value):
+        return value.tolist() if isinstance(value, torch.Tensor) else value
+
+    return dataclasses.asdict(dataclasses.replace(found, seconds={}), dict_factory=lambda pairs: {
+        name: plain(value) for name, value in pairs
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("speed", [1e-9, 1e9])
+def test_the_clock_decides_nothing(loss, found, monkeypatch, speed):
+    """On a machine without end of time, and on one that never gets its turn."""
+    assert numbers(dataclasses.replace(found, delta1=1 + found.delta1)) != numbers(found)
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: speed * next(ticks))
+    again = quick(loss)
+    assert numbers(again) == numbers(found) and again.seconds != found.seconds
+
+
+def test_the_budget_of_a_diagnosis_repeats_it(loss):
+    timed = quick(loss, seconds=0.05)
+    assert numbers(quick(loss, budget=timed.budget)) == numbers(timed)
+
+
+def test_iterations_and_products_are_those_of_the_budget(loss, monkeypatch):
+    asked = {"fit": [], "lowest": [], "trace": []}
+
+    def noting(name, function, of):
+        def wrapped(*arguments, **options):
+            asked[name].append(of(arguments, options))
+            return function(*arguments, **options)
+
+        return wrapped
+
+    for name, attribute, of in (
+        ("fit", "fit", lambda a, o: o["max_iterations"]),
+        ("lowest", "bottom_eigenpairs", lambda a, o: o["max_products"]),
+        ("trace", "hutchpp_trace", lambda a, o: a[2]),
+    ):
+        monkeypatch.setattr(module, attribute, noting(name, getattr(module, attribute), of))
+    found = quick(loss, budget=Budget(30, 40, 9, 5))
+    assert asked == {"fit": [30] + 7 * [5], "lowest": [40], "trace": [9]} and found.retrained
+
+
+def test_products_enough_for_the_exact_trace_give_it():
+    x = torch.randn(20, 30, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    loss = EmpiricalLoss(nn.Linear(30, 1).double(), lambda out, y: out[:, 0] ** 2, x, x)
+    exact = quick(loss, 10, w=loss.w0, budget=Budget(trace_products=93)).trace
+    assert exact.stderr == 0 and torch.allclose(exact.value, loss.hessian(loss.w0, 10).trace())
+
+
 def test_float32_says_the_same(found):
-    single = quick(digits_loss(dtype=torch.float32), w=found.w.float(), seconds=1e-3)
+    single = quick(digits_loss(dtype=torch.float32), w=found.w.float(), budget=LEAST)
     assert single.pairs.values.dtype == torch.float32
     torch.testing.assert_close(single.pairs.values.double(), found.pairs.values, rtol=1e-3, atol=0)
     assert single.delta1 == pytest.approx(found.delta1, rel=1e-3)
@@ -229,12 +286,13 @@ def test_float32_says_the_same(found):
 
 
 def test_the_budget_bounds_training(loss, found):
-    assert quick(loss, seconds=1e-3).grad_norm > 1e-2 > found.grad_norm
+    assert quick(loss, budget=LEAST).grad_norm > 1e-2 > found.grad_norm
+    assert quick(loss, seconds=1e-3).budget == LEAST and found.budget == Budget()
 
 
-@pytest.mark.parametrize(("k", "seconds"), [(1, 1000), (2, 1000), (1, 1e-3), (78, 1e-3)])
-def test_smallest_and_largest_k(loss, k, seconds):
-    found = quick(loss, k, w=loss.w0, seconds=seconds)
+@pytest.mark.parametrize(("k", "budget"), [(1, None), (2, None), (1, LEAST), (78, LEAST)])
+def test_smallest_and_largest_k(loss, k, budget):
+    found = quick(loss, k, w=loss.w0, budget=budget)
     assert found.ks == sorted(set(found.ks)) and torch.isfinite(found.curves).all()
 
 
@@ -251,6 +309,8 @@ def test_smallest_and_largest_k(loss, k, seconds):
         (lambda loss: quick(loss, sigma=0), "sigma must be positive"),
         (lambda loss: quick(loss, tolerance=0.0), "tolerance must be positive"),
         (lambda loss: quick(loss, seconds=-1), "seconds must be positive"),
+        (lambda loss: quick(loss, budget=LEAST, seconds=1), "budget or seconds, not both"),
+        (lambda loss: quick(loss, budget=300), "budget must be a Budget; got int"),
         (lambda loss: quick(loss, seed="a"), "seed must be a whole number"),
         (lambda loss: quick(loss, w=loss.w0[:5]), "flat vector of length N"),
         (lambda loss: quick(loss, w=loss.w0 * float("nan")), "w must be finite"),
@@ -282,21 +342,21 @@ def raising(solver):
 
 def test_eigenvectors_that_do_not_converge_are_kept_and_doubted(loss, fixed, monkeypatch):
     monkeypatch.setattr(module, "top_eigenpairs", raising(module.top_eigenpairs))
-    found = quick(loss, w=fixed.w, seconds=1e-3)
+    found = quick(loss, w=fixed.w, budget=LEAST)
     assert not found.certified and "did not converge" in found.doubts[0]
     assert found.top.at(D, SIGMA).total == pytest.approx(float(fixed.top.at(D, SIGMA).total))
 
 
 def test_a_lowest_eigenvalue_that_does_not_converge_is_a_bound(loss, H, fixed, monkeypatch):
     monkeypatch.setattr(module, "bottom_eigenpairs", raising(module.bottom_eigenpairs))
-    found = quick(loss, w=fixed.w, seconds=1e-3)
+    found = quick(loss, w=fixed.w, budget=LEAST)
     assert not found.lowest_certified
     assert float(torch.linalg.eigvalsh(H)[0]) - 1e-9 <= found.lowest < 0.2
 
 
 def test_too_few_products_for_the_lowest_eigenvalue(loss, H, found):
-    lowest, certified = module._lowest(loss, found.w, K, 3)
-    assert not certified and lowest >= float(torch.linalg.eigvalsh(H)[0])
+    few = quick(loss, w=found.w, budget=dataclasses.replace(LEAST, lowest_products=3))
+    assert not few.lowest_certified and few.lowest >= float(torch.linalg.eigvalsh(H)[0])
 
 
 def test_a_loss_that_ends_within_reach_of_the_probe():
@@ -323,7 +383,7 @@ def sound(found):
     changes = {"local_sigma": 1e-2, "lowest": 0.0, "grad_norm": 1e-9, "retrained": True}
     enough = dataclasses.replace(found.enough, K=found.ks[0])
     calm = dataclasses.replace(found, **changes, enough=enough)
-    assert _doubts(calm) == []
+    assert doubts(calm) == []
     return calm
 
 
@@ -351,7 +411,7 @@ def with_pairs(found, **changes):
     ],
 )
 def test_each_doubt_alone(sound, changes, words):
-    (sentence,) = _doubts(dataclasses.replace(sound, **changes(sound)))
+    (sentence,) = doubts(dataclasses.replace(sound, **changes(sound)))
     assert words in sentence and sentence[-1] in ".?"
 
 
@@ -365,13 +425,13 @@ def test_each_doubt_alone(sound, changes, words):
     ],
 )
 def test_just_good_enough_is_not_doubted(sound, changes):
-    assert _doubts(dataclasses.replace(sound, **changes(sound))) == []
+    assert doubts(dataclasses.replace(sound, **changes(sound))) == []
 
 
 def test_doubts_live():
-    """Untrained, far probe, few candidates, no time: all said of one model."""
+    """Untrained, far probe, few candidates, not retrained: all said of one model."""
     loss = digits_loss(n=66)
-    found = quick(loss, w=loss.w0, seconds=1e-3, sigma=1.0)
+    found = quick(loss, w=loss.w0, budget=LEAST, sigma=1.0)
     said = " ".join(found.doubts)
     for words in ("not a minimum", "outside the local", "Only 6 unseen", "not trained anew"):
         assert words in said

@@ -5,6 +5,9 @@ data; invariance under rotations and sign flips of U; closed-form Hessians of th
 purpose: the gradient at k + 1 alone, and the division by k instead of k + 1.
 """
 
+import itertools
+import time
+
 import pytest
 import torch
 from draws import F64
@@ -337,9 +340,21 @@ def test_auto_is_reverse_for_the_sequences_of_a_transformer(forward_calls):
     assert forward_calls == []
 
 
+@pytest.mark.parametrize("pause", [1e-6, 1e6])
+def test_auto_does_not_look_at_the_clock(forward_calls, monkeypatch, pause):
+    """Whatever is timed first takes an age, or no time, beside what comes after it."""
+    ticks = itertools.accumulate(itertools.cycle([0, pause, 0, 1 / pause]))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
+    loss = mlp_on_digits()
+    U = random_subspace(loss.num_params, 10, torch.Generator().manual_seed(1))
+    first, again = (sample_derivatives(loss, loss.w0, U, range(64)) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert len(forward_calls) == 2
+
+
 @pytest.mark.parametrize("where", ["argument", "loss"])
 def test_auto_is_reverse_where_forward_mode_needs_too_much_memory(forward_calls, where):
-    """(1 + D)^2 copies of one sample's activations; by time alone forward mode would win."""
+    """(1 + D)^2 copies of one sample's activations; by bytes moved alone forward mode would win."""
     loss = mlp_on_digits()
     U = random_subspace(loss.num_params, 3, torch.Generator().manual_seed(1))
 

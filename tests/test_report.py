@@ -8,6 +8,7 @@ import dataclasses
 import html
 import os
 import re
+import subprocess
 import sys
 from html.parser import HTMLParser
 
@@ -21,10 +22,12 @@ from landscape_nb.__main__ import main
 from landscape_nb.problems.data import digits
 from landscape_nb.problems.models import MLP, DecoderTransformer, TransformerConfig, sequence_loss
 from landscape_nb.study import report as module
-from landscape_nb.study.report import Report, Section, report
+from landscape_nb.study.budget import Budget, default_budget, timed_budget
+from landscape_nb.study.report import Report, Section, report, written
 
 cross_entropy = nn.CrossEntropyLoss(reduction="none")
 pytestmark = pytest.mark.usefixtures("one_thread")
+LEAST = Budget(10, 12, 6, 0)
 HEADINGS = [
     "What was measured",
     "What to doubt",
@@ -96,12 +99,16 @@ MODELS = {
 
 
 def quick(loss, k=20, **options):
-    return report(loss, k, **{"D": 3, "seconds": 0.05, "progress": False} | options)
+    return report(loss, k, **{"D": 3, "budget": LEAST, "progress": False} | options)
+
+
+def page_loss():
+    return classifier(MLP([64, 3, 10]), l2=1e-2)
 
 
 @pytest.fixture(scope="module")
 def page():
-    return quick(classifier(MLP([64, 3, 10]), l2=1e-2))
+    return quick(page_loss())
 
 
 class Page(HTMLParser):
@@ -246,6 +253,34 @@ def test_nothing_to_doubt_is_said(page):
     assert calm.sentences[0].startswith("Nothing stands out")
 
 
+def test_the_budget_is_said(page):
+    said = "fit_iterations=10, lowest_products=12, trace_products=6, retrain_iterations=0"
+    assert f"Budget: {said}." in page.sections[0].sentences
+    assert quick(page_loss(), budget=eval(f"Budget({said})")).diagnosis.budget == LEAST
+    curve = quick(page_loss(), budget=Budget(10, 12, 6, 7)).sections[-1].picture[1]
+    assert "trained anew for each k (7 iterations at most)" in curve
+
+
+def test_the_same_report_on_a_busy_machine(page):
+    """Every word, every number in it and every picture, while others want the processors."""
+
+    def timeless(page):
+        return written(dataclasses.replace(page.diagnosis, seconds={}))
+
+    assert "Time: training" in str(page) and "Time" not in str(timeless(page))
+    page, at_work = report(page_loss(), 20), []
+    try:
+        for _ in range(2 * (os.cpu_count() or 1)):
+            at_work.append(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+        again = report(page_loss(), 20)
+    finally:
+        for process in at_work:
+            process.kill()
+            process.wait()
+    assert str(timeless(again)) == str(timeless(page))
+    assert timeless(again).html() == timeless(page).html()
+
+
 # -- page -----------------------------------------------------------------------------------------
 
 
@@ -292,6 +327,7 @@ def test_save(page, tmp_path):
 
 # -- command line ---------------------------------------------------------------------------------
 
+FEW = "--fit-iterations 10 --lowest-products 12 --trace-products 6 --retrain-iterations 0".split()
 MODULE = """
 import torch
 from landscape_nb import EmpiricalLoss
@@ -326,10 +362,10 @@ def command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
 
-    def run(*arguments):
-        options = ["-D", "2", "--seconds", "0.05"]
+    def run(*arguments, counts=FEW):
+        options = ["-D", "2", *counts]
         chosen = [a.replace("mine", name) for a in arguments]
-        status = main(["report", *chosen, *options])
+        status = main(["report", *options, *chosen])
         return (status, *capsys.readouterr())
 
     return run
@@ -352,6 +388,36 @@ def test_command_with_options(command, tmp_path):
     assert "k = 20 samples" in out and "the one given" in out and "sigma = 0.01" in out
 
 
+def without_time(out):
+    return [line for line in out.splitlines() if not line.startswith("Time: ")]
+
+
+def test_a_command_with_seconds_is_repeated_by_the_counts_it_prints(command):
+    _, timed, _ = command("mine:make_loss", "--seconds", "0.05", counts=[])
+    counts = re.search("Budget: (.*)[.]", timed)[1].replace("_", "-").split(", ")
+    _, counted, _ = command("mine:make_loss", counts=[f"--{count}" for count in counts])
+    assert without_time(counted) == without_time(timed) != timed.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [([], Budget()), (["--retrain-iterations", "0"], Budget(retrain_iterations=0))],
+    ids=["none", "one"],
+)
+def test_counts_that_are_not_given_go_by_the_size(command, counts, said):
+    assert f"Budget: {said}." in command("mine:make_loss", counts=counts)[1]
+
+
+def test_help_says_how_seconds_become_counts(capsys):
+    with pytest.raises(SystemExit):
+        main(["report", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    for field in dataclasses.fields(Budget):
+        assert f"--{field.name.replace('_', '-')} COUNT" in words
+    for rule in (timed_budget, default_budget):
+        assert " ".join(rule.__doc__.partition("Args:")[0].split()) in words
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -367,6 +433,8 @@ def test_command_with_options(command, tmp_path):
         (["mine:two"], "three samples at least"),
         (["mine:make_loss", "-k", "29"], "k must be between 1 and 28"),
         (["mine:make_loss", "-k", "0"], "k must be between 1 and 28"),
+        (["mine:make_loss", "--seconds", "9"], "Give counts or --seconds, not both"),
+        (["mine:make_loss", "--trace-products", "1"], "trace_products must be at least 6"),
         (["mine:make_loss", "--sigma", "0"], "sigma must be positive"),
         (["mine:make_loss", "--output", "none/report.html"], "There is no folder 'none'"),
         (["mine:make_loss", "--output", "."], "can't be written"),

@@ -31,7 +31,7 @@ class Pair(NamedTuple):
     expected: np.ndarray
 
 
-def diagnose(
+def explain(
     found: Sequence[Any],
     expected: Sequence[Any],
     cases: Sequence[Case],
@@ -57,15 +57,15 @@ def diagnose(
     Returns:
         One or two sentences that never contain an expected value; None if the answer is right.
 
-    >>> diagnose([1.0, 4.0], [0.5, 2.0], [{"x": 1.0}, {"x": 2.0}])
+    >>> explain([1.0, 4.0], [0.5, 2.0], [{"x": 1.0}, {"x": 2.0}])
     'Off by a factor of 2: is the 1/2 there?'
-    >>> diagnose([4.0, 15.0], [2.0, 5.0], [{"x": 2.0}, {"x": 3.0}])
+    >>> explain([4.0, 15.0], [2.0, 5.0], [{"x": 2.0}, {"x": 3.0}])
     'Off by a factor of x in every case: which power of x belongs there?'
-    >>> diagnose([3.0], [3.0], [{}]) is None
+    >>> explain([3.0], [3.0], [{}]) is None
     True
     """
     if any(e is None or isinstance(e, bool | str | tuple) for e in expected):
-        return _diagnose_choices(found, expected, mistakes or {})
+        return _explain_choices(found, expected, mistakes or {})
     pairs = []
     for f, e, case in zip(found, expected, cases, strict=True):
         pair = _pair(f, e, case)
@@ -92,7 +92,7 @@ def diagnose(
     return f"Right in {right} of {len(pairs)} cases. {where or 'In the others: '}{told}"
 
 
-def _diagnose_choices(
+def _explain_choices(
     found: Sequence[Any], expected: Sequence[Any], mistakes: Mapping[str, Sequence[Any]]
 ) -> str | None:
     found = [f.item() if getattr(f, "shape", None) == () else f for f in found]

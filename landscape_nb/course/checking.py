@@ -1,7 +1,7 @@
 """Exercises that answer back.
 
 A check never gives the answer away. It says that an answer is right, or what its values say about
-the mistake (`answers.diagnose`), or that there is none yet.
+the mistake (`answers.explain`), or that there is none yet.
 """
 
 import inspect
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from landscape_nb.course.answers import NOTHING, Case, diagnose
+from landscape_nb.course.answers import NOTHING, Case, explain
 from landscape_nb.course.exercises import find_check
 
 
@@ -55,7 +55,7 @@ def check(
         cases: the arguments to try, by name; several, so that a mistake shows its pattern.
         mistakes: hint -> a function that makes one known mistake. Where the answer's values are
             that function's, the hint is what the learner reads.
-        up_to: "sign" or "rotation", for eigenvectors and bases; see `diagnose`.
+        up_to: "sign" or "rotation", for eigenvectors and bases; see `explain`.
         rtol: relative error that still counts as right.
 
     Raises:
@@ -71,7 +71,7 @@ def check(
     tried = {hint: _values(mistake, cases) for hint, mistake in (mistakes or {}).items()}
     known = {hint: values for hint, values in tried.items() if values is not None}
     expected = [truth(**case) for case in cases]
-    told = diagnose(found, expected, cases, known, up_to=up_to, rtol=rtol)
+    told = explain(found, expected, cases, known, up_to=up_to, rtol=rtol)
     if told:
         raise NotYet(f"Exercise {exercise}, public check: not yet. {told}")
     print(f"Exercise {exercise}, public check: right.")

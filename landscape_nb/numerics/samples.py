@@ -19,12 +19,9 @@ from torch.func import jacfwd
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
 
-# Bytes that one sample's second derivatives in forward mode leave behind, (1 + D)^2 times those of
-# its forward pass, up to which this mode is the faster one. Measured on MLPs, convolutions and
-# transformers with D = 2 and 10: at the limit either is within 2.5 times of the other; ten times
-# below forward wins 2 to 17 times, ten times above reverse wins 3 to 11 times. A rule, not a
-# measurement at run time: the modes differ by rounding, and no result depends on the clock.
-FORWARD_BYTES = 2**22
+# What the calls for a single sample cost besides, in bytes moved meanwhile: chosen here, from times
+# of dense networks, a convolution and transformers with N = 190 to 980 000 and D = 2, 10, 30.
+_ALONE = 2**22
 
 
 class ForwardModeError(ValueError):
@@ -42,7 +39,7 @@ def sample_derivatives(
     """Losses l (m,), gradients c (m, D) and Hessians B (m, D, D) of m samples along U.
 
     Forward mode costs about 5 (1 + D)^2 forward passes over the samples, reverse mode about 4 D but
-    one sample at a time: the former is faster for small samples (`FORWARD_BYTES`).
+    one sample at a time: which is faster depends on the model, by the bytes that each has to move.
     PyTorch's nested forward mode is wrong for some layers without saying so (layer_norm among
     them), so each chunk's mean B is compared with one reverse-mode product.
 
@@ -78,9 +75,14 @@ def sample_derivatives(
 def prefers_forward(
     loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range, memory: float
 ) -> bool:
-    """Whether nested forward mode fits the memory and is likely to be faster."""
-    nested = (1 + U.shape[1]) ** 2 * loss.activation_bytes(w, samples[0])
-    return nested <= min(FORWARD_BYTES, memory - _tangent_bytes(w, U.shape[1]))
+    """Whether nested forward mode fits the memory, and has fewer bytes to move for one sample.
+
+    Bytes and not seconds: both modes round differently, so a clock would make results differ.
+    """
+    D = U.shape[1]
+    forward = (1 + D) ** 2 * loss.activation_bytes(w, samples[0])
+    reverse = 4 * D * w.numel() * w.element_size() + _ALONE
+    return forward + _tangent_bytes(w, D) <= memory and forward < reverse
 
 
 def projected_derivatives(

@@ -4,7 +4,8 @@
 
 Only what others define is measured here, in the order in which it should be read: is the point a
 minimum, up to which sigma does the quadratic model hold, what are the sharpest directions, what
-would the next sample change, who sees it, and when would it be too little to matter.
+would the next sample change, who sees it, and when would it be too little to matter. How much work
+goes into it is counted (`Budget`), not timed: the same call gives the same numbers.
 """
 
 import time
@@ -20,15 +21,21 @@ from landscape_nb.numerics import checks
 from landscape_nb.numerics.eigensolver import ConvergenceError, Eigenpairs
 from landscape_nb.numerics.fit import fit
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.study.budget import (
+    RETRAIN_SHARES,
+    Budget,
+    default_budget,
+    timed_budget,
+    training_size,
+)
 from landscape_nb.theory.criteria import Estimate
 from landscape_nb.theory.enough import EnoughData, enough_data_interval, resampled_means
-from landscape_nb.theory.increment import increment, next_sample_models
+from landscape_nb.theory.increment import IncrementModels, increment, next_sample_models
 from landscape_nb.theory.moments import MomentTable, full_space_table, moment_table
 from landscape_nb.theory.probes import bottom_eigenpairs, random_subspace, top_eigenpairs
 from landscape_nb.theory.spectrum import hutchpp_trace
 
 _STAGES = ("training", "eigenvectors", "trace", "increments", "full space", "local regime", "data")
-_SHARES = [2 ** (j / 2 - 3) for j in range(7)]  # of k, in a retrained curve: chosen here
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +54,8 @@ class Diagnosis:
         fitted: whether w was found here, by `fit`.
         pairs: the top D eigenpairs; `certified` says whether they converged.
         lowest, lowest_certified: the smallest eigenvalue and whether it converged; if not, the
-            best estimate in the time given, which is never below the true one.
-        trace: of H^(k), by Hutch++; exact for N <= 20.
+            best estimate of so many products, which is never below the true one.
+        trace: of H^(k), by Hutch++; exact for N <= 20, and where the products suffice for it.
         candidates: number of unseen samples that were tried as the next one.
         delta1: mean of |I| over them.
         top, random: the Gaussian moment for every D and sigma, in the two subspaces.
@@ -60,7 +67,8 @@ class Diagnosis:
         retrained: whether w was fitted anew for each of ks, or kept.
         tolerance: in loss^2.
         enough: what the curves say.
-        seconds: of each stage.
+        budget: the counts that all this was measured with.
+        seconds: of each stage; the one thing that another run of the same call changes.
         doubts: sentences that a reader must know before believing the rest.
     """
 
@@ -94,6 +102,7 @@ class Diagnosis:
     retrained: bool
     tolerance: float
     enough: EnoughData
+    budget: Budget
     seconds: dict[str, float]
     doubts: list[str]
 
@@ -106,7 +115,8 @@ def diagnose(
     D: int = 10,
     sigma: float = 1e-3,
     tolerance: float | None = None,
-    seconds: float = 100.0,
+    budget: Budget | None = None,
+    seconds: float | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> Diagnosis:
@@ -120,10 +130,11 @@ def diagnose(
         sigma: standard deviation of the probe.
         tolerance: squared increment that counts as settled, in loss^2; if not given,
             (L_k / 100)^2: one more sample moves the loss by less than a hundredth of itself.
-        seconds: about what the whole may take: training gets at most a fifth of it, the lowest
-            eigenvalue and the trace about a tenth each, and w is fitted anew along k only if a
-            third suffices. The other stages take what they take, with fewer candidates where N
-            is large.
+        budget: how much work goes into training, the smallest eigenvalue, the trace and the fits
+            along k; by the size of the problem (`default_budget`) if not given. The other stages
+            take what they take, with fewer candidates where N is large.
+        seconds: instead of a budget, about what the whole may take, by `timed_budget`: a timed
+            gradient then decides, and the same seed may give another diagnosis.
         seed: of every random number.
         progress: show a progress bar over the stages.
 
@@ -136,18 +147,19 @@ def diagnose(
 
     >>> from landscape_nb.problems.toys import linear_regression
     >>> toy = linear_regression(30, 3, generator=torch.Generator().manual_seed(0))
-    >>> found = diagnose(EmpiricalLoss(*toy.parts), k=20, D=2, seconds=2, progress=False)
+    >>> found = diagnose(EmpiricalLoss(*toy.parts), k=20, D=2, progress=False)
     >>> found.certified, round(found.local_sigma, 6)    # a parabola is its own quadratic model
     (True, 0.1)
     """
-    _refuse_unfit(loss)
-    k = checks.whole_number("k", k, 1, loss.num_samples - 2, "at least two samples stay unseen")
+    k = training_size(loss, k)
     sigma = checks.positive("sigma", sigma, "standard deviation of the probe")
-    seconds = checks.positive("seconds", seconds, "about what the whole may take")
-    seed = checks.whole_number("seed", seed, 0, 2**62, "of every random number")
+    seed = checks.whole_number("seed", seed, 0, 2**63 - 1, "of every random number")
     if tolerance is not None:
         tolerance = checks.positive("tolerance", tolerance, "squared increment, in loss^2")
-    D = min(checks.whole_number("D", D, 1, 2**62, "dimension of the probe"), loss.num_params)
+    if w is not None:
+        w = checks.parameter_vector(w, loss.w0)
+    D = min(checks.whole_number("D", D, 1, None, "dimension of the probe"), loss.num_params)
+    budget = _chosen_budget(loss, k, budget, seconds)
     seeded = torch.Generator().manual_seed(seed)
     spent: dict[str, float] = {}
 
@@ -164,90 +176,64 @@ def diagnose(
         with stage("training"):
             fitted = w is None
             if w is None:
-                point, iteration_seconds = _trained(loss, k, seconds / 5)
-            else:  # 2: L-BFGS works about as long as one gradient takes
-                point = checks.parameter_vector(w, loss.w0)
-                iteration_seconds = 2 * _gradient_seconds(loss, k)
-            value, gradient = loss.value_and_gradient(point, k)
-            losses = loss.per_sample(point)
+                w = fit(loss, k, tol=1e-4, max_iterations=budget.fit_iterations).w
+            value, gradient = loss.value_and_gradient(w, k)
+            losses = loss.per_sample(w)
         with stage("eigenvectors"):
-            start = time.perf_counter()
-            pairs, certified = _pairs(loss, point, k, D)
-            affordable = seconds / 10 * pairs.hvp_count / (time.perf_counter() - start)
-            lowest, lowest_certified = _lowest(loss, point, k, max(12, int(affordable)))
+            pairs, certified = _pairs(loss, w, k, D)
+            lowest, lowest_certified = _lowest(loss, w, k, budget.lowest_products)
         with stage("trace"):
-            trace = _trace(loss, point, k, max(6, min(60, int(affordable))), seeded)
+            trace = _trace(loss, w, k, budget.trace_products, seeded)
         with stage("increments"):
             # 10 to 32: time and memory grow with their number times N. Chosen here.
             candidates = max(10, min(32, 16_000_000 // loss.num_params))
             unseen = range(k, min(loss.num_samples, k + candidates))
-            U = random_subspace(loss.num_params, D, seeded, dtype=point.dtype).to(point.device)
-            models = next_sample_models(loss, point, pairs.vectors, k, candidates=unseen)
-            random = next_sample_models(loss, point, U, k, candidates=unseen)
+            U = random_subspace(loss.num_params, D, seeded, dtype=w.dtype).to(w.device)
+            models = next_sample_models(loss, w, pairs.vectors, k, candidates=unseen)
+            random = next_sample_models(loss, w, U, k, candidates=unseen)
         with stage("full space"):
             full = full_space_table(
-                loss, [point], [k], num_probes=6, candidates=unseen, generator=seeded
+                loss, [w], [k], num_probes=6, candidates=unseen, generator=seeded
             )
         with stage("local regime"):
-            sigmas, error = _model_error(loss, point, pairs.vectors, k, unseen, models, seeded)
+            sigmas, error = _model_error(loss, w, pairs.vectors, k, unseen, models, seeded)
             good = int((error < 0.1).long().cumprod(0).sum())
         with stage("data"):
             if tolerance is None:
                 tolerance = (0.01 * max(abs(float(value)), 1e-12)) ** 2
-            # 300 iterations for each fit at most: chosen here
-            iterations = 300 if 300 * iteration_seconds * sum(_SHARES) < seconds / 3 else 0
-            ks, curves = _along_k(loss, point, k, unseen, iterations)
+            ks, curves = _along_k(loss, w, k, unseen, budget.retrain_iterations)
             enough = enough_data_interval(ks, curves, tolerance, seeded)
             means = resampled_means(curves, 1000, seeded)
             band = means.quantile(torch.tensor([0.05, 0.95]).double(), dim=0)
 
     found = Diagnosis(
-        description=repr(loss), k=k, D=D, sigma=sigma, l2=loss.l2, w=point, value=float(value),
+        description=repr(loss), k=k, D=D, sigma=sigma, l2=loss.l2, w=w, value=float(value),
         seen_value=float(losses[:k].mean()), unseen_value=float(losses[k:].mean()),
         grad_norm=float(gradient.norm()), fitted=fitted, pairs=pairs, certified=certified,
         lowest=lowest, lowest_certified=lowest_certified, trace=trace, candidates=len(unseen),
         delta1=float(models.a.abs().mean()), top=moment_table([models]),
         random=moment_table([random]), full=full, sigmas=sigmas, model_error=error,
         local_sigma=float(sigmas[good - 1]) if good else None, ks=ks, curves=curves, band=band,
-        retrained=iterations > 0, tolerance=tolerance, enough=enough, seconds=spent, doubts=[],
+        retrained=budget.retrain_iterations > 0, tolerance=tolerance, enough=enough, budget=budget,
+        seconds=spent, doubts=[],
     )  # fmt: skip
-    found.doubts.extend(_doubts(found))
+    found.doubts.extend(doubts(found))
     return found
 
 
-def _refuse_unfit(loss: EmpiricalLoss) -> None:
-    if not isinstance(loss, EmpiricalLoss):
+def _chosen_budget(
+    loss: EmpiricalLoss, k: int, budget: Budget | None, seconds: float | None
+) -> Budget:
+    if budget is None:
+        return default_budget(loss, k) if seconds is None else timed_budget(loss, k, seconds)
+    if seconds is not None:
+        raise ValueError("Give budget or seconds, not both: seconds stand for a budget.")
+    if not isinstance(budget, Budget):
         raise ValueError(
-            "loss must be an EmpiricalLoss, which joins a model with its loss function and data; "
-            f"got {type(loss).__name__}. Make EmpiricalLoss(model, loss_fn, inputs, targets)."
+            f"budget must be a Budget; got {type(budget).__name__}. Write Budget(), or with the "
+            "counts that you change: Budget(fit_iterations=200)."
         )
-    if loss.num_samples < 3:
-        raise ValueError(
-            "A diagnosis needs three samples at least, one to train on and two unseen; the loss "
-            f"holds {loss.num_samples}."
-        )
-
-
-def _gradient_seconds(loss: EmpiricalLoss, k: int) -> float:
-    loss.value_and_gradient(loss.w0, k)  # the first one also pays for set-up
-    start = time.perf_counter()
-    loss.value_and_gradient(loss.w0, k)
-    return time.perf_counter() - start
-
-
-def _trained(loss: EmpiricalLoss, k: int, seconds: float) -> tuple[Tensor, float]:
-    """Where `fit` comes in about so many seconds, and what one iteration takes."""
-    end = time.perf_counter() + seconds
-    w, done, allowed = None, 0, 10
-    while True:  # the first iterations are slow, and other programs come and go: measured anew
-        start = time.perf_counter()
-        result = fit(loss, k, w, tol=1e-4, max_iterations=allowed)
-        now = time.perf_counter()
-        each, done = (now - start) / max(1, result.iterations), done + result.iterations
-        stuck, w = result.iterations < allowed, result.w
-        allowed = min(5000 - done, int((end - now) / each))
-        if result.converged or stuck or allowed < 10:
-            return w, each
+    return budget
 
 
 def _pairs(loss: EmpiricalLoss, w: Tensor, k: int, D: int) -> tuple[Eigenpairs, bool]:
@@ -261,7 +247,7 @@ def _pairs(loss: EmpiricalLoss, w: Tensor, k: int, D: int) -> tuple[Eigenpairs, 
 
 def _lowest(loss: EmpiricalLoss, w: Tensor, k: int, products: int) -> tuple[float, bool]:
     try:
-        pairs = bottom_eigenpairs(loss, w, k, 1, tol=1e-3, max_products=min(440, products))
+        pairs = bottom_eigenpairs(loss, w, k, 1, tol=1e-3, max_products=products)
     except ConvergenceError as error:  # of the negative Hessian; Ritz values lie inside its range
         return -float(error.pairs.values[0]), False
     return float(pairs.values[0]), True
@@ -271,7 +257,7 @@ def _trace(
     loss: EmpiricalLoss, w: Tensor, k: int, products: int, generator: torch.Generator
 ) -> Estimate:
     N = loss.num_params
-    if N <= 20:  # as many products as Hutch++ would take, or fewer
+    if N <= 20 or 3 * N <= products:  # Hutch++ would take more, or as many
         exact = loss.hessian(w, k).trace()
         return Estimate(exact, torch.zeros_like(exact), N)
     return hutchpp_trace(loss.hessian_operator(w, k), w, products, generator)
@@ -283,7 +269,7 @@ def _model_error(
     U: Tensor,
     k: int,
     unseen: range,
-    models,
+    models: IncrementModels,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Relative error of the quadratic model's centred criterion, on pairs of points +-z."""
@@ -319,7 +305,7 @@ def _along_k(
     At a fixed w all k differ by arithmetic alone: then the grid goes on beyond k and tells how far
     there is to go.
     """
-    shares = _SHARES if iterations else [2 ** (j / 2) for j in range(13)]
+    shares = RETRAIN_SHARES if iterations else [2 ** (j / 2) for j in range(13)]
     ks = sorted({max(1, round(k * share)) for share in shares})
     columns = []
     for j in ks:
@@ -329,8 +315,8 @@ def _along_k(
     return ks, torch.stack(columns, dim=1).double().cpu()
 
 
-def _doubts(found: Diagnosis) -> list[str]:
-    """What a reader must know before believing the numbers."""
+def doubts(found: Diagnosis) -> list[str]:
+    """Sentences that a reader must know before believing the numbers; none where all is well."""
     says = []
     first, worst = float(found.pairs.values[0]), float(found.pairs.residuals.max())
     if not found.certified:
@@ -376,8 +362,8 @@ def _doubts(found: Diagnosis) -> list[str]:
         )
     if not found.retrained:
         says.append(
-            "The model was not trained anew along k, which would take too long: the curve shows "
-            "what counting alone does, not what learning does."
+            "The model was not trained anew along k, which this budget leaves out: the curve "
+            "shows what counting alone does, not what learning does."
         )
     if found.enough.K == found.ks[-1]:
         says.append("Only the last k lies below the tolerance: no evidence that it stays there.")

@@ -12,12 +12,14 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 from torch import Tensor
 
 from landscape_nb.figures import plots
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.study.budget import Budget
 from landscape_nb.study.diagnosis import Diagnosis, diagnose
 
 _STYLE = """
@@ -98,8 +100,20 @@ def _wrapped(sentences: Sequence[str], width: int = 100) -> list[str]:
     return [line for s in sentences for line in textwrap.wrap(s, width, break_on_hyphens=False)]
 
 
+class Options(TypedDict, total=False):
+    """What `report` passes on to `diagnose`, which describes and checks it."""
+
+    D: int
+    sigma: float
+    tolerance: float | None
+    budget: Budget | None
+    seconds: float | None
+    seed: int
+    progress: bool
+
+
 def report(
-    loss: EmpiricalLoss, k: int, w: Tensor | None = None, **options: float | bool | None
+    loss: EmpiricalLoss, k: int, w: Tensor | None = None, **options: Unpack[Options]
 ) -> Report:
     """Diagnose one model and say in words what was found.
 
@@ -107,19 +121,24 @@ def report(
         loss: the empirical loss; at least two samples more than k.
         k: number of samples that the model was trained on: the first k.
         w: (N,), the trained point; found by `fit` from the model's own parameters if not given.
-        options: D, sigma, tolerance, seconds, seed, progress: as `diagnose` takes them.
+        options: D, sigma, tolerance, budget, seconds, seed, progress: as `diagnose` takes them.
 
     Returns:
-        A `Report`. A million parameters take one to two minutes on two cores.
+        A `Report`. A million parameters take one to two minutes on two cores. The same call gives
+        the same report, except for the sentence on time.
 
     >>> import torch
     >>> from landscape_nb.problems.toys import linear_regression
     >>> toy = linear_regression(30, 3, generator=torch.Generator().manual_seed(0))
-    >>> page = report(EmpiricalLoss(*toy.parts), k=20, seconds=2, progress=False)
+    >>> page = report(EmpiricalLoss(*toy.parts), k=20, progress=False)
     >>> [section.title for section in page.sections][:3]
     ['What was measured', 'What to doubt', 'Curvature']
     """
-    found = diagnose(loss, k, w, **options)  # type: ignore[arg-type]
+    return written(diagnose(loss, k, w, **options))
+
+
+def written(found: Diagnosis) -> Report:
+    """The report on what was found; a stage without a time in `found.seconds` is not mentioned."""
     return Report(found, tuple(write(found) for write in _CHAPTERS))
 
 
@@ -127,6 +146,7 @@ def report(
 
 
 def _what_was_measured(d: Diagnosis) -> Section:
+    spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in d.seconds.items())
     return Section(
         "What was measured",
         (
@@ -136,7 +156,8 @@ def _what_was_measured(d: Diagnosis) -> Section:
             "The point is "
             + ("where training ended here" if d.fitted else "the one given")
             + f"; the gradient's norm there is {d.grad_norm:.1e}.",
-            "Time: " + ", ".join(f"{name} {s:.1f} s" for name, s in d.seconds.items()) + ".",
+            f"Budget: {d.budget}.",
+            *([f"Time: {spent}."] if spent else []),
         ),
     )
 
@@ -247,7 +268,7 @@ def _enough(d: Diagnosis) -> Section:
     ax.annotate("tolerance", (d.ks[0], d.tolerance), xytext=(0, 3), textcoords="offset points")
     plots.log_log(ax, "number of samples k", "squared increment", "", ticks=d.ks[::2])
     how = (
-        "trained anew for each k (300 iterations at most)"
+        f"trained anew for each k ({d.budget.retrain_iterations} iterations at most)"
         if d.retrained
         else f"at the point of k = {d.k}, not retrained"
     )

@@ -177,7 +177,7 @@ def increment_models(
         ks: increasing numbers of samples, each 1..n-1; every k up to n-1 if you like.
         method: "segments"; "forward" or "reverse", derivatives of every sample in that mode; or
             "auto": when the grid is dense (more than one k in eight samples, chosen here) every
-            sample in the mode that suits its size, else segments.
+            sample in the mode that moves fewer bytes, else segments.
         memory: bytes of intermediate results that may be held; `loss.memory` if not given.
 
     Returns:
