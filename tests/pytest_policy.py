@@ -5,6 +5,7 @@ landscape_nb/ and for notebooks/, whichever of them is run.
 """
 
 import os
+from collections import Counter
 
 import nbval.plugin
 import pytest
@@ -22,8 +23,17 @@ def pytest_xdist_auto_num_workers(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Leave progress bars (stderr), which no two runs share, out of what nbval compares."""
+    """Notebooks first, the longest of them before others: what is short fills the gaps at the end.
+
+    Leave progress bars (stderr), which no two runs share, out of what nbval compares.
+    """
+    sizes = Counter(item.path for item in items)
+    items.sort(key=lambda item: (not _in_notebook(item), -_in_notebook(item) * sizes[item.path]))
     for item in items:
         notebook = item.parent
         if isinstance(notebook, nbval.plugin.IPyNbFile) and "stderr" not in notebook.skip_compare:
             notebook.skip_compare += ("stderr",)
+
+
+def _in_notebook(item):
+    return isinstance(item.parent, nbval.plugin.IPyNbFile)

@@ -6,6 +6,7 @@ solved exercises pass, and that unanswered ones fail where they should, nbval sh
 notebooks.
 """
 
+import re
 from pathlib import Path
 
 import build
@@ -25,6 +26,24 @@ EXERCISES = [
     for number, cells in forms.exercises(source).items()
     if "answer" in cells
 ]
+
+
+@pytest.mark.parametrize(("name", "number"), EXERCISES, ids=lambda part: str(part))
+def test_a_check_is_one_line_that_tells_no_answer(name, number):
+    text = forms.exercises(SOURCES[name])[number]["check"].source
+    assert re.fullmatch(rf'check\("{name[:2]}\.{number}", \w+\)', text)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_nothing_is_folded_among_the_exercises(name):
+    source = SOURCES[name]
+    assert [c.source for c in source.cells[forms.section(source)] if "jupyter" in c.metadata] == []
+
+
+@pytest.mark.parametrize("exercise", ["05", "05.9", "5.1", "99.1", "x", ""])
+def test_an_unknown_exercise_is_named(exercise):
+    with pytest.raises(ValueError, match=f"There is no exercise '{exercise}'"):
+        course.check(exercise, len)
 
 
 def run(cell, names):

@@ -165,6 +165,33 @@ def test_code_cells_are_short(notebook):
 
 
 @pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
+def test_most_code_cells_of_a_story_have_at_most_six_lines(path):
+    cells = code_cells(nbformat.read(path, as_version=4))
+    short = [cell for cell in cells if cell.source.count("\n") < 6]
+    assert len(short) >= 0.8 * len(cells)
+    open_to_view = [cell.source for cell in cells if not folded(cell)]
+    assert [text for text in open_to_view if text.count("\n") >= 12] == []
+
+
+def folded(cell):
+    return cell.metadata.get("jupyter", {}).get("source_hidden", False)
+
+
+@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
+def test_folded_cells_are_few_and_only_print_what_is_compared(path):
+    quiet = [cell for cell in code_cells(nbformat.read(path, as_version=4)) if folded(cell)]
+    assert len(quiet) <= 3
+    for cell in quiet:
+        assert cell.source.startswith("# What the notebook's test compares")
+        assert compared_lines(cell)
+
+
+def test_no_printed_line_is_longer_than_a_hundred_characters(notebook):
+    lines = [line for cell in code_cells(notebook) for line in printed_lines(cell)]
+    assert [line for line in lines if len(line) > 100] == []
+
+
+@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
 def test_last_code_cell_prints_the_cost(path):
     notebook = nbformat.read(path, as_version=4)
     lines = printed_lines(code_cells(notebook)[-1])
