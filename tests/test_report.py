@@ -243,13 +243,13 @@ def test_shares_of_each_probe_sum_to_one(page):
 
 def test_not_reached_is_said_once(page):
     never = dataclasses.replace(page.diagnosis.enough, K=None, low=None, high=None, reached=0.0)
-    section = module._enough(dataclasses.replace(page.diagnosis, enough=never))
+    section = module.written(dataclasses.replace(page.diagnosis, enough=never)).sections[-1]
     assert "The tolerance is not reached" in section.sentences[-1]
     assert "None" not in " ".join(section.sentences)
 
 
 def test_nothing_to_doubt_is_said(page):
-    calm = module._what_to_doubt(dataclasses.replace(page.diagnosis, doubts=[]))
+    calm = module.written(dataclasses.replace(page.diagnosis, doubts=[])).sections[1]
     assert calm.sentences[0].startswith("Nothing stands out")
 
 

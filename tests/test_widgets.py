@@ -151,9 +151,9 @@ def test_the_bowl_s_picture_keeps_what_leaves_it_on_its_edge(lr, kappa):
     parts = bowl.path() ** 2 / 2
     drawing.png(kappa, bowl.path(), parts)
     low, high = BowlPicture.LOSSES
-    np.testing.assert_array_equal(drawing._path.get_xdata(), bowl.path()[:, 0].clip(-1e3, 1e3))
-    np.testing.assert_array_equal(drawing._path.get_ydata(), bowl.path()[:, 1].clip(-1e3, 1e3))
-    drawn = np.array([line.get_ydata() for line in drawing._parts])
+    np.testing.assert_array_equal(drawing.path.get_xdata(), bowl.path()[:, 0].clip(-1e3, 1e3))
+    np.testing.assert_array_equal(drawing.path.get_ydata(), bowl.path()[:, 1].clip(-1e3, 1e3))
+    drawn = np.array([line.get_ydata() for line in drawing.parts])
     assert ((drawn >= low) & (drawn <= high)).all()
     assert drawn[0, -1] == (high if lr > 2 else low)
 
@@ -161,10 +161,10 @@ def test_the_bowl_s_picture_keeps_what_leaves_it_on_its_edge(lr, kappa):
 def test_the_bowl_s_level_curves_are_level():
     drawing = BowlPicture(steps=1)
     drawing.png(9.0, np.ones((2, 2)), np.ones((2, 2)))
-    for line, width in zip(drawing._levels, BowlPicture.WIDTHS, strict=True):
+    for line, width in zip(drawing.levels, BowlPicture.WIDTHS, strict=True):
         x, y = line.get_data()
         np.testing.assert_allclose((x**2 + y**2 / 9) / 2, width**2 / 2)
-    assert len({line.get_xdata().max() for line in drawing._levels}) == len(BowlPicture.WIDTHS)
+    assert len({line.get_xdata().max() for line in drawing.levels}) == len(BowlPicture.WIDTHS)
 
 
 def test_the_bowl_shows_picture_and_words_without_a_kernel():
@@ -236,9 +236,9 @@ def test_both_sliders_of_the_step_explorer_change_picture_and_readout():
 def test_the_step_explorer_s_picture_keeps_what_leaves_it_on_its_edge():
     drawing, (low, high) = StepPicture(), StepPicture.STEPS
     drawing.png(np.array([0.1, 1.0, 10.0]), np.array([1e-9, 1.0, 1e9]), [(1.0, 1e9), (0.1, 1e-9)])
-    np.testing.assert_array_equal(drawing._curve.get_ydata(), [low, 1.0, high])
-    assert [line.get_ydata() for line in drawing._marks] == [[high], [low]]
-    assert [line.get_xdata() for line in drawing._marks] == [[1.0], [0.1]]
+    np.testing.assert_array_equal(drawing.curve.get_ydata(), [low, 1.0, high])
+    assert [line.get_ydata() for line in drawing.marks] == [[high], [low]]
+    assert [line.get_xdata() for line in drawing.marks] == [[1.0], [0.1]]
 
 
 def test_the_step_explorer_shows_picture_and_words_without_a_kernel():
@@ -288,7 +288,7 @@ def drawing(request, tables):
 
 
 def test_pictures_have_words_and_lines_dark_enough_for_white_paper(drawing):
-    figure = drawing._fast._canvas.figure
+    figure = drawing.fast.figure
     words = [text for text in figure.findobj(Text) if text.get_text()]
     lines = [line for ax in figure.axes for line in ax.lines]
     bars = [bar for ax in figure.axes for bar in ax.patches]
@@ -314,7 +314,7 @@ def test_the_number_on_a_bar_stands_clear_of_the_line_at_one(tables):
     drawing = ExplorerPicture(probes, full, (1e-4, 1.0))
     for height in (0.5, 0.93, 0.97, 1.0, 1.1):
         drawing.png(probes["top"].at(2, 0.1), [height] * 2, [height] * 2)
-        box = drawing._numbers[0].get_window_extent()
-        ax = drawing._numbers[0].axes
+        box = drawing.numbers[0].get_window_extent()
+        ax = drawing.numbers[0].axes
         low, high = (ax.transData.inverted().transform((0, y))[1] for y in (box.y0, box.y1))
         assert low > min(height, 1) and not low < 1 < high

@@ -76,15 +76,15 @@ class ExplorerPicture:
         )  # fmt: skip
         right.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
         self._bars = [*raw, *centred]
-        self._numbers = [
+        self.numbers = [
             right.text(b.get_x() + b.get_width() / 2, 0, "", ha="center", va="bottom", fontsize=8)
             for b in self._bars
         ]
         grey = {"color": GREY, "linewidth": 3, "alpha": 0.8, "solid_capstyle": "butt"}
         self._marked = left.plot([np.nan, np.nan], [20 * floor, top], **grey)[0]
-        self._fast = FastFigure(
+        self.fast = FastFigure(
             figure,
-            [self._marked, *self._lines.values(), *self._bars, *self._numbers],
+            [self._marked, *self._lines.values(), *self._bars, *self.numbers],
             [BLACK, GREY, BLUE, SKY, VERMILLION],
         )
 
@@ -99,12 +99,12 @@ class ExplorerPicture:
         self._marked.set_xdata(np.full(2, np.nan if k is None else k))
         for name, line in self._lines.items():
             line.set_ydata(getattr(moment, name).numpy())
-        for bar, number, height in zip(self._bars, self._numbers, [*raw, *centred], strict=True):
+        for bar, number, height in zip(self._bars, self.numbers, [*raw, *centred], strict=True):
             bar.set_height(min(height, 1.2))
             number.set_text(f"{height:.2f}" if height >= 0.005 else f"{height:.0e}")
             top = min(height, 1.2) + 0.01
             number.set_y(1.01 if 0.94 < top < 1 else top)  # the line at 1 would cross it out
-        return self._fast.png()
+        return self.fast.png()
 
 
 class BowlPicture:
@@ -136,8 +136,8 @@ class BowlPicture:
         angle = np.linspace(0, 2 * np.pi, 121)
         self._circle = np.cos(angle), np.sin(angle)
         look = {"color": GREY, "linewidth": 1.0}
-        self._levels = [left.plot(*self._circle, **look)[0] for _ in self.WIDTHS]
-        self._path = curve(left, [0], [0], "path", color=BLACK, marker="o", linewidth=1.0)
+        self.levels = [left.plot(*self._circle, **look)[0] for _ in self.WIDTHS]
+        self.path = curve(left, [0], [0], "path", color=BLACK, marker="o", linewidth=1.0)
         self._start = left.plot(0, 0, "D", color=BLACK, markersize=6)[0]
         self._name = left.annotate(
             "start", (0, 0), xytext=(8, 4), textcoords="offset points", fontsize=9
@@ -147,7 +147,7 @@ class BowlPicture:
         count = np.arange(steps + 1)
         right.set(yscale="log", xlim=(-0.5, steps + 0.5), ylim=self.LOSSES)
         right.set(xlabel="step", ylabel="loss")
-        self._parts = [
+        self.parts = [
             curve(right, count, blank, "loss", color=BLACK, marker=None, linewidth=4, alpha=0.5),
             curve(right, count, blank, "part of x (sharp)", color=VERMILLION, marker="^"),
             curve(right, count, blank, "part of y (flat)", color=BLUE, marker="s", linestyle="--"),
@@ -155,8 +155,8 @@ class BowlPicture:
         right.legend(
             frameon=False, fontsize=9, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0)
         )
-        moving = [*self._levels, self._path, self._start, self._name, *self._parts]
-        self._fast = FastFigure(figure, moving, [BLACK, GREY, BLUE, GREEN, VERMILLION])
+        moving = [*self.levels, self.path, self._start, self._name, *self.parts]
+        self.fast = FastFigure(figure, moving, [BLACK, GREY, BLUE, GREEN, VERMILLION])
 
     def png(self, kappa: float, path: np.ndarray, losses: np.ndarray) -> bytes:
         """Draw one state.
@@ -167,15 +167,15 @@ class BowlPicture:
             losses: parts of the loss along x and along y, (steps + 1, 2).
         """
         cosine, sine = self._circle
-        for line, width in zip(self._levels, self.WIDTHS, strict=True):
+        for line, width in zip(self.levels, self.WIDTHS, strict=True):
             line.set_data(width * cosine, width * kappa**0.5 * sine)
         # far outside, Agg's integers would overflow; where the path leaves looks the same
-        self._path.set_data(*np.clip(path, -1e3, 1e3).T)
+        self.path.set_data(*np.clip(path, -1e3, 1e3).T)
         self._start.set_data(path[:1, 0], path[:1, 1])
         self._name.xy = tuple(path[0])
-        for line, part in zip(self._parts, (losses.sum(1), *losses.T), strict=True):
+        for line, part in zip(self.parts, (losses.sum(1), *losses.T), strict=True):
             line.set_ydata(np.clip(part, *self.LOSSES))
-        return self._fast.png()
+        return self.fast.png()
 
 
 class StepPicture:
@@ -207,15 +207,15 @@ class StepPicture:
                 ax, points, points**power, label, color=colour, linestyle=dashes, marker=marker,
                 linewidth=1.0,
             )  # fmt: skip
-        self._curve = curve(ax, ends, ends, "T", color=BLACK, marker=None, linewidth=3)
+        self.curve = curve(ax, ends, ends, "T", color=BLACK, marker=None, linewidth=3)
         look = {"color": BLACK, "markersize": 9, "linestyle": "none"}
-        self._marks = [
+        self.marks = [
             curve(ax, [1], [1], "a large mode", marker="D", **look),
             curve(ax, [1], [1], "a small mode", marker="v", **look),
         ]
         ax.legend(frameon=False, fontsize=9, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-        self._fast = FastFigure(
-            figure, [self._curve, *self._marks], [BLACK, GREY, BLUE, GREEN, VERMILLION]
+        self.fast = FastFigure(
+            figure, [self.curve, *self.marks], [BLACK, GREY, BLUE, GREEN, VERMILLION]
         )
 
     def png(
@@ -228,7 +228,7 @@ class StepPicture:
             steps: T at each of them; what leaves the picture is drawn on its edge.
             marks: (sigma, T) of the large and of the small mode.
         """
-        self._curve.set_data(sigma, np.clip(steps, *self.STEPS))
-        for line, (x, y) in zip(self._marks, marks, strict=True):
+        self.curve.set_data(sigma, np.clip(steps, *self.STEPS))
+        for line, (x, y) in zip(self.marks, marks, strict=True):
             line.set_data([x], [float(np.clip(y, *self.STEPS))])
-        return self._fast.png()
+        return self.fast.png()

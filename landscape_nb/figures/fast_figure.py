@@ -28,7 +28,7 @@ class FastFigure:
     def __init__(
         self, figure: Figure, moving: Sequence[Artist], colours: Sequence[str | tuple]
     ) -> None:
-        self._canvas = FigureCanvasAgg(figure)
+        self.figure, self._canvas = figure, FigureCanvasAgg(figure)
         self._moving = sorted(moving, key=lambda artist: artist.get_zorder())
         self._palette = _palette(colours)
         for artist in moving:
