@@ -60,10 +60,10 @@ class Diagnosis:
         delta1: mean of |I| over them.
         top, random: the Gaussian moment for every D and sigma, in the two subspaces.
         full: the same in the whole space.
-        sigmas, model_error: (m,) each: centred relative error of the quadratic model.
+        sigmas, model_error: one for each sigma tried: centred relative error of the quadratic model.
         local_sigma: largest of sigmas up to which that error stays below 10 %, or None.
-        ks, curves: (K,) and (candidates, K), squared increments of each candidate.
-        band: (2, K), 5 % and 95 % of their means over resampled candidates.
+        ks, curves: (m,) and (candidates, m), squared increments of each candidate.
+        band: (2, m), 5 % and 95 % of their means over resampled candidates.
         retrained: whether w was fitted anew for each of ks, or kept.
         tolerance: in loss^2.
         enough: what the curves say.
