@@ -25,6 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.files import replace_files
 from landscape_nb.numerics.loss import EmpiricalLoss, Samples
 from landscape_nb.numerics.params import parameter_layout
 from landscape_nb.problems import data
@@ -311,16 +312,7 @@ def save_runs(path: str | Path, runs: Sequence[TrainingRun]) -> None:
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(buffer.getvalue())
-            file.flush()
-            os.fsync(file.fileno())  # the name must never point at what is not on the disk yet
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    replace_files({Path(path): buffer.getvalue()})
 
 
 def load_runs(path: str | Path) -> list[TrainingRun]:
