@@ -35,7 +35,7 @@ import psutil
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from landscape_nb.course.saved_work import replace_files
+from landscape_nb.numerics.files import replace_files
 
 NOTEBOOKS = Path(__file__).resolve().parent
 SOURCES = NOTEBOOKS / "source"
@@ -352,9 +352,9 @@ def run_exercises(source: Path, read: NotebookNode) -> NotebookNode:
 
 def store_pictures(notebook: NotebookNode) -> None:
     """Write the pictures that also appear outside the notebook."""
-    for name, png in pictures(notebook).items():
+    if named := pictures(notebook):
         PICTURES.mkdir(exist_ok=True)
-        (PICTURES / f"{name}.png").write_bytes(png)
+        replace_files({PICTURES / f"{name}.png": png for name, png in named.items()})
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -34,6 +34,8 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from landscape_nb.numerics.files import replace_files
+
 NOTEBOOKS = Path(__file__).resolve().parent
 ROOT = NOTEBOOKS.parent
 TEMPLATE = NOTEBOOKS / "site_template"
@@ -356,10 +358,10 @@ def write(files: dict[str, bytes], out: Path) -> None:
         (out / name).unlink(missing_ok=True)
     names = "".join(f"{name}\n" for name in sorted(files))
     out.mkdir(parents=True, exist_ok=True)
-    (out / MANIFEST).write_text(names, "utf-8")  # first: a half-written site is still ours
-    for name, content in files.items():
+    replace_files({out / MANIFEST: names.encode()})  # first: a half-written site is still ours
+    for name in files:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
-        (out / name).write_bytes(content)
+    replace_files({out / name: content for name, content in files.items()})
 
 
 def _earlier(out: Path) -> list[str]:

@@ -23,7 +23,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-SOURCES = sorted([*ROOT.glob("landscape_nb/*.py"), *ROOT.glob("notebooks/source/*.py")])
+SOURCES = sorted([*ROOT.glob("landscape_nb/**/*.py"), *ROOT.glob("notebooks/source/*.py")])
 FOR_INSTRUCTORS = {"nbgrader"}
 
 

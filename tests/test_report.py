@@ -325,6 +325,17 @@ def test_save(page, tmp_path):
         page.save(tmp_path / "none" / "report.html")
 
 
+def test_a_page_that_can_not_be_written_leaves_the_earlier_one(page, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError("no space left")
+
+    (tmp_path / "report.html").write_text("earlier")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space left"):
+        page.save(tmp_path / "report.html")
+    assert [(f.name, f.read_text()) for f in tmp_path.iterdir()] == [("report.html", "earlier")]
+
+
 # -- command line ---------------------------------------------------------------------------------
 
 FEW = "--fit-iterations 10 --lowest-products 12 --trace-products 6 --retrain-iterations 0".split()
@@ -455,7 +466,7 @@ def test_a_file_that_can_not_be_written_after_all(command, page, monkeypatch):
         raise PermissionError(13, "Permission denied", "report.html")
 
     monkeypatch.setattr(module, "report", lambda *_, **__: page)
-    monkeypatch.setattr(module.Path, "write_text", refuse)
+    monkeypatch.setattr(module, "replace_files", refuse)
     status, out, err = command("mine:make_loss")
     assert status == 2 and out == "" and "Permission denied" in err and err.count("\n") == 1
 

@@ -304,12 +304,12 @@ def test_it_can_be_sent_to_another_process():
 
 
 def test_a_sweep_in_processes_is_the_table_cell_by_cell(tmp_path):
-    table = sweep(measure, GRID, tmp_path / "processes.csv", jobs=2, progress=False)
+    table = sweep(measure, GRID, tmp_path / "processes.jsonl", jobs=2, progress=False)
     same(table, expected_table())
 
 
 def test_a_continued_sweep_is_the_same_and_cells_do_not_depend_on_each_other(tmp_path):
-    path = tmp_path / "a.csv"
+    path = tmp_path / "a.jsonl"
     sweep(measure, {"seed": [1], "k": [9]}, path, progress=False)
     same(sweep(measure, GRID, path, progress=False), expected_table())
     assert len(read_sweep(path)) == 4 * 2 * len(DS) * len(SIGMAS)
@@ -327,14 +327,14 @@ def test_a_continued_sweep_is_the_same_and_cells_do_not_depend_on_each_other(tmp
     ids=["make_loss", "Ds", "sigmas", "tol", "partial"],
 )
 def test_another_study_does_not_go_into_the_same_file(tmp_path, other):
-    path = tmp_path / "a.csv"
+    path = tmp_path / "a.jsonl"
     sweep(measure, {"seed": [0], "k": [4]}, path, progress=False)
     with pytest.raises(SweepFileError, match="was written with other settings"):
         sweep(other, {"seed": [0], "k": [4]}, path, progress=False)
 
 
 def test_another_partial_of_make_loss_does_not_go_into_the_same_file(tmp_path):
-    path, cell = tmp_path / "a.csv", {"seed": [0], "k": [4]}
+    path, cell = tmp_path / "a.jsonl", {"seed": [0], "k": [4]}
     few, many = (
         stabilization(functools.partial(make_loss, n=n), Ds=DS, sigmas=SIGMAS) for n in (9, 20)
     )
@@ -380,7 +380,7 @@ def test_a_k_that_leaves_no_next_sample_is_refused(k):
 def test_a_probe_wider_than_the_model_is_refused_in_its_cell(tmp_path):
     wide = stabilization(make_loss, Ds=[2, 40], sigmas=SIGMAS)
     with pytest.raises(ValueError, match="D must be between 1 and 31.*got D = 40") as refusal:
-        sweep(wide, GRID, tmp_path / "a.csv", progress=False)
+        sweep(wide, GRID, tmp_path / "a.jsonl", progress=False)
     assert any("'k': 4" in note for note in refusal.value.__notes__)
 
 

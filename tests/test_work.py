@@ -1,6 +1,7 @@
 """A learner's work in a zip and back: nothing of it may get lost on the way."""
 
 import io
+import itertools
 import json
 import os
 import threading
@@ -213,13 +214,25 @@ def test_a_broken_notebook_is_named_and_the_others_are_saved(folder, content):
     assert (folder / "03_broken.ipynb").read_bytes() == content
 
 
-def test_what_cannot_be_written_leaves_all_notebooks_as_they_were(folder):
-    (folder / ".02_next.ipynb.draft").mkdir()
+def full_disk_at_the_third(write):
+    calls = itertools.count(1)
+
+    def fsync(file):
+        if next(calls) == 3:
+            raise OSError("no space left")
+        write(file)
+
+    return fsync
+
+
+def test_what_cannot_be_written_leaves_all_notebooks_as_they_were(folder, monkeypatch):
+    monkeypatch.setattr(os, "fsync", full_disk_at_the_third(os.fsync))  # the backup is the first
     before = {path: path.read_bytes() for path in folder.glob("*.ipynb")}
     files = {"01_toy/answer-2.py": "x", "02_next/manual-1.md": "y"}
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="no space left"):
         work.restore(work.pack(files), folder)
     assert {path: path.read_bytes() for path in folder.glob("*.ipynb")} == before
+    assert sorted(os.listdir(folder)) == ["01_toy.ipynb", "02_next.ipynb", work.BACKUP]
 
 
 def test_a_reader_never_sees_half_a_notebook(folder):

@@ -9,7 +9,6 @@ notebook that has changed meanwhile still takes back what it knows by tag.
 import hashlib
 import io
 import json
-import os
 import re
 import time
 import zipfile
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from IPython.core.getipython import get_ipython
+
+from landscape_nb.numerics.files import replace_files
 
 OWN = re.compile(r"(answer|manual|predict)-[\w-]+")
 SAVED, EARLIER, BACKUP = "my_work.zip", "my_work_earlier.zip", "my_work_before_restoring.zip"
@@ -269,17 +270,3 @@ def _keep(folder: Path, name: str, content: bytes) -> str:
         replace_files({path: content})
         return path.name
     raise WorkFileError(f"There are too many files named {name} here. Remove some.")
-
-
-def replace_files(contents: Mapping[Path, bytes]) -> None:
-    """Replace files, each in one step, and none before all that is new has been written."""
-    drafts = {path: path.with_name(f".{path.name}.draft") for path in contents}
-    try:
-        for path, content in contents.items():
-            drafts[path].write_bytes(content)
-        for path, draft in drafts.items():
-            os.replace(draft, path)
-    finally:
-        for draft in drafts.values():
-            if draft.is_file():
-                draft.unlink()

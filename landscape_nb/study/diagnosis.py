@@ -60,7 +60,7 @@ class Diagnosis:
         delta1: mean of |I| over them.
         top, random: the Gaussian moment for every D and sigma, in the two subspaces.
         full: the same in the whole space.
-        sigmas, model_error: one for each sigma tried: centred relative error of the quadratic model.
+        sigmas, model_error: one for each sigma tried: relative error of the centred model.
         local_sigma: largest of sigmas up to which that error stays below 10 %, or None.
         ks, curves: (m,) and (candidates, m), squared increments of each candidate.
         band: (2, m), 5 % and 95 % of their means over resampled candidates.

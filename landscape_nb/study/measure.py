@@ -1,7 +1,7 @@
 """One cell of a stabilization study: train on k samples, then measure what the next one changes.
 
     measure = stabilization(make_loss, Ds=[2, 10], sigmas=[1e-3, 1e-1])
-    rows = sweep(measure, {"seed": range(5), "k": [20, 50, 100]}, "mlp.csv")
+    rows = sweep(measure, {"seed": range(5), "k": [20, 50, 100]}, "mlp.jsonl")
 
 Each cell starts from the model's own parameters, not from the minimiser of another k: cells can
 then run in any order and anywhere, and an interrupted study ends as an uninterrupted one. The

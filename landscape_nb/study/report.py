@@ -18,6 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from landscape_nb.figures import plots
+from landscape_nb.numerics.files import replace_files
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.study.budget import Budget
 from landscape_nb.study.diagnosis import Diagnosis, diagnose
@@ -83,9 +84,9 @@ class Report:
         )
 
     def save(self, path: str | Path) -> Path:
-        """Write the page; the folder must exist."""
+        """Write the page, all of it or nothing; the folder must exist."""
         path = Path(path)
-        path.write_text(self.html(), encoding="utf-8")
+        replace_files({path: self.html().encode()})
         return path
 
     def _repr_html_(self) -> str:

@@ -1,35 +1,41 @@
 """A measurement over a grid of settings, saved as it goes: a killed run loses nothing.
 
-    rows = sweep(measure, {"seed": range(5), "k": [20, 50, 100]}, "mlp.csv")
+    rows = sweep(measure, {"seed": range(5), "k": [20, 50, 100]}, "mlp.jsonl")
 
 calls measure(seed=..., k=...) for every combination, a *cell*, and saves what it returns at once.
 The same call after an interruption measures only the cells that are missing.
 
-The file is CSV that every program reads; with pandas, `pandas.read_csv("mlp.csv", comment="#")`.
-Its first line holds the settings, and a line `# saved` follows each cell's rows:
+The file is JSON Lines: the settings, then a line for each cell with all its rows.
 
-    # settings {"cells": ["seed", "k"], "measure": "my_module.measure"}
-    seed,k,sigma,total
-    0,20,0.001,1.5e-05
-    0,20,0.01,1.6e-05
-    # saved
+    {"format": "landscape_nb sweep", "version": 1, "settings": {"cells": ["seed", "k"], ...}}
+    {"rows": [{"seed": 0, "k": 20, "sigma": 0.001, "total": 1.5e-05}, {"seed": 0, "k": 20, ...}]}
 
-Rows are appended and flushed to the disk; rows without `# saved` below them are of a cell that was
-cut off, and are dropped at the next start. While a run writes, `mlp.csv.lock` is locked; the
-operating system frees the lock when the run ends, however it ends.
+`read_sweep` gives the rows back as they were. In pandas, one line of the table for each row:
+
+    cells = pandas.read_json("mlp.jsonl", lines=True, precise_float=True)
+    table = pandas.json_normalize(cells.to_dict("records"), "rows")
+
+What JSON has no word for stands as Python and pandas read it: NaN, Infinity, -Infinity. Without
+`precise_float` pandas may miss a number's last digit; with it, it refuses those below 2e-308.
+
+Lines are appended and flushed to the disk. One without its line end is of a cell that was cut off;
+it counts as not measured (pandas stops at it), and is dropped when the sweep goes on. Whatever else
+is no line of a sweep is damage: the file is refused and left as it is. While a run writes,
+`mlp.jsonl.lock` is locked; the operating system frees the lock when the run ends, however it ends.
+
+Files of before, in CSV, are still read, and turned into JSON Lines, in one step and under their old
+name, when the sweep goes on.
 
 Cells run one after the other, or with `jobs` in processes, or wherever `joblib.parallel_config`
 says, a Dask cluster for example: the cells are joblib's tasks, and only this process writes.
 """
 
-import csv
 import functools
 import inspect
-import io
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +43,18 @@ import joblib
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from landscape_nb.numerics.files import replace_files
+from landscape_nb.study import sweep_csv
+
 Row = dict[str, Any]
+Key = tuple[str, ...]
 Measure = Callable[..., Mapping[str, Any] | Sequence[Mapping[str, Any]]]
 
-_SETTINGS, _SAVED = "# settings ", "# saved\n"
+FORMAT, VERSION = "landscape_nb sweep", 1
 
 
 class SweepFileError(ValueError):
-    """The file can't be continued: it is in use, foreign, or of other settings. It is untouched."""
+    """The file is in use, foreign, damaged or of other settings. It is untouched."""
 
 
 def sweep(
@@ -64,7 +74,7 @@ def sweep(
             function of a module, or a functools.partial of one.
         grid: name -> values (numbers, truth values or text); cells are all combinations, in
             order. More values may be added later: what the file holds already is kept.
-        path: the CSV file, created if absent.
+        path: the file, created if absent.
         settings: whatever else decides the results, {name: value}. Kept in the file, with the
             name of `measure` and a partial's arguments; a file with others is refused.
         jobs: joblib's n_jobs: None is one after the other, unless `joblib.parallel_config` says
@@ -75,14 +85,14 @@ def sweep(
         The rows of all cells of this grid, in its order, as `read_sweep` gives them.
 
     Raises:
-        SweepFileError: another run is writing to the file, it was not written by `sweep`, or its
-            settings differ; the difference is shown. Nothing is changed.
+        SweepFileError: another run is writing to the file, it was not written by `sweep`, is
+            damaged, or its settings differ; the difference is shown. Nothing is changed.
         ValueError: an empty grid, or a result that has no place in the file.
         Exception: what `measure` raises, with a note that names the cell. Finished cells are saved.
 
     >>> import tempfile
     >>> folder = tempfile.TemporaryDirectory()
-    >>> path = Path(folder.name) / "squares.csv"
+    >>> path = Path(folder.name) / "squares.jsonl"
     >>> rows = sweep(lambda k: {"square": k**2}, {"k": [2, 3]}, path, progress=False)
     >>> rows
     [{'k': 2, 'square': 4}, {'k': 3, 'square': 9}]
@@ -94,8 +104,11 @@ def sweep(
         raise FileNotFoundError(f"There is no folder {str(path.parent)!r} for {path.name}.")
     try:
         with FileLock(f"{path}.lock", timeout=0):
-            done = _restore(path, recorded)
-            missing = [cell for cell in cells if _key(cell) not in done]
+            done = _done(path, recorded)
+            missing = [cell for cell in cells if _key(cell, cell) not in done]
+            if missing:
+                _make_ready(path, recorded, done)
+            columns = next((list(rows[0]) for rows in done.values()), None)
             with tqdm(
                 total=len(cells),
                 initial=len(cells) - len(missing),
@@ -105,14 +118,16 @@ def sweep(
                 leave=False,
             ) as bar:
                 for cell, results in _measured(measure, missing, jobs):
-                    _append(path, recorded, [{**cell, **_one_row(r, cell)} for r in results])
+                    rows = [{**cell, **_one_row(result, cell)} for result in results]
+                    columns = _same_columns(rows, columns)
+                    _append(path, recorded, rows)
                     bar.update()
     except Timeout:
         raise SweepFileError(
             f"Another run is writing to {path}. Wait for it, or give this one another file."
         ) from None
-    saved = _by_cell(read_sweep(path), list(grid))
-    return [row for cell in cells for row in saved[_key(cell)]]
+    saved = _parsed(path.read_bytes(), path)[1]
+    return [row for cell in cells for row in saved[_key(cell, cell)]]
 
 
 def read_sweep(path: str | Path) -> list[Row]:
@@ -122,12 +137,10 @@ def read_sweep(path: str | Path) -> list[Row]:
 
     Raises:
         FileNotFoundError: no such file.
-        SweepFileError: the file was not written by `sweep`.
+        SweepFileError: the file was not written by `sweep`, or is damaged.
     """
-    text = Path(path).read_text(encoding="utf-8")
-    if not text.startswith(_SETTINGS):
-        raise SweepFileError(_foreign(Path(path)))
-    return _parsed(text, Path(path))[1]
+    cells = _parsed(Path(path).read_bytes(), Path(path))[1]
+    return [row for rows in cells.values() for row in rows]
 
 
 # -- cells -----------------------------------------------------------------------------------------
@@ -143,7 +156,7 @@ def _cells(grid: Mapping[str, Sequence]) -> list[Row]:
     cells = [
         dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())
     ]
-    if len({_key(cell) for cell in cells}) < len(cells):
+    if len({_key(cell, cell) for cell in cells}) < len(cells):
         raise ValueError("grid repeats a value; each combination is measured once.")
     return cells
 
@@ -169,15 +182,9 @@ def _measure_one(measure: Measure, cell: Row) -> tuple[Row, Sequence[Mapping[str
     return cell, results
 
 
-def _key(cell: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(_text(value) for value in cell.values())
-
-
-def _by_cell(rows: list[Row], names: list[str]) -> dict[tuple[str, ...], list[Row]]:
-    cells: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        cells.setdefault(_key({name: row[name] for name in names}), []).append(row)
-    return cells
+def _key(row: Row, names: Iterable[str]) -> Key:
+    """A cell, such that 1, 1.0, True and "1" are different ones."""
+    return tuple(json.dumps(row[name]) for name in names)
 
 
 # -- the file --------------------------------------------------------------------------------------
@@ -211,75 +218,87 @@ def _described(value: Any) -> Any:
     return [function, fixed] if fixed else function
 
 
-def _restore(path: Path, recorded: Row) -> set[tuple[str, ...]]:
-    """The keys of the cells that the file holds, after what was cut off is dropped."""
-    if not path.exists():
-        return set()
-    text = path.read_bytes().decode("utf-8", errors="replace")
-    if not text.startswith(_SETTINGS) and not _SETTINGS.startswith(text):
-        raise SweepFileError(_foreign(path))
-    if "\n" not in text:  # killed within its first line
-        path.unlink()
-        return set()
-    found, rows = _parsed(text, path)
+def _done(path: Path, recorded: Row) -> dict[Key, list[Row]]:
+    """The cells that the file holds."""
+    content = path.read_bytes() if path.exists() else b""
+    if _first_line(recorded).startswith(content):  # absent, or killed within its first line
+        return {}
+    found, cells = _parsed(content, path)
     if found != recorded:
         raise SweepFileError(_difference(path, found, recorded))
-    end = text.rfind(_SAVED)
-    keep = _first_line(recorded) if end < 0 else text[: end + len(_SAVED)]
-    if len(keep.encode()) < path.stat().st_size:
+    return cells
+
+
+def _make_ready(path: Path, recorded: Row, cells: Mapping[Key, list[Row]]) -> None:
+    """Drop what was cut off, so that lines can be appended; what was CSV becomes JSON Lines."""
+    content = path.read_bytes() if path.exists() else b""
+    end = content.rfind(b"\n") + 1
+    if content.startswith(sweep_csv.START):
+        lines = [_line({"rows": rows}) for rows in cells.values()]
+        replace_files({path: _first_line(recorded) + b"".join(lines)})
+    elif end < len(content):
         with path.open("r+b") as file:
-            file.truncate(len(keep.encode()))
+            file.truncate(end)
             os.fsync(file.fileno())
-    return set(_by_cell(rows, recorded["cells"]))
 
 
 def _append(path: Path, recorded: Row, rows: list[Row]) -> None:
-    """One cell's rows and the line that says they are complete, on the disk when this returns."""
-    columns, block = _columns(path), io.StringIO()
-    if not path.exists():
-        block.write(_first_line(recorded))
-    writer = csv.writer(block, lineterminator="\n")
-    if columns is None:
-        columns = list(rows[0])
-        writer.writerow(columns)
-    for row in rows:
-        if list(row) != columns:
-            raise ValueError(
-                f"Every row must have the same columns, {columns}; got {list(row)}. Fill in what "
-                "was not measured with None."
-            )
-        writer.writerow(_text(value) for value in row.values())
-    block.write(_SAVED)
+    """One cell's line, on the disk when this returns."""
     with path.open("ab") as file:
-        file.write(block.getvalue().encode())
+        file.write((b"" if file.tell() else _first_line(recorded)) + _line({"rows": rows}))
         file.flush()
         os.fsync(file.fileno())
 
 
-def _columns(path: Path) -> list[str] | None:
-    """The file's second line, if it is there."""
-    if not path.exists():
-        return None
-    with path.open(encoding="utf-8") as file:
-        file.readline()
-        header = file.readline()
-    return next(csv.reader([header])) if header else None
+def _first_line(recorded: Row) -> bytes:
+    return _line({"format": FORMAT, "version": VERSION, "settings": recorded})
 
 
-def _first_line(recorded: Row) -> str:
-    return _SETTINGS + json.dumps(recorded, sort_keys=True) + "\n"
+def _line(content: Row) -> bytes:
+    return json.dumps(content).encode() + b"\n"
 
 
-def _parsed(text: str, path: Path) -> tuple[Row, list[Row]]:
-    """Settings and complete rows."""
-    first, _, rest = text.partition("\n")
+def _parsed(content: bytes, path: Path) -> tuple[Row, dict[Key, list[Row]]]:
+    """Settings, and the rows of each complete cell."""
+    if content.startswith(sweep_csv.START):
+        return _parsed_csv(content, path)
+    first, *lines = content[: content.rfind(b"\n") + 1].split(b"\n")[:-1] or [b""]
+    settings = _settings(first, path)
+    cells: dict[Key, list[Row]] = {}
+    for number, line in enumerate(lines, start=2):
+        try:
+            rows = json.loads(line.decode())["rows"]
+            (key,) = {_key(row, settings["cells"]) for row in rows}  # one cell to a line
+            if key in cells:
+                raise ValueError("a cell stands twice")
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise SweepFileError(_damaged(path, number)) from None
+        cells[key] = rows
+    return settings, cells
+
+
+def _parsed_csv(content: bytes, path: Path) -> tuple[Row, dict[Key, list[Row]]]:
+    cells: dict[Key, list[Row]] = {}
     try:
-        settings = json.loads(first.removeprefix(_SETTINGS))
-    except json.JSONDecodeError:
+        settings, rows = sweep_csv.parsed(content)
+        for row in rows:
+            cells.setdefault(_key(row, settings["cells"]), []).append(row)
+    except (ValueError, KeyError, TypeError):
         raise SweepFileError(_foreign(path)) from None
-    complete = rest[: rest.rfind(_SAVED) + 1].split("\n")
-    table = csv.DictReader(line for line in complete if line and not line.startswith("#"))
-    return settings, [{name: _value(cell) for name, cell in row.items()} for row in table]
+    return settings, cells
+
+
+def _settings(line: bytes, path: Path) -> Row:
+    try:
+        header = json.loads(line.decode())
+        if header["format"] != FORMAT:
+            raise ValueError("another format")
+        version, settings = header["version"], dict(header["settings"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise SweepFileError(_foreign(path)) from None
+    if version != VERSION:
+        raise SweepFileError(f"{path} has version {version!r} of the format, known is {VERSION}.")
+    return settings
 
 
 def _difference(path: Path, found: Row, wanted: Row) -> str:
@@ -294,16 +313,40 @@ def _difference(path: Path, found: Row, wanted: Row) -> str:
 
 
 def _foreign(path: Path) -> str:
-    return f"{path} was not written by a sweep: its first line is not '{_SETTINGS}...'."
+    return (
+        f"{path} was not written by a sweep, or is damaged where its settings stand. Give this "
+        "sweep another file."
+    )
+
+
+def _damaged(path: Path, number: int) -> str:
+    return (
+        f"{path} is damaged: line {number} is not one more cell of this sweep. Nothing was "
+        "changed; without that line, in a copy, the other cells can be read."
+    )
 
 
 # -- values ----------------------------------------------------------------------------------------
 
 
 def _one_row(result: Mapping[str, Any], cell: Row) -> Row:
+    if not all(isinstance(name, str) for name in result):
+        raise ValueError(f"measure must name its results by text; got {list(result)}.")
     if clash := sorted(result.keys() & cell.keys()):
         raise ValueError(f"measure returned {clash}, which are names of the grid; rename them.")
     return {name: _plain(value, name) for name, value in result.items()}
+
+
+def _same_columns(rows: list[Row], columns: list[str] | None) -> list[str]:
+    """The columns of all rows, in a file that has these so far."""
+    columns = columns or list(rows[0])
+    for row in rows:
+        if list(row) != columns:
+            raise ValueError(
+                f"Every row must have the same columns, {columns}; got {list(row)}. Fill in what "
+                "was not measured with None."
+            )
+    return columns
 
 
 def _plain(value: Any, name: str) -> Any:
@@ -318,25 +361,4 @@ def _plain(value: Any, name: str) -> Any:
             f"{name} must be a number, a truth value, text or None; got {type(value).__name__}. "
             "Return several rows for several numbers."
         )
-    if isinstance(value, str) and (_value(value) != value or set(value) & set('#"\n\r')):
-        raise ValueError(
-            f"{name} = {value!r} would not be read back as it is: text must not look like a number "
-            "and must hold no '#', quotation mark or line end."
-        )
     return value
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else repr(value) if isinstance(value, float) else str(value)
-
-
-def _value(text: str) -> Any:
-    """What `_text` wrote."""
-    if text in ("True", "False", ""):
-        return {"True": True, "False": False, "": None}[text]
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            pass
-    return text

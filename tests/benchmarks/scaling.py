@@ -19,6 +19,7 @@ from setting import Measured, in_own_process, measured, use_one_thread, versions
 
 import landscape_nb as ln
 from landscape_nb.figures import plots
+from landscape_nb.numerics.files import replace_files
 from landscape_nb.problems.models import DecoderTransformer, TransformerConfig, sequence_loss
 from landscape_nb.problems.pretraining import pretrained
 
@@ -125,7 +126,7 @@ def main() -> None:
     figure, (left, right) = plots.new_figure(2)
     draw(left, along_N, "number of parameters N", "4 sequences of 64 tokens")
     draw(right, along_k, "number of sequences k", "103 296 parameters", SEQUENCES)
-    FIGURE.write_bytes(plots.to_png(figure))
+    replace_files({FIGURE: plots.to_png(figure)})
 
 
 if __name__ == "__main__":
