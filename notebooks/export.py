@@ -7,7 +7,8 @@ MathML, which browsers draw themselves. The same notebooks give the same bytes. 
 empty, or made by this command before.
 
 An export is a chain of functions: `course` (what becomes a page), `html` (by nbconvert, with the
-template in `site_template/`), `finished` (links, pictures, tables), `write`.
+template in `site_template/`), `drawn` (equations, by pandoc), `finished` (links, pictures, tables),
+`write`.
 """
 
 from __future__ import annotations
@@ -15,19 +16,22 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import json
 import os.path
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from html import escape, unescape
 from itertools import count
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree
 
 import nbformat
+import pypandoc
 from bs4 import BeautifulSoup
 from jinja2 import pass_context
-from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
 from nbconvert.filters.highlight import Highlight2HTML
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
@@ -135,16 +139,17 @@ def _form(page: Page) -> str:
 # ---- a page in HTML ------------------------------------------------------------------------
 
 
-class MathMLRenderer(IPythonRenderer):
-    """nbconvert's Markdown, with equations as MathML."""
+class EquationRenderer(IPythonRenderer):
+    """nbconvert's Markdown, with each `equation` where the page's MathML will stand."""
 
     def inline_math(self, body: str) -> str:
         """Handle inline math; a long equation may need to scroll, as browsers do not break it."""
-        return mathml(body) if len(body) < LONG else f'<span class="long">{mathml(body)}</span>'
+        inline = equation(body, "inline")
+        return inline if len(body) < LONG else f'<span class="long">{inline}</span>'
 
     def block_math(self, body: str) -> str:
         """Handle block math; in a span, since it stands inside a paragraph."""
-        return f'<span class="wide equation">{mathml(body, display="block")}</span>'
+        return f'<span class="wide equation">{equation(body, "block")}</span>'
 
     def latex_environment(self, name: str, body: str) -> str:
         r"""Handle \begin{name} ... \end{name} outside dollars."""
@@ -158,7 +163,7 @@ class SiteExporter(HTMLExporter):
     def markdown2html(self, context, source: str) -> str:
         """Markdown to HTML, equations included; nbconvert's template calls this by its name."""
         attachments = context.get("cell", {}).get("attachments", {})
-        renderer = MathMLRenderer(escape=False, attachments=attachments)
+        renderer = EquationRenderer(escape=False, attachments=attachments)
         return MarkdownWithMath(renderer=renderer).render(source)
 
 
@@ -179,68 +184,73 @@ def highlighted(code: str, language: str = "python", metadata=None) -> str:
     return re.sub(r'<span(?: class="(?:n|nn|o|p|w|bp)")?>([^<]*)</span>', r"\1", html)
 
 
-# TeX to MathML. latex2mathml knows which sign a command means. The spaces that TeX leaves around
-# it, and which letters stand upright, are mended here, as browsers follow other rules.
-SIGNS = {"~": "\u223c"}  # what it writes for \sim
+# ---- equations -----------------------------------------------------------------------------
+
+EQUATION = re.compile('<math display="(inline|block)">(.*?)</math>', re.DOTALL)
+LONG = 40  # characters of TeX, about the width of a phone; chosen here
+SCRIPTS = ("msub", "msup", "msubsup", "munder", "mover", "munderover")
 # Lines over and braces under a whole expression: the stylesheet draws them, as their signs grow
 # in few fonts and one browser cuts them off.
-LINES = {"\u2015": "overline", "\u23df": "underbrace"}
-SCRIPTS = ("msub", "msup", "msubsup", "munder", "mover", "munderover")
-LONG = 40  # characters of TeX, about the width of a phone; chosen here
+LINES = {"\u00af": "overline", "\u23df": "underbrace"}
 THIN = "0.167em"  # TeX's space beside the name of a function
 
 
-def mathml(tex: str, display: str = "inline") -> str:
-    r"""TeX as MathML; a ValueError where a command has none, so that no reader meets raw TeX.
+def equation(tex: str, display: str) -> str:
+    """What stands in a page for an equation until all are known: its TeX in a `math` element."""
+    return f'<math display="{display}">{escape(tex.strip())}</math>'
 
-    >>> mathml("k^2")
-    '<math display="inline"><mrow><msup><mi>k</mi><mn>2</mn></msup></mrow></math>'
+
+def mathml(equations: Iterable[str]) -> dict[str, str]:
+    """What browsers draw for each `equation`, by one call of pandoc; without those it can't read.
+
+    >>> mathml([equation("k^2", "inline")]).popitem()[1]
+    '<math display="inline"><msup><mi>k</mi><mn>2</mn></msup></math>'
     """
-    known = re.sub(r"(?<!\\)\\\n", r"\\ ", tex.strip())  # a space, where a line ends
-    known = re.sub(r"\\(begin|end)\{aligned\}", r"\\\1{align*}", known)
-    try:
-        math = ElementTree.fromstring(re.sub(' xmlns="[^"]*"', "", convert(known, display=display)))
-    except Exception as error:  # of the parser or, for a stray "&", of its result
-        raise ValueError(f"cannot write this TeX as MathML: {tex}") from error
-    if "\\" in (text := "".join(math.itertext())):
-        raise ValueError(f"no MathML for a command of this TeX ({text}); use another: {tex}")
+    asked = list(dict.fromkeys(equations))
+    kinds = {"inline": "InlineMath", "block": "DisplayMath"}
+    parts = [EQUATION.fullmatch(one).groups() for one in asked]
+    math = [{"t": "Math", "c": [{"t": kinds[display]}, unescape(tex)]} for display, tex in parts]
+    blocks = [{"t": "Plain", "c": [one]} for one in math]
+    document = {"pandoc-api-version": [1, 23], "meta": {}, "blocks": blocks}
+    html = pypandoc.convert_text(json.dumps(document), "html", "json", extra_args=["--mathml"])
+    plain = re.sub(' xmlns="[^"]*"|</?semantics>|<annotation.*?</annotation>', "", html, flags=re.S)
+    told = re.findall('<math .*?</math>|<span class="math .*?</span>', plain, re.DOTALL)
+    pairs = zip(asked, told, strict=True)
+    return {one: _as_in_tex(drawn) for one, drawn in pairs if drawn.startswith("<math")}
+
+
+def _as_in_tex(mathml: str) -> str:
+    """Spaces, large brackets and long lines as TeX has them, where browsers do otherwise."""
+    math = ElementTree.fromstring(mathml)
+    for parent in math.iter():
+        if len(parent) == 2 and parent[1].text == "\u2061":  # a function's name, "applied to"
+            parent.tag, parent.text = "mi", parent[0].text
+            del parent[:]
     for parent in list(math.iter()):
-        _as_in_tex(parent)
+        if parent.tag not in SCRIPTS:
+            _space_functions(parent)
+            continue
+        for sign in (sign for script in parent[1:] for sign in script.iter("mo")):
+            sign.attrib |= {"lspace": "0", "rspace": "0"}  # none around "+" in an index
+        if parent[0].get("minsize"):  # \bigr)^2: grows in a row only
+            row = ElementTree.Element("mrow")
+            row.append(parent[0])
+            parent[0] = row
+        elif parent[1].text in LINES:
+            parent.tag, parent.attrib = "mrow", {"class": LINES[parent[1].text]}
+            parent.remove(parent[1])
     return ElementTree.tostring(math, encoding="unicode")
 
 
-def _as_in_tex(parent: ElementTree.Element) -> None:
-    """Signs, upright letters and spaces of one element's children."""
-    if parent.tag in ("mover", "munder") and parent[1].text in LINES:
-        parent.set("class", LINES[parent[1].text])
-        parent.remove(parent[1])
-        parent.tag = "mrow"
-    elif parent.tag in SCRIPTS and parent[0].get("minsize"):  # \bigr)^2: grows in a row only
-        row = ElementTree.Element("mrow")
-        row.append(parent[0])
-        parent[0] = row
-    for before, child, after in zip([None, *parent], parent, [*parent[1:], None], strict=False):
-        atom, text = _core(child), _core(child).text or ""
-        carried = parent.tag in SCRIPTS and before is None  # by the element around it
-        if atom.tag not in ("mi", "mo") or not text or carried:
-            continue
-        atom.text = SIGNS.get(text, text)
-        if len(text) > 1 and text.isalpha():  # log, tr: space beside a letter, none at a bracket
-            opened = before is None or before.tag == "mo"
+def _space_functions(row: ElementTree.Element) -> None:
+    """Space between a function such as log and a letter; none at a bracket, comma or sign."""
+    for before, child, after in zip([None, *row], row, [*row[1:], None], strict=False):
+        name = _core(child)
+        if name.tag == "mi" and re.fullmatch("[a-zA-Z]{2,}", name.text or ""):
+            opened = before is None or before.tag in ("mo", "mspace")
             closed = after is None or _core(after).text in tuple("()|,=")
-            atom.tag = "mo"
-            atom.attrib |= {"lspace": "0" if opened else THIN, "rspace": "0" if closed else THIN}
-        elif "\u0391" <= text <= "\u03a9":
-            atom.set("mathvariant", "normal")
-        elif text in "|\u2016/" or (parent.tag in ("mrow", "mtd") and text in "([{}])"):
-            atom.attrib |= {"lspace": "0", "rspace": "0"}
-        elif not text.isalnum() and text not in "\u2032\u2033":
-            atom.tag = "mo"
-        if atom.tag == "mo" and text in tuple("()") and not atom.attrib.get("stretchy"):
-            atom.attrib |= {"stretchy": "true", "form": "prefix" if text == "(" else "postfix"}
-    if parent.tag in SCRIPTS:  # no space around "+" in an index
-        for sign in (sign for script in parent[1:] for sign in script.iter("mo")):
-            sign.attrib |= {"lspace": "0", "rspace": "0"}
+            name.tag = "mo"  # only signs carry spaces
+            name.attrib = {"lspace": "0" if opened else THIN, "rspace": "0" if closed else THIN}
 
 
 def _core(element: ElementTree.Element) -> ElementTree.Element:
@@ -248,6 +258,17 @@ def _core(element: ElementTree.Element) -> ElementTree.Element:
     while element.tag in SCRIPTS:
         element = element[0]
     return element
+
+
+def drawn(html: str, known: dict[str, str]) -> str:
+    """A page with its equations as MathML; a ValueError where one has none, so none is TeX."""
+
+    def one(match: re.Match[str]) -> str:
+        if match[0] not in known:
+            raise ValueError(f"no MathML for this TeX: {unescape(match[2])}")
+        return known[match[0]]
+
+    return EQUATION.sub(one, html)
 
 
 # ---- links, pictures, tables ---------------------------------------------------------------
@@ -335,14 +356,17 @@ def _tell_apart(soup: BeautifulSoup, as_on_github: bool) -> None:
 def site(root: Path = ROOT) -> dict[str, bytes]:
     """Every file of the site by its name."""
     pages, export = course(root), exporter()
-    files = {"style.css": (TEMPLATE / "style.css").read_bytes()}
+    texts = {}
     for page in pages:
         title = page.title if page is pages[0] else f"{page.title} · {pages[0].title}"
         up = "../" * page.url.count("/")
         resources = {"root": up, "steps": steps(page, pages), "title": title}
+        texts[page.url], _ = export.from_notebook_node(page.notebook, resources)
+    known = mathml(match[0] for html in texts.values() for match in EQUATION.finditer(html))
+    files = {"style.css": (TEMPLATE / "style.css").read_bytes()}
+    for page in pages:
         try:
-            html, _ = export.from_notebook_node(page.notebook, resources)
-            files |= finished(page, pages, html, root)
+            files |= finished(page, pages, drawn(texts[page.url], known), root)
         except ValueError as error:
             raise SystemExit(f"{page.source.relative_to(root)}: {error}") from error
     return files

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+from xml.etree import ElementTree
 
 import export as site
 import nbformat
@@ -184,44 +185,73 @@ def test_equations_are_mathml_and_no_tex_is_left(pages):
     assert sum(len(page.all("math")) for page in pages.values()) > 1000
 
 
+def drawn(tex, display="inline"):
+    """An equation as an element tree, by the two steps that every page takes."""
+    asked = site.equation(tex, display)
+    return ElementTree.fromstring(site.drawn(asked, site.mathml([asked])))
+
+
 @pytest.mark.parametrize(
     ("tex", "text"),
     [
         (r"\mathbb{E}_w\bigl(L_{k+1}\bigr)^2", "𝔼w(Lk+1)2"),
         (r"\underbrace{a^2}_{\text{value}}", "a2value"),
-        (r"a \sim b \pm c \Longrightarrow d", "a∼b±c⟹d"),
-        ("x,\\\ny", "x,\u00a0y"),
+        (r"a \sim b \pm c \Longrightarrow d", "a∼b±c⇒d"),
+        (r"a < b & c".replace("&", r"\&"), "a<b&c"),
         (r"\begin{aligned} a &= b \\ c &= d \end{aligned}", "a=bc=d"),
     ],
-    ids=["fonts", "underbrace", "signs", "space", "aligned"],
+    ids=["fonts", "underbrace", "signs", "reserved", "aligned"],
 )
 def test_tex_becomes_the_signs_that_it_means(tex, text):
-    assert "".join(site.ElementTree.fromstring(site.mathml(tex)).itertext()) == text
+    assert "".join(drawn(tex).itertext()) == text
+
+
+def test_a_backslash_at_the_end_of_a_line_is_a_space():
+    assert [e.tag for e in drawn("x,\\\ny")[0]] == ["mi", "mo", "mspace", "mi"]
 
 
 def test_spaces_around_signs_are_those_of_tex():
     def spaces(tex, sign):
-        (atom,) = [
-            e for e in site.ElementTree.fromstring(site.mathml(tex)).iter() if e.text == sign
-        ]
+        (atom,) = [e for e in drawn(tex).iter() if e.text == sign]
         return atom.tag, atom.get("lspace"), atom.get("rspace")
 
     assert spaces(r"\log k", "log") == ("mo", "0", "0.167em")
     assert spaces(r"2\log^2 k", "log") == ("mo", "0.167em", "0.167em")
     assert spaces(r"(\operatorname{tr}(B))", "tr") == ("mo", "0", "0")
-    assert spaces("a/k", "/") == ("mo", "0", "0")
+    assert spaces(r"\max_i x", "max") == ("mo", "0", "0.167em")
+    assert spaces(r"\lambda_{\max} x", "max") == ("mi", None, None)
     assert spaces("L_{k+1}", "+") == ("mo", "0", "0")
     assert spaces("k+1", "+") == ("mo", None, None)
-    assert 'mathvariant="normal"' in site.mathml(r"\Delta")
-    assert 'class="underbrace"' in site.mathml(r"\underbrace{a^2}_{\text{value}}")
-    assert 'class="overline"' in site.mathml(r"\overline{I_k^2}")
-    assert "<msup><mrow><mo" in site.mathml(r"\bigl(x\bigr)^2")
+
+
+def test_letters_brackets_and_lines_are_those_of_tex():
+    def classes(tex):
+        return [e.get("class") for e in drawn(tex).iter() if e.get("class")]
+
+    assert drawn(r"\Delta")[0].get("mathvariant") == "normal"
+    assert drawn("a/k")[0][1].tag == "mi"  # a sign would have spaces
+    assert classes(r"\underbrace{a^2}_{\text{value}}") == ["underbrace"]
+    assert classes(r"\overline{I_k^2}") == ["overline"]
+    (power,) = drawn(r"\bigl(x\bigr)^2").iter("msup")
+    assert [e.tag for e in power] == ["mrow", "mn"] and power[0][0].text == ")"
+    assert drawn("k^2", "block").get("display") == "block"
+
+
+def test_all_equations_of_the_course_take_one_call(small, monkeypatch):
+    calls, convert = [], site.pypandoc.convert_text
+    monkeypatch.setattr(
+        site.pypandoc, "convert_text", lambda *a, **o: calls.append(a) or convert(*a, **o)
+    )
+    (small / "notebooks" / "TEACHING.md").write_text("# Teaching\n\n$k^2$, $k^2$ and $$j<k$$\n")
+    page = read(site.site(small)["TEACHING.html"].decode())
+    assert [math["display"] for math in page.all("math")] == ["inline", "inline", "block"]
+    assert len(calls) == 1 and calls[0][0].count("k^2") == 1
 
 
 @pytest.mark.parametrize("tex", [r"\nosuch x", "a & b", r"\frac{1}{"])
 def test_tex_that_has_no_mathml_is_refused_rather_than_shown(tex):
     with pytest.raises(ValueError, match=r"MathML.*" + re.escape(tex)):
-        site.mathml(tex)
+        drawn(tex)
 
 
 def test_pages_are_built_for_any_reader(pages):

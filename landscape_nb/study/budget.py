@@ -16,8 +16,8 @@ from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
 
 RETRAIN_SHARES = [2 ** (j / 2 - 3) for j in range(7)]  # of k, in a retrained curve: chosen here
-# A million parameters and 720 samples then take about a minute on two free cores, and four where
-# others keep these busy: chosen here, from runs of a network with dense layers.
+# A dense network of a million parameters, with 720 samples, then took 97 s on two cores that two
+# other processes used as well, and 250 s with five of them: chosen here.
 _WHOLE = 5e12  # operations
 # L-BFGS moves 20 pairs of vectors through memory in every iteration. In the time that this takes
 # for one parameter (about 0.1 microseconds) two cores do so many operations of a gradient.
