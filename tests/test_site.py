@@ -95,7 +95,10 @@ def stored(path):
 def test_every_notebook_solution_and_module_has_its_page(pages):
     wanted = [path.stem for path in NOTEBOOKS]
     wanted += [f"solutions/{p.stem}" for p in (ROOT / "notebooks/solutions").glob("*.ipynb")]
-    wanted += [f"landscape_nb/{path.stem}" for path in (ROOT / "landscape_nb").glob("*.py")]
+    wanted += [
+        p.relative_to(ROOT).with_suffix("").as_posix()
+        for p in (ROOT / "landscape_nb").rglob("*.py")
+    ]
     wanted += ["TEACHING"] * (ROOT / "notebooks/TEACHING.md").exists()
     assert sorted(pages) == sorted(f"{name}.html" for name in ["index", *wanted])
     listed = [address for address in pages["index.html"].addresses() if address[:2].isdigit()]

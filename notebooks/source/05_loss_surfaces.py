@@ -683,7 +683,7 @@ for model in makers:
 
 # %%
 study_ks, folder = ks[1:], tempfile.TemporaryDirectory()
-path = Path(folder.name) / "enough.csv"
+path = Path(folder.name) / "enough.jsonl"
 grid = {"model": list(makers), "seed": range(5), "k": study_ks}
 study = ln.stabilization(make_loss, Ds=[2], sigmas=[0.01], tol=1e-2)
 

@@ -29,6 +29,7 @@ from torch import nn
 
 import landscape_nb as ln
 from landscape_nb.course import Cost, SaveMyWork, reveal_choice, reveal_curve, reveal_number
+from landscape_nb.study.budget import Budget
 from landscape_nb.study.diagnosis import diagnose
 from landscape_nb.study.report import Report, report
 
@@ -115,7 +116,7 @@ sigma_guess = 0.001
 probe_guess = "both alike"
 
 # %%
-page = report(loss, k, w, D=10, sigma=1e-3, seconds=30)
+page = report(loss, k, w, D=10, sigma=1e-3)
 found = page.diagnosis
 print("the report has", len(page.sections), "parts")
 
@@ -270,9 +271,11 @@ print("nothing is loaded from elsewhere:", not re.search("https?:|<script|<link"
 #
 # A report costs training, about a hundred products with the Hessian (each costs one to two
 # gradients), and a few products for every unseen sample that is tried. All of this grows in
-# proportion to the number of parameters. `seconds=` says about what it may take: training, the trace
-# and the smallest eigenvalue get a share of it, and where the model is too large to be trained anew
-# for every $k$ this is left out, and said.
+# proportion to the number of parameters. What it may do is counted, not timed: a `Budget` limits the
+# iterations of training and the products for the trace and the smallest eigenvalue, and where a model is
+# too large to be trained anew for every $k$ this is left out, and said. The counts follow from the size
+# of the problem, or are yours (`budget=`). So the same seed gives the same report, however busy the
+# machine. If you must have it within a time, `seconds=` chooses the counts by timing one gradient.
 #
 # **Measured:** an MLP 64-900-900-120-10 in `float32` (978 730 parameters), 900 digits, $k = 720$, with
 # two threads: 61 s on a quiet machine, 105 s while others kept all four processors busy, and 2.1 GB of
@@ -354,9 +357,9 @@ others = {  # model, loss function, inputs, targets
 
 # %%
 prints = {name: fingerprint(four[0]) for name, four in others.items()}
+few = {"D": 4, "budget": Budget(retrain_iterations=0), "progress": False}
 diagnoses = {
-    name: diagnose(ln.EmpiricalLoss(*four, l2=1e-3), 60, D=4, seconds=3, progress=False)
-    for name, four in others.items()
+    name: diagnose(ln.EmpiricalLoss(*four, l2=1e-3), 60, **few) for name, four in others.items()
 }
 
 
@@ -405,8 +408,8 @@ reveal_choice("Which model has the lowest centred ratio?", easy, lowest, list(ot
 # python -m landscape_nb report mine:make_loss -k 400 --output report.html
 # ```
 #
-# `--trained` keeps your model's own parameters instead of training; `-D`, `--sigma`, `--tolerance` and
-# `--seconds` are those of the call. The next cells do the same from here, with a temporary file,
+# `--trained` keeps your model's own parameters instead of training; `-D`, `--sigma`, `--tolerance`,
+# `--seconds` and the counts of a budget (`--fit-iterations` and so on) are those of the call. The next cells do the same from here, with a temporary file,
 # once as it should be and once with a wrong name.
 
 # %%
@@ -429,7 +432,7 @@ def command(*arguments):
     """What the terminal would show: exit status, output, complaints."""
     out, complaints = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(complaints):
-        status = main(["report", *arguments, "-D", "3", "--seconds", "2"])
+        status = main(["report", *arguments, "-D", "3", "--fit-iterations", "200"])
     return status, out.getvalue(), complaints.getvalue()
 
 
@@ -855,8 +858,8 @@ SaveMyWork()
 #   `seed=1` and with shuffled data before you quote a number.
 # - **The tolerance is a choice.** One per cent of the loss is ours. For a model with a tiny loss it is
 #   very strict, because the unseen samples are not tiny.
-# - **Budgets change numbers.** `seconds` decides how far training goes, and so which point is measured.
-#   On a slower machine the same call stops elsewhere. Give `w` to keep the point.
+# - **Budgets change numbers.** The budget decides how far training goes, and so which point is measured.
+#   Another budget stops elsewhere. Give `w` to keep the point.
 # - **Training anew starts at the model's own parameters.** If these were trained on all $k$ samples
 #   already, the fits for fewer samples begin with that knowledge, and the curve is too kind.
 # - **Checks are samples.** A model that is random only rarely, or only for inputs after the first 32,
