@@ -50,7 +50,7 @@ def main() -> None:
     explorer = toy_explorer()
     sigmas = 10 ** np.tile(np.linspace(-4, 0, 41), 5)
     dimensions = np.tile([*range(1, 11), *range(9, 0, -1)], 10)
-    figure = explorer._drawing._fast._canvas.figure
+    figure = explorer._drawing.fast.figure
     rows = {
         "move sigma": milliseconds(lambda s: setattr(explorer.sigma, "value", s), sigmas),
         "move D": milliseconds(lambda D: setattr(explorer.D, "value", int(D)), dimensions),
