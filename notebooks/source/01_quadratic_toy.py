@@ -816,7 +816,7 @@ def mean_squared_increment(losses, k):
 check("01.3", mean_squared_increment)
 
 # %% tags=["hidden-3", "points-2"]
-from itertools import permutations as orders_3  # noqa: E402
+from itertools import permutations as orders_3
 
 losses_3 = np.array([3.0, -1.0, 0.5, 0.25, 9.0, 2.0])
 for k_3 in range(1, 6):

@@ -896,7 +896,7 @@ def steps_needed(eigenvalues, fraction):
 check("02.1", steps_needed)
 
 # %% tags=["hidden-1", "points-2"]
-import numpy as np_1  # noqa: E402
+import numpy as np_1
 
 for spectrum_1, fraction_1 in (([4.0, 0.08, 1.0], 1e-3), ([2.0, 7.0], 0.05), ([0.3, 0.2], 1e-9)):
     found_1 = float(steps_needed(np_1.array(spectrum_1), fraction_1))
@@ -930,9 +930,9 @@ def relative_error(H, S):
 check("02.2", relative_error)
 
 # %% tags=["hidden-2", "points-2"]
-from itertools import product as choices_2  # noqa: E402
+from itertools import product as choices_2
 
-import numpy as np_2  # noqa: E402
+import numpy as np_2
 
 draws_2 = np_2.random.default_rng(2)
 for N_2, S_2 in ((4, 3), (8, 20), (10, 1)):
@@ -969,7 +969,7 @@ def saddle_free_step(gradient, H):
 check("02.3", saddle_free_step)
 
 # %% tags=["hidden-3", "points-2"]
-import numpy as np_3  # noqa: E402
+import numpy as np_3
 
 draws_3 = np_3.random.default_rng(3)
 for N_3 in (2, 5, 30):
@@ -1007,7 +1007,7 @@ def sharp_minimum(sharpness):
 check("02.4", sharp_minimum)
 
 # %% tags=["hidden-4", "points-2"]
-import numpy as np_4  # noqa: E402
+import numpy as np_4
 
 for order_4 in (2.0, 2.5, 10.0, 1e4):
     a_4, b_4 = (float(x) for x in sharp_minimum(order_4))

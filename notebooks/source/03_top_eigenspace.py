@@ -1095,7 +1095,7 @@ def published_values(eigenvalues, D):
 check("03.1", published_values)
 
 # %% tags=["hidden-1", "points-2"]
-import numpy as np_1  # noqa: E402
+import numpy as np_1
 
 draws_1 = np_1.random.default_rng(1)
 for spectrum_1, D_1 in (([3, 2, -5, 1, 0.5], 4), ([7, -3, 5, 2], 4), ([-1, 9.0], 2)):
@@ -1132,7 +1132,7 @@ def certificate(product, u):
 check("03.2", certificate)
 
 # %% tags=["hidden-2", "points-2"]
-import torch as torch_2  # noqa: E402
+import torch as torch_2
 
 draws_2 = torch_2.Generator().manual_seed(2)
 lam_2 = torch_2.tensor([4.0, -1.0, 2.5, 0.0]).double()
@@ -1176,7 +1176,7 @@ def hessian_times(gradient, w, v):
 check("03.3", hessian_times)
 
 # %% tags=["hidden-3", "points-2"]
-import torch as torch_3  # noqa: E402
+import torch as torch_3
 
 draws_3 = torch_3.Generator().manual_seed(3)
 c_3 = torch_3.randn(40, generator=draws_3, dtype=torch_3.float64) / 5
@@ -1225,7 +1225,7 @@ def largest_outside(product, V):
 check("03.4", largest_outside)
 
 # %% tags=["hidden-4", "points-3"]
-import torch as torch_4  # noqa: E402
+import torch as torch_4
 
 draws_4, bulk_4 = torch_4.Generator().manual_seed(7), 3 * torch_4.linspace(0, 1, 160).double() ** 2
 for head_4, held_4, right_4, what_4 in (

@@ -821,7 +821,7 @@ def curvature(H, u, v):
 check("08.1", curvature)
 
 # %% tags=["hidden-1", "points-2"]
-import numpy as np_1  # noqa: E402
+import numpy as np_1
 
 draws_1 = np_1.random.default_rng(1)
 for m_1, n_1 in ((3, 5), (4, 2), (1, 6)):
@@ -864,7 +864,7 @@ def three_slopes(sigma, h):
 check("08.2", three_slopes)
 
 # %% tags=["hidden-2", "points-2"]
-import numpy as np_2  # noqa: E402
+import numpy as np_2
 
 draws_2 = np_2.random.default_rng(2)
 for r_2 in (5, 9, 40):
@@ -902,7 +902,7 @@ def longest_step(alpha, d):
 check("08.3", longest_step)
 
 # %% tags=["hidden-3", "points-2"]
-import numpy as np_3  # noqa: E402
+import numpy as np_3
 
 grid_3 = np_3.geomspace(1e-3, 1e2, 1_000_001)
 for alpha_3, d_3 in ((2.0, 1.0), (1.2, 0.3), (4.0, 0.01), (1.5, 2.0)):
@@ -943,7 +943,7 @@ def unrelated_lists(r):
 check("08.4", unrelated_lists)
 
 # %% tags=["hidden-4", "points-2"]
-import numpy as np_4  # noqa: E402
+import numpy as np_4
 
 for r_4 in (6, 25, 60):
     sigma_4, h_4 = (np_4.asarray(values, dtype=float) for values in unrelated_lists(r_4))
