@@ -21,7 +21,6 @@ import argparse
 import base64
 import hashlib
 import re
-import shutil
 import sys
 import threading
 import time
@@ -321,7 +320,7 @@ def build_exercises(source: Path, read: NotebookNode) -> list[str]:
     write(graded, path)
     for image in forms.images(graded):
         (path.parent / image).parent.mkdir(exist_ok=True)
-        shutil.copyfile(NOTEBOOKS / image, path.parent / image)
+        replace_files({path.parent / image: (NOTEBOOKS / image).read_bytes()})
     return warnings
 
 
