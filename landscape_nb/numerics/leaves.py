@@ -1,0 +1,137 @@
+"""What the loss's graph hangs on: w alone, or trainable tensors that are no part of w.
+
+A derivative in w leaves out every way to the loss that does not start at w. Such a way ends in a
+leaf of autograd's graph that is not w; it is named, and what it looks like decides what is advised.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+from landscape_nb.numerics.operators import DifferentiableLoss, Indices
+
+
+def foreign_leaves(leaf: Tensor, *ends: Tensor) -> list[Tensor]:
+    """All leaves of the graphs of `ends` other than `leaf`, which need a gradient too."""
+    found = {id(end): end for end in ends if end.is_leaf and end.requires_grad and end is not leaf}
+    nodes = [end.grad_fn for end in ends if end.grad_fn is not None]
+    seen = set(nodes)
+    while nodes:
+        node = nodes.pop()
+        variable = getattr(node, "variable", None)
+        if isinstance(variable, Tensor) and variable is not leaf:
+            found[id(variable)] = variable
+        for after, _ in node.next_functions:
+            if after is not None and after not in seen:
+                seen.add(after)
+                nodes.append(after)
+    return list(found.values())
+
+
+def refuse_foreign_leaves(
+    loss: DifferentiableLoss,
+    foreign: list[Tensor],
+    batch: Indices,
+    model: nn.Module,
+    own: nn.Module,
+    loss_fn: Any,
+) -> None:
+    """Name the first foreign leaf, and say what it is by where it was found.
+
+    Args:
+        loss: the loss.
+        foreign: what `foreign_leaves` found.
+        batch: samples with which it was found.
+        model: the caller's module, whose own tensors the graph may have reached.
+        own: this loss's copy of it.
+        loss_fn: as given.
+    """
+    if not foreign:
+        return
+    tensor = foreign[0]
+    parameters = [*model.named_parameters(), *own.named_parameters()]
+    name = next((name for name, p in parameters if p is tensor), None)
+    others = f" ({len(foreign)} such tensors in all)" if len(foreign) > 1 else ""
+    through_model = _outputs_reach(loss, tensor, batch)
+    if name is not None and not through_model:
+        raise ValueError(
+            f"loss_fn uses the model's parameter '{name}' itself, past the vector w{others}: the "
+            "derivatives in w would leave this term out. If it is a penalty on the parameters, "
+            "use l2=..., which stands for (l2/2)|w|^2; let the model's forward return any other "
+            "term beside its outputs."
+        )
+    if name is not None:
+        raise ValueError(
+            f"The model's parameter '{name}' is reached past the vector w{others}: this part of "
+            "the loss would stay as it is when w moves. A forward that was replaced on the object, "
+            "or a hook or function that holds the module, is the usual cause; write the change "
+            "as a module of its own, with this one as a submodule."
+        )
+    shape = tuple(tensor.shape)
+    if not through_model:
+        found = next((path for path, t in _tensors(loss_fn) if t is tensor), None)
+        called = f"'{found}', of shape {shape}," if found else f"of shape {shape}"
+        raise ValueError(
+            f"loss_fn has a trainable tensor of its own, {called} that is not a parameter of the "
+            f"model{others}: it would stay as it is when w moves. To train a temperature or weight "
+            "of the loss, make it a parameter of the module (whose forward returns outputs / T, or "
+            "both); to keep it fixed, use its .requires_grad_(False)."
+        )
+    places = [(path, t) for m in (own, model) for path, t in _tensors(m)]
+    found = next((path for path, t in places if t is tensor), None)
+    called = f"'{found}', of shape {shape}," if found else f"of shape {shape}"
+    raise ValueError(
+        f"The model uses a trainable tensor {called} that is not one of its parameters{others}: it "
+        "would stay as it is when w moves. Register it, as nn.Parameter, nn.ParameterList or "
+        "nn.ModuleList; or keep it fixed with .requires_grad_(False)."
+    )
+
+
+def _outputs_reach(loss: DifferentiableLoss, tensor: Tensor, batch: Indices) -> bool:
+    """Whether the model's outputs, before loss_fn, hang on the tensor."""
+    leaf = loss.w0.clone().requires_grad_()
+    outputs = [t for _, t in _tensors(loss.outputs_at(leaf, batch))]
+    return any(t is tensor for t in foreign_leaves(leaf, *outputs))
+
+
+def _tensors(thing: Any, path: str = "", depth: int = 6) -> Iterator[tuple[str, Tensor]]:
+    """The tensors that an object holds, with the names under which it holds them."""
+    if isinstance(thing, Tensor):
+        yield path or "output", thing
+        return
+    parts: dict[Any, Any] = {}
+    if isinstance(thing, dict):
+        parts = thing
+    elif isinstance(thing, list | tuple):
+        parts = dict(enumerate(thing))
+    elif isinstance(thing, nn.Module):
+        hidden = {k: v for k, v in vars(thing).items() if not k.startswith("_")}
+        parts = {**thing._parameters, **thing._buffers, **thing._modules, **hidden}
+    elif callable(thing) and not isinstance(thing, type):
+        parts = _held_by_function(thing)
+    elif hasattr(thing, "__dict__") and not isinstance(thing, type):
+        parts = vars(thing)
+    if depth:
+        for name, part in list(parts.items()):
+            yield from _tensors(part, f"{path}.{name}" if path else str(name), depth - 1)
+
+
+def _held_by_function(function: Any) -> dict[str, Any]:
+    """What a function, a method, a partial or a callable object keeps: closure, globals, self."""
+    parts = dict(getattr(function, "__dict__", {}))
+    for name in ("__self__", "__wrapped__", "func", "args", "keywords"):
+        if (held := getattr(function, name, None)) is not None:
+            parts[name] = held
+    code = getattr(function, "__code__", None)
+    if code is not None:
+        cells = getattr(function, "__closure__", None) or ()
+        for name, cell in zip(code.co_freevars, cells, strict=False):
+            try:
+                parts[name] = cell.cell_contents
+            except ValueError:  # not yet filled
+                continue
+        known = getattr(function, "__globals__", {})
+        held = {name: known[name] for name in code.co_names if name in known}
+        parts |= {n: v for n, v in held.items() if isinstance(v, Tensor | nn.Module | list | dict)}
+    return parts

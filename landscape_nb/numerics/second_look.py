@@ -1,0 +1,387 @@
+"""A second look at a loss, at a point near w0 where nothing is zero by initialisation.
+
+What only shows there: dropout and batch norm behind a weight that starts at zero, and work that
+reads the module's own parameters after the call with w has ended. Autograd's derivatives are
+compared with differences there too.
+"""
+
+import copy
+import re
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+from landscape_nb.numerics import evaluations, leaves
+from landscape_nb.numerics.differences import (
+    COARSE_STEPS,
+    STEPS,
+    Audited,
+    Comparison,
+    Probe,
+    Upcast,
+    curvature,
+    directions,
+    slope,
+)
+from landscape_nb.numerics.evaluations import Row, first_line
+from landscape_nb.numerics.operators import ASYMMETRIC, SMALL_BATCH, Indices
+
+STEP = 0.05  # of a parameter's own size: chosen here
+
+
+def sizes(loss: Audited, w: Tensor) -> Tensor:
+    """For each entry of w the size of its parameter: its root mean square, or that of all of w."""
+    everything = float(w.square().mean().sqrt()) or 1.0
+    out = torch.empty_like(w)
+    for part in loss.layout.slices().values():
+        out[part] = float(w[part].square().mean().sqrt()) or everything
+    return out
+
+
+def at_a_moved_point(loss: Audited, model: nn.Module) -> list[Row]:
+    """All checks near w0, in the most exact form in which the loss can be evaluated."""
+    m = 32 if 32 * loss.sample_bytes <= SMALL_BATCH else 8  # chosen here
+    stride = max(1, loss.num_samples // m)
+    samples = range(0, loss.num_samples, stride)[:m]  # spread over the data: they may be sorted
+    native = Probe(loss, samples)
+    w, size, rows = _moved(native)
+    refusal = None
+    for probe, steps in _forms(native, w):
+        if steps is COARSE_STEPS and refusal is not None:
+            break  # seen with more digits already
+        try:
+            point = w.to(probe.loss.w0)
+            return rows + _checked(probe, point, size.to(point), model, steps)
+        except torch.OutOfMemoryError:
+            raise
+        except ValueError as error:
+            refusal = error
+        except Exception as error:
+            if probe.loss is loss and probe.context is nullcontext:
+                raise _missing("a derivative", error) from error
+    if refusal is None:
+        return rows
+    raise refusal
+
+
+def _moved(native: Probe) -> tuple[Tensor, Tensor, list[Row]]:
+    """A generic point near w0, nearer if the loss is not finite there."""
+    w0 = native.loss.w0
+    size = _sizes(native.loss, w0)
+    (d,) = directions(size, 1, seed=2)
+    for step in (STEP, STEP / 10, STEP / 100):
+        try:
+            losses = native.losses(w0 + step * d)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # a matrix that is positive definite at w0 only, for example
+            continue
+        if bool(losses.isfinite().all()):
+            seen = f"w0 + d, |d| = {float((step * d).norm()):.1e}, {len(native.samples)} samples"
+            return w0 + step * d, size, [("moved point", seen)]
+    return w0.clone(), size, [("moved point", "none: the loss is not finite near w0")]
+
+
+def _sizes(loss: Audited, w: Tensor) -> Tensor:
+    """For each entry of w the size of its parameter: its root mean square, or that of all of w."""
+    everything = _root_mean_square(w) or 1.0
+    out = torch.empty_like(w)
+    for part in loss.layout.slices().values():
+        out[part] = _root_mean_square(w[part]) or everything
+    return out
+
+
+def _root_mean_square(x: Tensor) -> float:
+    largest = float(x.abs().max()) if x.numel() else 0.0
+    return largest * float((x / largest).square().mean().sqrt()) if largest else 0.0
+
+
+def _forms(native: Probe, w: Tensor) -> Iterator[tuple[Probe, Any]]:
+    """The loss in float64, then with every single operation in float64, last as it is."""
+    losses = native.losses(w)
+    largest = float(losses.abs().nan_to_num(0, 0, 0).max())
+    scale = max(largest, 1e-290) if largest else 1.0
+    double = native.loss if w.dtype == torch.float64 else _in_float64(native.loss)
+    for loss, context in ((double, nullcontext), (double, Upcast)):
+        if loss is native.loss and context is nullcontext:
+            yield Probe(loss, native.samples, scale), STEPS
+        elif loss is not None:
+            probe = Probe(loss, native.samples, scale, context)
+            try:
+                same = bool(((probe.losses(w.double()) - losses).abs() <= 0.03 * scale).all())
+            except torch.OutOfMemoryError:
+                raise
+            except Exception:  # tensors that only the model knows of stay float32
+                continue
+            if same:
+                yield probe, STEPS
+    if w.dtype != torch.float64:
+        yield Probe(native.loss, native.samples, max(scale, 1e-30)), COARSE_STEPS
+
+
+def _in_float64(loss: Audited) -> Any:
+    """A copy of the loss in float64, model, samples and loss_fn; None if it can't be had."""
+
+    def raised(x: Any) -> Any:
+        return x.double() if isinstance(x, Tensor) and x.is_floating_point() else x
+
+    view: Any = copy.copy(loss)
+    try:
+        view._model = copy.deepcopy(loss.model).double()
+        view.inputs, view.targets = tree_map(raised, (view.inputs, view.targets))
+        if isinstance(loss.loss_fn, nn.Module):
+            view.loss_fn = copy.deepcopy(loss.loss_fn).double()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:
+        return None
+    view.w0 = loss.w0.double()
+    return view
+
+
+def _checked(probe: Probe, w: Tensor, size: Tensor, model: nn.Module, steps: Any) -> list[Row]:
+    losses = probe.losses(w)
+    where = "near the model's own parameters"
+    rows = [
+        evaluations.refuse_random(probe, w, losses, where),
+        evaluations.refuse_coupled(probe, w, losses, where),
+    ]
+    leaf, of_leaf, gradient = probe.graph(w)
+    _refuse_foreign(probe.loss, leaf, of_leaf, gradient, probe.samples, model)
+    rows.append(("leaves other than w", "none in the graphs of the losses and of their gradient"))
+    g = gradient.detach()
+    if not bool(g.isfinite().all()):
+        return [*rows, ("derivatives", "not compared: the gradient is not finite there")]
+    *along, u = directions(size, 4)
+    slopes = [slope(probe, w, g, v, size, steps) for v in along[:2]]
+    if not all(s.settled for s in slopes):
+        slopes.append(slope(probe, w, g, along[2], size, steps))
+    rows.append(_row("slope by differences", slopes, steps))
+    if sum(s.wrong for s in slopes) >= 2:
+        worst = next(s for s in slopes if s.wrong)
+        _refuse_slope(probe, w, size, worst, along, model, steps)
+    Hu = probe.product(leaf, gradient, u)
+    if not bool(Hu.isfinite().all()):
+        return [*rows, ("curvature", "not compared: the product H u is not finite there")]
+    bent = curvature(probe, w, g, Hu, u, size, steps)
+    rows.append(_row("curvature by differences", [bent], steps))
+    if bent.wrong and steps is not COARSE_STEPS:  # kinks can't be told from curvature in float32
+        _refuse_curvature(probe, w, size, bent, leaf, gradient, u, along[0], steps)
+    return rows
+
+
+def _row(what: str, found: list[Comparison], steps: Any) -> Row:
+    off = max(c.off for c in found)
+    seen = f"off by {off:.1e}" + (f", {len(found)} directions" if len(found) > 1 else "")
+    if not all(c.settled for c in found):
+        seen += ", which kinks or rounding explain" if not any(c.wrong for c in found) else ""
+    return what, seen + (" (float32)" if steps is COARSE_STEPS else "")
+
+
+# -- derivatives that do not exist ---------------------------------------------------------------
+
+
+def refuse_missing_derivatives(loss: Audited, w: Tensor, batch: Indices, model: nn.Module) -> None:
+    """The loss must hang on w, on nothing else, and have first and second derivatives."""
+    leaf = w.clone().requires_grad_()
+    with torch.enable_grad():
+        losses, warning = _tried(
+            "loss", lambda: evaluations.heard(lambda: loss.losses_at(leaf, batch))
+        )
+        if not losses.requires_grad:
+            raise ValueError(_disconnected(loss, leaf, batch, warning))
+        _refuse_foreign(loss, leaf, losses, None, batch, model)
+        gradient = _tried(
+            "first derivative",
+            lambda: torch.autograd.grad(
+                losses.sum(), leaf, create_graph=True, materialize_grads=True
+            )[0],
+        )
+        if gradient.requires_grad:
+            _tried(
+                "second derivative",
+                lambda: torch.autograd.grad(gradient.sum(), leaf, materialize_grads=True),
+            )
+
+
+def _tried(what: str, action: Callable[[], Any]) -> Any:
+    try:
+        return action()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        raise _missing(f"its {what}", error) from error
+
+
+WAYS_OUT = {
+    "cdist": "torch.cdist has one with compute_mode='use_mm_for_euclid_dist'.",
+    "ctc": "Write the sum over alignments out with logsumexp.",
+    "sparse": "Use the layer with sparse=False.",
+    "donated|compile|dynamo|inductor": "Leave torch.compile out, and pass the plain module.",
+    "checkpoint": "Switch activation checkpointing off.",
+    "inplace|in-place|in place": (
+        "Use the operation that is not in place; an embedding with max_norm, which renormalises "
+        "its weights in place, is a known case: divide by the norm in forward."
+    ),
+    "inference tensor": "Leave torch.inference_mode out.",
+    "once_differentiable": "Write that backward in differentiable operations.",
+    "flash|efficient_attention|fused": "Attention by torch.nn.attention.SDPBackend.MATH has one.",
+}
+
+
+def _missing(what: str, error: Exception) -> ValueError:
+    """What PyTorch says, which operator it names, and a way out where one is known."""
+    said = f"{type(error).__name__}: {first_line(error)}"
+    operator = re.search(r"derivative for '?([\w:]+?)'? is not implemented", said)
+    named = f" of {operator[1]}" if operator else ""
+    ways = [way for sign, way in WAYS_OUT.items() if re.search(sign, said, re.IGNORECASE)]
+    way = ways[0] if ways else "Write the operation out in others that PyTorch differentiates."
+    return ValueError(
+        f"The loss can be evaluated, but PyTorch can't compute {what}{named} ({said}). {way}"
+    )
+
+
+def _disconnected(loss: Audited, leaf: Tensor, batch: Indices, warning: str) -> str:
+    outputs = [t for t in tree_leaves(loss.outputs_at(leaf, batch)) if isinstance(t, Tensor)]
+    if any(t.is_inference() for t in outputs):
+        look = "The outputs are inference tensors: leave torch.inference_mode out."
+    elif any(t.requires_grad for t in outputs):
+        look = "The model's outputs do depend on them: look for detach() or numpy in loss_fn."
+    else:
+        look = (
+            "Look for detach(), torch.no_grad(), torch.inference_mode(), argmax or numpy inside "
+            "the model."
+        )
+    if "requires_grad=True" in warning:  # torch.utils.checkpoint says so
+        look = f"PyTorch warns: {warning} Switch activation checkpointing off. Else: {look}"
+    return f"The loss does not depend on the model's parameters through autograd. {look}"
+
+
+def _refuse_foreign(
+    loss: Audited,
+    leaf: Tensor,
+    losses: Tensor,
+    gradient: Tensor | None,
+    batch: Indices,
+    model: nn.Module,
+) -> None:
+    """Whatever the losses hang on besides w, and whatever only their gradient hangs on."""
+    foreign = leaves.foreign_leaves(leaf, losses)
+    leaves.refuse_foreign_leaves(loss, foreign, batch, model, loss.model, loss.loss_fn)
+    late = [] if gradient is None else leaves.foreign_leaves(leaf, gradient)
+    if late:
+        names = {id(p): n for m in (model, loss.model) for n, p in m.named_parameters()}
+        name = names.get(id(late[0]))
+        called = f"the module's own '{name}'" if name else f"a tensor {tuple(late[0].shape)}"
+        raise ValueError(LATE_WORK.format(seen=f"the gradient's graph reaches {called}"))
+
+
+# -- derivatives that are wrong ------------------------------------------------------------------
+
+LATE_WORK = (
+    "Work that runs after the model's forward has ended, during the backward pass, reads the "
+    "module's own parameters and not w ({seen}): right where the two are equal, wrong everywhere "
+    "else. Activation checkpointing (torch.utils.checkpoint) is the usual cause: switch it off "
+    "(for a transformers model, model.gradient_checkpointing_disable()). An autograd.Function "
+    "whose backward calls a module again is another: give it the parameters as arguments."
+)
+
+
+def _refuse_slope(
+    probe: Probe,
+    w: Tensor,
+    size: Tensor,
+    worst: Comparison,
+    along: list[Tensor],
+    model: nn.Module,
+    steps: Any,
+) -> None:
+    placed = _placed(probe)
+    g = placed.gradient(w)
+    if all(slope(placed, w, g, v, size, steps).settled for v in along[:2]):
+        raise ValueError(LATE_WORK.format(seen=_numbers("slope", worst, probe)))
+    raise ValueError(
+        "Autograd's gradient is not that of the loss's values: near the model's own parameters "
+        f"{_numbers('slope', worst, probe)}{_most_in(probe, w, size, steps)}. {_causes(probe)}"
+    )
+
+
+def _refuse_curvature(
+    probe: Probe,
+    w: Tensor,
+    size: Tensor,
+    bent: Comparison,
+    leaf: Tensor,
+    gradient: Tensor,
+    u: Tensor,
+    v: Tensor,
+    steps: Any,
+) -> None:
+    numbers = _numbers("curvature", bent, probe)
+    placed = _placed(probe)
+    there, _, again = placed.graph(w)
+    Hu = placed.product(there, again, u)
+    if curvature(placed, w, again.detach(), Hu, u, size, steps).settled:
+        raise ValueError(LATE_WORK.format(seen=numbers))
+    Hu, Hv = probe.product(leaf, gradient, u), probe.product(leaf, gradient, v)
+    uHv, vHu = float(u @ Hv), float(v @ Hu)
+    scale = float((size * Hu).norm() + (size * Hv).norm())
+    if abs(uHv - vHu) > 1e-6 * scale:
+        numbers = f"u'Hv = {uHv:.3g}, v'Hu = {vHu:.3g}; {numbers}"
+        raise ValueError(f"{ASYMMETRIC} ({numbers})")
+    raise ValueError(
+        "Autograd's second derivatives are not those of the loss, though its gradient is right: "
+        f"near the model's own parameters {numbers}. An autograd.Function that saves its "
+        "derivative in forward, or calls detach() in backward, is the usual cause: compute it in "
+        "backward, in differentiable operations. The numbers don't tell which operation it is."
+    )
+
+
+def _placed(probe: Probe) -> Probe:
+    """The same with w in the module itself too, so that late work reads the right parameters."""
+    view: Any = copy.copy(probe.loss)
+    view._model = copy.deepcopy(probe.loss.model)
+    return Probe(view, probe.samples, probe.scale, probe.context, view._model)
+
+
+def _numbers(what: str, c: Comparison, probe: Probe) -> str:
+    a, b = c.by_autograd * probe.scale, c.by_differences * probe.scale
+    return (
+        f"autograd's {what} along a generic direction is {a:.3g}, differences give {b:.3g} "
+        f"(off by {100 * c.off:.2g} %)"
+    )
+
+
+def _most_in(probe: Probe, w: Tensor, size: Tensor, steps: Any) -> str:
+    """The parameters in which the slope is wrong; of models with many, the first hundred."""
+    g = probe.gradient(w)
+    (u,) = directions(size, 1, seed=3)
+    wrong = []
+    for name, part in list(probe.loss.layout.slices().items())[:100]:
+        alone = torch.zeros_like(u)
+        alone[part] = u[part]
+        if slope(probe, w, g, alone, size * (alone != 0), steps).wrong:
+            wrong.append(name)
+    shown = ", ".join(f"'{name}'" for name in wrong[:3]) + (", ..." if wrong[3:] else "")
+    return f"; wrong in {shown}" if wrong else ""
+
+
+def _causes(probe: Probe) -> str:
+    for name, module in probe.loss.model.named_modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.padding_idx is not None:
+            return (
+                f"'{name}' has padding_idx={module.padding_idx}, whose row autograd leaves out, "
+                "and samples use it: leave padding_idx out, or mask padding in forward."
+            )
+        if "FakeQuantize" in type(module).__name__:
+            return f"'{name}' rounds and passes gradients straight through; switch it off."
+    return (
+        "The usual causes are detach() or torch.no_grad() on a part of the way (freeze these "
+        "parameters instead, with requires_grad_(False)), rounding or fake_quantize with a "
+        "straight-through gradient, gradient reversal, padding_idx, or an autograd.Function; the "
+        "numbers don't tell which."
+    )
