@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape_nb.numerics import checks, evaluations, second_look
+from landscape_nb.numerics import checks, evaluations, missing, second_look
 from landscape_nb.numerics.differences import Audited, Probe
-from landscape_nb.numerics.evaluations import Row
+from landscape_nb.numerics.evaluations import Row, own_random_numbers
 
 
 def own_copy(model: nn.Module) -> nn.Module:
@@ -87,20 +87,19 @@ def refuse_unusable_loss(loss: Audited, model: nn.Module) -> list[Row]:
     """
     probe = Probe(loss, range(min(loss.num_samples, 32)))  # 32: chosen here
     w = loss.w0.clone()
-    with evaluations.own_random_numbers(w):
-        losses = _first_losses(probe, w)
-        _refuse_wrong_shape(losses, len(probe.samples))
-        if not torch.equal(w, loss.w0):
-            raise ValueError(
-                "Evaluating the loss changes the parameters in place (by "
-                f"{float((w - loss.w0).abs().max()):.1e}). An embedding with max_norm is the usual "
-                "cause: leave it out, or divide by the norm in forward."
-            )
-        rows = [
-            evaluations.refuse_random(probe, w, losses, "the model's own parameters"),
-            evaluations.refuse_coupled(probe, w, losses, "at the model's own parameters"),
-        ]
-        second_look.refuse_missing_derivatives(loss, w, range(1), model)
+    losses = _first_losses(probe, w)
+    _refuse_wrong_shape(losses, len(probe.samples))
+    if not torch.equal(w, loss.w0):
+        raise ValueError(
+            "Evaluating the loss changes the parameters in place (by "
+            f"{float((w - loss.w0).abs().max()):.1e}). An embedding with max_norm is the usual "
+            "cause: leave it out, or divide by the norm in forward."
+        )
+    rows = [
+        evaluations.refuse_random(probe, w, losses, "the model's own parameters"),
+        evaluations.refuse_coupled(probe, w, losses, "at the model's own parameters"),
+    ]
+    missing.refuse_missing_derivatives(loss, w, range(1), model)
     return rows
 
 
@@ -120,8 +119,7 @@ def _first_losses(probe: Probe, w: Tensor) -> Tensor:
 
 def refuse_wrong_derivatives(loss: Audited, model: nn.Module) -> list[Row]:
     """Look at a point near w0: all of the above again, and derivatives against differences."""
-    with evaluations.own_random_numbers(loss.w0):
-        return second_look.at_a_moved_point(loss, model)
+    return second_look.at_a_moved_point(loss, model)
 
 
 def audit(loss: Audited) -> None:
@@ -149,9 +147,10 @@ def audit(loss: Audited) -> None:
       ...
     """
     w0, n = loss.w0, loss.num_samples
-    print(f"At w0, {min(n, 32)} of {n} samples")
-    _show(refuse_unusable_loss(loss, loss.model))
-    rows = refuse_wrong_derivatives(loss, loss.model)
+    with own_random_numbers(w0):
+        print(f"At w0, {min(n, 32)} of {n} samples")
+        _show(refuse_unusable_loss(loss, loss.model))
+        rows = refuse_wrong_derivatives(loss, loss.model)
     print(f"At a point near w0, N = {len(w0)} parameters, {w0.dtype}")
     _show(rows)
 

@@ -18,6 +18,9 @@ from torch.utils._pytree import tree_leaves
 
 from landscape_nb.numerics.differences import Probe, Upcast, directions
 
+BATCH_STATISTICS = (
+    "by the statistics of the batch; call model.eval() (and keep track_running_stats)."
+)
 Row = tuple[str, str]  # what was looked at, and what was seen
 
 
@@ -94,8 +97,7 @@ def refuse_coupled(probe: Probe, w: Tensor, losses: Tensor, where: str) -> Row:
     if batch_norm:
         raise ValueError(
             "The loss is not per-sample: a sample's loss changes with the other samples of its "
-            f"batch, {numbers}. '{batch_norm[0]}' is batch normalisation with the statistics of "
-            "the batch; call model.eval(), and keep track_running_stats."
+            f"batch, {numbers}. '{batch_norm[0]}' is batch normalisation {BATCH_STATISTICS}"
         )
     mixes = "loss_fn" if _outputs_agree(probe, w) else "the model or loss_fn"
     raise ValueError(
@@ -125,7 +127,7 @@ def _of_few(probe: Probe, w: Tensor, part: range) -> Tensor:
     except Exception as error:
         batch_norm = _batch_norm(probe.loss.model)
         why = (
-            f"'{batch_norm[0]}' is batch normalisation in training mode; call model.eval()."
+            f"'{batch_norm[0]}' is batch normalisation {BATCH_STATISTICS}"
             if batch_norm
             else "Look for what needs a second sample, or drops the first dimension (.squeeze())."
         )

@@ -7,50 +7,57 @@ leaf of autograd's graph that is not w; it is named, and what it looks like deci
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from landscape_nb.numerics.operators import DifferentiableLoss, Indices
+from landscape_nb.numerics.differences import Audited
+from landscape_nb.numerics.operators import Indices
+
+
+def nodes(*ends: Tensor) -> Iterator[Any]:
+    """The nodes of the graphs of `ends`, each once."""
+    waiting = [end.grad_fn for end in ends if end.grad_fn is not None]
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for after, _ in node.next_functions:
+            if after is not None and after not in seen:
+                seen.add(after)
+                waiting.append(after)
 
 
 def foreign_leaves(leaf: Tensor, *ends: Tensor) -> list[Tensor]:
     """All leaves of the graphs of `ends` other than `leaf`, which need a gradient too."""
-    found = {id(end): end for end in ends if end.is_leaf and end.requires_grad and end is not leaf}
-    nodes = [end.grad_fn for end in ends if end.grad_fn is not None]
-    seen = set(nodes)
-    while nodes:
-        node = nodes.pop()
-        variable = getattr(node, "variable", None)
-        if isinstance(variable, Tensor) and variable is not leaf:
-            found[id(variable)] = variable
-        for after, _ in node.next_functions:
-            if after is not None and after not in seen:
-                seen.add(after)
-                nodes.append(after)
-    return list(found.values())
+    found = [end for end in ends if end.is_leaf and end.requires_grad]
+    found += [n.variable for n in nodes(*ends) if isinstance(getattr(n, "variable", None), Tensor)]
+    return [variable for variable in found if variable is not leaf]
+
+
+def is_cut_off(gradient: Tensor) -> bool:
+    """Whether a backward was marked once_differentiable: derivatives end there, silently."""
+    return any(type(node).__name__ == "Error" for node in nodes(gradient))
 
 
 def refuse_foreign_leaves(
-    loss: DifferentiableLoss,
-    foreign: list[Tensor],
-    batch: Indices,
-    model: nn.Module,
-    own: nn.Module,
-    loss_fn: Any,
+    loss: Audited, foreign: list[Tensor], batch: Indices, model: nn.Module
 ) -> None:
     """Name the first foreign leaf, and say what it is by where it was found.
+
+    A leaf that the forward makes anew each time, such as inputs by which an energy is
+    differentiated, is no part of the model and is let pass.
 
     Args:
         loss: the loss.
         foreign: what `foreign_leaves` found.
         batch: samples with which it was found.
         model: the caller's module, whose own tensors the graph may have reached.
-        own: this loss's copy of it.
-        loss_fn: as given.
     """
+    foreign = _lasting(loss, foreign, batch)
     if not foreign:
         return
     tensor = foreign[0]
-    parameters = [*model.named_parameters(), *own.named_parameters()]
+    parameters = [*model.named_parameters(), *loss.model.named_parameters()]
     name = next((name for name, p in parameters if p is tensor), None)
     others = f" ({len(foreign)} such tensors in all)" if len(foreign) > 1 else ""
     through_model = _outputs_reach(loss, tensor, batch)
@@ -68,30 +75,41 @@ def refuse_foreign_leaves(
             "or a hook or function that holds the module, is the usual cause; write the change "
             "as a module of its own, with this one as a submodule."
         )
-    shape = tuple(tensor.shape)
+    holders = (loss.model, model) if through_model else (loss.loss_fn,)
+    held = [(path, t) for holder in holders for path, t in _tensors(holder)]
+    found = next((path for path, t in held if t is tensor), None)
+    called = f"'{found}', of shape" if found else "of shape"
+    called = f"{called} {tuple(tensor.shape)}, that is not one of the model's parameters{others}"
     if not through_model:
-        found = next((path for path, t in _tensors(loss_fn) if t is tensor), None)
-        called = f"'{found}', of shape {shape}," if found else f"of shape {shape}"
         raise ValueError(
-            f"loss_fn has a trainable tensor of its own, {called} that is not a parameter of the "
-            f"model{others}: it would stay as it is when w moves. To train a temperature or weight "
-            "of the loss, make it a parameter of the module (whose forward returns outputs / T, or "
-            "both); to keep it fixed, use its .requires_grad_(False)."
+            f"loss_fn has a trainable tensor of its own, {called}: it would stay as it is when w "
+            "moves. To train a temperature or weight of the loss, make it a parameter of the "
+            "module (whose forward returns outputs / T, or both); to keep it fixed, use its "
+            ".requires_grad_(False)."
         )
-    places = [(path, t) for m in (own, model) for path, t in _tensors(m)]
-    found = next((path for path, t in places if t is tensor), None)
-    called = f"'{found}', of shape {shape}," if found else f"of shape {shape}"
     raise ValueError(
-        f"The model uses a trainable tensor {called} that is not one of its parameters{others}: it "
-        "would stay as it is when w moves. Register it, as nn.Parameter, nn.ParameterList or "
-        "nn.ModuleList; or keep it fixed with .requires_grad_(False)."
+        f"The model uses a trainable tensor {called}: it would stay as it is when w moves. "
+        "Register it, as nn.Parameter, nn.ParameterList or nn.ModuleList; or keep it fixed with "
+        ".requires_grad_(False). If forward only differentiates by it, let it take a copy each "
+        "time, .detach().requires_grad_()."
     )
 
 
-def _outputs_reach(loss: DifferentiableLoss, tensor: Tensor, batch: Indices) -> bool:
+def _lasting(loss: Audited, foreign: list[Tensor], batch: Indices) -> list[Tensor]:
+    """The leaves that a second evaluation reaches again."""
+    if not foreign:
+        return []
+    leaf = loss.w0.clone().requires_grad_()
+    with torch.enable_grad():
+        again = {id(t) for t in foreign_leaves(leaf, loss.losses_at(leaf, batch))}
+    return [t for t in foreign if id(t) in again]
+
+
+def _outputs_reach(loss: Audited, tensor: Tensor, batch: Indices) -> bool:
     """Whether the model's outputs, before loss_fn, hang on the tensor."""
     leaf = loss.w0.clone().requires_grad_()
-    outputs = [t for _, t in _tensors(loss.outputs_at(leaf, batch))]
+    with torch.enable_grad():
+        outputs = [t for _, t in _tensors(loss.outputs_at(leaf, batch))]
     return any(t is tensor for t in foreign_leaves(leaf, *outputs))
 
 

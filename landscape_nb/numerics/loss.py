@@ -190,13 +190,14 @@ class EmpiricalLoss:
             self.batch_size = checks.whole_number(
                 "batch_size", batch_size, 1, None, "samples held in memory at once"
             )
-        audit.refuse_unusable_loss(self, model)
-        self.sample_bytes = self.activation_bytes(self.w0, 0)
-        if batch_size is None:
-            fits = int(self.memory / (_GRAPH_OF_GRADIENT * self.sample_bytes))
-            self.batch_size = max(1, min(1024, fits))
-        self.per_sample(self.w0)
-        audit.refuse_wrong_derivatives(self, model)
+        with audit.own_random_numbers(self.w0):
+            audit.refuse_unusable_loss(self, model)
+            self.sample_bytes = self.activation_bytes(self.w0, 0)
+            if batch_size is None:
+                fits = int(self.memory / (_GRAPH_OF_GRADIENT * self.sample_bytes))
+                self.batch_size = max(1, min(1024, fits))
+            self.per_sample(self.w0)
+            audit.refuse_wrong_derivatives(self, model)
 
     def __repr__(self) -> str:
         """Sizes at a glance."""
