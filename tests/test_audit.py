@@ -242,7 +242,7 @@ GOOD = {
     "label smoothing": (mlp, {"loss_fn": nn.CrossEntropyLoss(reduction="none", label_smoothing=0.1)}),
     "frozen temperature": (
         mlp,
-        {"loss_fn": lambda out, y, T=nn.Parameter(torch.tensor(2.0), False): cross_entropy(out / T, y)},
+        {"loss_fn": lambda out, y: cross_entropy(out / FROZEN, y)},
     ),
     "tiny loss": (mlp, {"loss_fn": lambda out, y: 1e-300 * cross_entropy(out, y)}),
     "large offset": (mlp, {"loss_fn": lambda out, y: 1e5 + cross_entropy(out, y)}),
@@ -250,6 +250,7 @@ GOOD = {
     "linear in w": (lambda: nn.Linear(4, 3), {"loss_fn": lambda out, y: out.sum(1)}),
     "a penalty by l2": (mlp, {"l2": 0.1}),
 }  # fmt: skip
+FROZEN = nn.Parameter(torch.tensor(2.0), False)
 MM = "use_mm_for_euclid_dist"
 
 

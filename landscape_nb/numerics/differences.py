@@ -48,12 +48,14 @@ class Comparison:
 
     Attributes:
         off: their difference, relative to the larger one.
+        allowed: how far apart they may be; rounding included.
         wrong: whether it stays as the step shrinks and neither kinks nor rounding explain it.
         by_autograd, by_differences: the two, at the step where they agree best.
         settled: whether they agree; neither `wrong` nor `settled`: rounding or kinks hide it.
     """
 
     off: float
+    allowed: float
     wrong: bool
     settled: bool
     by_autograd: float
@@ -71,9 +73,12 @@ class Upcast(TorchFunctionMode):
     ) -> Any:
         """Call with float64 in the place of every lower precision, and return no lower one."""
         args, kwargs = tree_map(_raised, (args, kwargs or {}))
+        if function in _TO_LOWER:
+            return args[0]
         return tree_map(_raised_tensor, function(*args, **kwargs))
 
 
+_TO_LOWER = (Tensor.float, Tensor.half, Tensor.bfloat16)
 _LOW = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -224,7 +229,7 @@ class _Differences:
             apart = float((found - self._predicted).norm())
             size = max(self._typical, float(found.norm()))
             if apart <= self._agree * size + rounding / h:
-                return self._comparison(found, settled=True)
+                return self._comparison(found, rounding / h, settled=True)
             tried.append((h, found, float(gap.norm()), apart, size))
         rounding = max(rounding, measured())
         # Where rounding can't explain it, the smallest steps count: fewest kinks are in between.
@@ -234,10 +239,13 @@ class _Differences:
             for _, found, gap, apart, size in clear
         )
         best = min(clear or tried, key=lambda t: t[3] / t[4])
-        return self._comparison(best[1], wrong=wrong)
+        return self._comparison(best[1], rounding / best[0], wrong=wrong)
 
-    def _comparison(self, found: Tensor, settled: bool = False, wrong: bool = False) -> Comparison:
+    def _comparison(
+        self, found: Tensor, rounding: float, settled: bool = False, wrong: bool = False
+    ) -> Comparison:
         apart = float((found - self._predicted).norm())
         size = max(self._typical, float(found.norm()))
         numbers = [float(x) if x.ndim == 0 else float(x.norm()) for x in (self._predicted, found)]
-        return Comparison(apart / size if size else 0.0, wrong, settled, *numbers)
+        off, allowed = (apart / size, self._agree + rounding / size) if size else (0.0, 0.0)
+        return Comparison(off, allowed, wrong, settled, *numbers)

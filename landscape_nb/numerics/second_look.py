@@ -16,8 +16,6 @@ from torch.utils._pytree import tree_map
 
 from landscape_nb.numerics import evaluations, missing
 from landscape_nb.numerics.differences import (
-    AGREE,
-    AGREE_COARSELY,
     COARSE_STEPS,
     STEPS,
     Audited,
@@ -45,42 +43,41 @@ def sizes(loss: Audited, w: Tensor) -> Tensor:
 
 def at_a_moved_point(loss: Audited, model: nn.Module) -> list[Row]:
     """All checks near w0, in the most exact form in which the loss can be evaluated."""
-    m = 32 if 32 * loss.sample_bytes <= SMALL_BATCH else 8  # chosen here
-    stride = max(1, loss.num_samples // m)
-    samples = range(0, loss.num_samples, stride)[:m]  # spread over the data: they may be sorted
+    samples = _spread(loss)
     native = Probe(loss, samples)
     w, size, rows = _moved(native, seed=2)
-    refusal = None
+    refusal, seen, form = None, rows, (native, COARSE_STEPS)
     for probe, steps in _forms(native, w):
-        if steps is COARSE_STEPS and refusal is not None:
+        if steps is COARSE_STEPS and (refusal is not None or form[1] is STEPS):
             break  # seen with more digits already
         try:
-            return rows + _at_points(native, probe, w, size, model, steps)
+            seen, decided = _checked(probe, w, size, model, steps)
+            if decided:
+                return rows + seen
+            refusal, form = None, (probe, steps)
         except torch.OutOfMemoryError:
             raise
         except ValueError as error:
             refusal = error
-        except Exception as error:
+        except (RuntimeError, TypeError) as error:
             if probe.loss is loss and probe.context is nullcontext:
                 raise missing.missing("a derivative", error) from error
-    if refusal is None:
-        return rows
-    raise refusal
+    if refusal is not None:
+        raise refusal
+    for seed in range(3, 5 if form[1] is STEPS else 3):  # a jump or kink may just be too near
+        elsewhere, size, rows = _moved(native, seed)
+        found, decided = _checked(form[0], elsewhere, size, model, STEPS)
+        if decided:
+            return rows + found
+    return rows + seen
 
 
-def _at_points(
-    native: Probe, probe: Probe, w: Tensor, size: Tensor, model: nn.Module, steps: Any
-) -> list[Row]:
-    """At w; and, where a jump or a kink is so near that nothing can be said, at two others."""
-    first: list[Row] = []
-    for seed in (3, 4, 5):
-        point = w.to(probe.loss.w0)
-        rows, decided = _checked(probe, point, size.to(point), model, steps)
-        if decided or steps is COARSE_STEPS:
-            return rows
-        first = first or rows
-        w, _, _ = _moved(native, seed)
-    return first
+def _spread(loss: Audited) -> range:
+    """Samples from all over the data, which may be sorted: as many as cost little."""
+    m = 32  # 32, 8 and 4: chosen here
+    if 32 * loss.sample_bytes > SMALL_BATCH:
+        m = 8 if loss.w0.dtype == torch.float64 else 4  # float64 costs a float32 model more
+    return range(0, loss.num_samples, max(1, loss.num_samples // m))[:m]
 
 
 def _moved(native: Probe, seed: int) -> tuple[Tensor, Tensor, list[Row]]:
@@ -161,6 +158,8 @@ def _in_float64(loss: Audited) -> Any:
 def _checked(
     probe: Probe, w: Tensor, size: Tensor, model: nn.Module, steps: Any
 ) -> tuple[list[Row], bool]:
+    """What is seen at w, and whether the differences decide."""
+    w, size = w.to(probe.loss.w0), size.to(probe.loss.w0)
     losses = probe.losses(w)
     where = "near the model's own parameters"
     rows = [
@@ -192,13 +191,11 @@ def _checked(
 
 
 def _row(what: str, found: list[Comparison], steps: Any) -> Row:
-    off = max(c.off for c in found)
-    allowed = AGREE_COARSELY if steps is COARSE_STEPS else AGREE
-    seen = f"off by {off:.1e} (allowed {allowed:.0e})" + (
-        f", {len(found)} directions" if len(found) > 1 else ""
-    )
-    if not all(c.settled for c in found):
-        seen += ", which kinks or rounding explain" if not any(c.wrong for c in found) else ""
+    worst = max(found, key=lambda c: c.off)
+    count = "1 direction" if len(found) == 1 else f"{len(found)} directions"
+    seen = f"off by {worst.off:.1e} (allowed {worst.allowed:.0e}), {count}"
+    if not any(c.wrong for c in found) and not all(c.settled for c in found):
+        seen += ", more than that by rounding or a kink"
     return what, seen + (" (float32)" if steps is COARSE_STEPS else "")
 
 
@@ -299,5 +296,6 @@ def _causes(probe: Probe) -> str:
         "The usual causes are detach() or torch.no_grad() on a part of the way (freeze these "
         "parameters instead, with requires_grad_(False)), rounding or fake_quantize with a "
         "straight-through gradient, gradient reversal, a hook that changes gradients, padding_idx, "
-        "or an autograd.Function; the numbers don't tell which."
+        "torch.linalg.cholesky or eigh of a matrix that w does not keep symmetric, or an "
+        "autograd.Function; the numbers don't tell which."
     )
