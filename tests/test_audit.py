@@ -8,6 +8,7 @@ fits what is wrong in them.
 
 import copy
 import inspect
+import math
 
 import pytest
 import torch
@@ -188,6 +189,24 @@ def old_weight_norm():
     return nn.Sequential(WeightNorm(), nn.Tanh(), nn.Linear(5, 3))
 
 
+def energy(m, x):
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        return torch.autograd.grad(m(x).logsumexp(1).sum(), x, create_graph=True)[0][:, :3]
+
+
+def anchored():
+    model = mlp()
+    start = model[0].weight.detach().clone()
+    return Around(lambda m, x: m(x) + (m[0].weight - start.to(x)).square().sum(), model)
+
+
+def orthogonal():
+    torch.manual_seed(0)
+    layer = nn.utils.parametrizations.orthogonal(nn.Linear(4, 4))
+    return nn.Sequential(layer, nn.Tanh(), nn.Linear(4, 3))
+
+
 def focal(out, y):
     losses = cross_entropy(out, y)
     return (1 - torch.exp(-losses)) ** 2 * losses
@@ -249,6 +268,11 @@ GOOD = {
     "saturated": (lambda: scaled(mlp(), 100.0),),
     "linear in w": (lambda: nn.Linear(4, 3), {"loss_fn": lambda out, y: out.sum(1)}),
     "a penalty by l2": (mlp, {"l2": 0.1}),
+    "gradient by the inputs": (lambda: Around(energy),),
+    "float32 norm by rows": (lambda: Around(lambda m, x: m[2](float32_norm(m[1](m[0](x))))),),
+    "parametrised": (orthogonal,),
+    "spectral norm in eval mode": (lambda: spectral().eval(),),
+    "anchored to a constant": (anchored,),
 }  # fmt: skip
 FROZEN = nn.Parameter(torch.tensor(2.0), False)
 MM = "use_mm_for_euclid_dist"
@@ -329,6 +353,8 @@ def test_what_is_accepted_has_the_slope_and_the_bend_of_plain_values(name, moved
     before = state(parts[0])
     loss, bare = ln.EmpiricalLoss(*parts), Bare(*parts)
     assert_untouched(parts[0], before)
+    if name == "float32 norm by rows":  # accepted: it rounds, but its derivatives are right
+        return
     size = float(loss.w0.square().mean().sqrt()) or 1.0
     w = loss.w0 + moved * size * randn(loss.num_params, seed=5)
     assert loss.value(w, 24).item() == pytest.approx(bare(w), rel=1e-12)
@@ -368,10 +394,32 @@ def doubled_forward():
     return model
 
 
-def hooked():
+def hooked(detached=False):
     model = mlp()
-    model[2].register_forward_hook(lambda m, x, out: out + model[0].bias[:3])
+
+    def add(module, x, out):
+        return out + (model[0].bias.detach() if detached else model[0].bias)[:3]
+
+    model[2].register_forward_hook(add)
     return model
+
+
+def no_grad_forward():
+    model = mlp()
+    forward = model[0].forward
+
+    def without(z):
+        with torch.no_grad():
+            return forward(z)
+
+    model[0].forward = without
+    return model
+
+
+def cached(m, x, own):
+    if not own.kept:
+        own.kept.append(m[0].weight.detach().clone())
+    return m(x + x @ own.kept[0][:4].to(x))
 
 
 def hidden_list():
@@ -518,8 +566,28 @@ def counting(m, x, own):
     return m(x) * (1 + 1e-3 * len(own.calls))
 
 
-def random_numbers(z):
-    return z + 0.01 * torch.randn_like(z)
+def fixed_seed(m, x):
+    torch.manual_seed(0)
+    return m(x + torch.randn_like(x))
+
+
+def renormalised(m, x):
+    m[0].weight.data /= m[0].weight.data.norm(dim=1, keepdim=True)
+    return m(x)
+
+
+def cholesky(m, x, own):
+    return torch.linalg.solve_triangular(torch.linalg.cholesky(own.A), m(x).T, upper=False).T
+
+
+def hook_without_graph(z):
+    """tanh, whose backward is right and written in a hook, outside autograd's graph."""
+    t = torch.tanh(z).detach()
+    if not z.requires_grad:
+        return t
+    same = z * 1
+    same.register_hook(lambda g: g * (1 - t**2))
+    return same + (t - same).detach()
 
 
 def focal_detached(out, y):
@@ -575,13 +643,16 @@ REFUSED = {
     "another penalty": (mlp, "parameter '0.weight' itself, past", {"uses_model": orthogonal_penalty}),
     "temperature of a loss module": (mlp, "loss_fn has a trainable tensor of its own, 'temperature'", {"loss_fn": Scaled()}),
     "temperature in a closure": (mlp, "trainable tensor of its own, 'log_t'", {"uses_model": temperature_in_a_closure}),
+    "closure without gradient": (lambda: hooked(detached=True), "reads the model's parameter '0.bias' past the vector w, without a gradient"),
+    "replaced forward under no_grad": (no_grad_forward, "reads the model's parameter '0.bias' past the vector w, without a gradient"),
+    "cache of weights": (lambda: Around(cached, kept=[]), "has a memory: .* a copy of the model that was not evaluated before"),
     # B: after the call
     "backward calls the module": (calls_again, LATE),
     "checkpointing": (lambda: Around(checkpointed), f"{LATE}.* checkpoint"),
     # C: hidden at w0
     "batch norm, gamma zero": (lambda: scaled_norm(middle_layer(Repeated()), 0.0).train(), "not per-sample.* near the model's own .*'between.norm' is batch norm"),
     "batch norm behind a zero": (lambda: Residual(Repeated()).train(), "not per-sample.* near .*'f.norm' is batch norm"),
-    "dropout behind a zero": (lambda: Residual(nn.Dropout(0.5)).train(), "is random.* near .*'f' is dropout"),
+    "dropout behind a zero": (lambda: Residual(nn.Dropout(0.5)).train(), "is random.* near .*'f' drops at random"),
     "noise behind a zero": (lambda: Residual(Around(lambda m, x: torch.randn_like(x))), "is random.* near .*No dropout layer"),
     "batch mean behind a zero": (lambda: Residual(Around(lambda m, x: x.mean(0, keepdim=True) + x)), f"not per-sample.* near .*{BATCH_SOFTMAX}"),
     "batch softmax, all zero": (lambda: scaled(middle(lambda z: z.softmax(0)), 0.0), f"not per-sample.*{BATCH_SOFTMAX}"),
@@ -618,8 +689,17 @@ REFUSED = {
     "batch norm without statistics": (lambda: normalised(track_running_stats=False).eval(), "not per-sample.*track_running_stats"),
     "relative loss": (mlp, f"not per-sample.*{BATCH_SOFTMAX}.*look in loss_fn", {"loss_fn": relative}),
     "coupled outputs": (lambda: middle(lambda z: z - z.amax(0)), f"not per-sample.*{BATCH_SOFTMAX}"),
-    "dropout": (lambda: nn.Sequential(mlp(), nn.Dropout(0.5)).train(), "is random.*'1' is dropout"),
+    "dropout": (lambda: nn.Sequential(mlp(), nn.Dropout(0.5)).train(), "is random.*'1' drops at random"),
     "functional dropout": (lambda: middle(F.dropout), "is random.*seed of torch makes them equal.*functional.dropout"),
+    "LSTM with dropout": (lambda: Sequence(nn.LSTM, num_layers=2, dropout=0.5).train(), "is random.*'rnn' drops at random"),
+    "random numbers of a fixed seed": (lambda: Around(fixed_seed), f"not per-sample.*{BATCH_SOFTMAX}.*look in the model or loss_fn.*fixed seed"),
+    "hook without a graph": (lambda: middle(hook_without_graph), f"{WRONG_BEND}.*hook"),
+    "writes into a parameter": (lambda: Around(renormalised), "changes the parameters in place.*Look for .data"),
+    "EmbeddingBag": (lambda: nn.Sequential(nn.EmbeddingBag(7, 4), nn.Linear(4, 3)), "second derivative of _embedding_bag_backward.*nn.Embedding", {"x": tokens}),
+    "cholesky of what is not symmetric": (lambda: Around(cholesky, A=nn.Parameter(torch.eye(3))), f"{WRONG_SLOPE}.*wrong in 'A'.*cholesky"),
+    "gradient of half the way": (mlp, f"{WRONG_SLOPE}.*detach", {"loss_fn": lambda out, y: (out - 0.5 * out.roll(1, 1).detach()).square().sum(1)}),
+    "numpy": (lambda: Around(lambda m, x: m(x) + torch.from_numpy(m(x).detach().numpy() ** 2)), WRONG_SLOPE),
+    ".item()": (lambda: Around(lambda m, x: m(x) * m[0].weight.norm().item()), f"{WRONG_SLOPE}.*wrong in 'inner.0.weight'"),
     "counts its calls": (lambda: Around(counting, calls=[]), "is random.*counts its calls"),
     "spectral norm in training": (spectral, "has a memory.*changes the model's buffer"),
     "detached": (mlp, "does not depend on.*look for detach.. or numpy in loss_fn", {"loss_fn": lambda out, y: cross_entropy(out.detach(), y)}),
@@ -643,3 +723,82 @@ def test_what_is_wrong_is_refused_by_name(name, dtype):
     with pytest.raises(ValueError, match=sentence):
         ln.EmpiricalLoss(model, *rest)
     assert_untouched(model, before)
+
+
+def test_a_float32_product_inside_a_float64_model_is_named_as_such():
+    """Its rounding depends on the number of rows: it is not batch normalisation."""
+    torch.manual_seed(0)
+    inner = nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 3)).double()
+    model = Around(lambda m, x: m[1]((m[0](x).float() @ m[0].weight.float()).double()), inner)
+    with pytest.raises(ValueError, match="computed in a lower precision than its parameters"):
+        ln.EmpiricalLoss(model, cross_entropy, randn(40, 64), torch.arange(40) % 3)
+
+
+def test_complex_parameters_are_not_sent_to_where_they_lose_half():
+    model = Around(lambda m, x: m(x), phase=nn.Parameter(torch.ones(2, dtype=torch.cdouble)))
+    with pytest.raises(ValueError, match="real floating point.*view_as_real"):
+        ln.EmpiricalLoss(model, cross_entropy, vectors(), labels())
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e-30, 1e20], ids="scale={:g}".format)
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU])
+def test_the_unit_of_the_loss_changes_no_answer(activation, scale):
+    """A good model stays good, dropout stays dropout, a wrong derivative stays wrong; float32."""
+    x, y = vectors().float(), labels()
+
+    def loss_fn(out, y):
+        return scale * cross_entropy(out, y)
+
+    ln.EmpiricalLoss(mlp(activation), loss_fn, x, y)
+    with pytest.raises(ValueError, match="is random"):
+        ln.EmpiricalLoss(nn.Sequential(mlp(activation), nn.Dropout()), loss_fn, x, y)
+    with pytest.raises(ValueError, match=WRONG_BEND):
+        ln.EmpiricalLoss(middle(KeepsDerivative.apply), loss_fn, x, y)
+    with pytest.raises(ValueError, match=WRONG_SLOPE):
+        ln.EmpiricalLoss(Around(no_grad_backbone), loss_fn, x, y)
+
+
+def test_the_audit_prints_its_numbers_and_changes_nothing(capsys):
+    torch.manual_seed(0)
+    loss = ln.EmpiricalLoss(mlp(nn.ReLU).double(), cross_entropy, vectors(), labels())
+    before, w0 = state(loss.model), loss.w0.clone()
+    ln.audit(loss)
+    assert_untouched(loss.model, before)
+    assert torch.equal(loss.w0, w0)
+    rows = capsys.readouterr().out.splitlines()
+    for start in ("At w0, 24 of 24", "evaluated twice", "alone and", "slope by", "curvature by"):
+        assert any(row.strip().startswith(start) for row in rows)
+    slope = next(row for row in rows if "slope by differences" in row)
+    off = float(slope.split("off by ")[1].split()[0])
+    assert 0 < off < 1e-7 and "(allowed 1e-05), 2 directions" in slope
+
+
+def test_the_audit_sees_what_a_loss_became():
+    """A layer of the loss's own copy is put into training mode after the loss was made."""
+    loss = ln.EmpiricalLoss(
+        nn.Sequential(mlp(), nn.Dropout(0.5)).double().eval(), cross_entropy, vectors(), labels()
+    )
+    loss.model.train()
+    with pytest.raises(ValueError, match="is random"):
+        ln.audit(loss)
+
+
+@pytest.mark.parametrize(("features", "most"), [(64, 32), (40_000, 8)], ids=["small", "large"])
+def test_the_audit_evaluates_few_samples(monkeypatch, features, most):
+    """For 1000 samples fewer than one more pass over them; one batch of 8 at most if they are large."""
+    seen = []
+    plain = ln.EmpiricalLoss.losses_at
+
+    def counted(self, w, batch):
+        seen.append(len(batch))
+        return plain(self, w, batch)
+
+    monkeypatch.setattr(ln.EmpiricalLoss, "losses_at", counted)
+    x = randn(1000, features)
+    loss = ln.EmpiricalLoss(
+        mlp(nn.ReLU, (features, 5, 3)).double(), cross_entropy, x, torch.arange(1000) % 3
+    )
+    assert sum(seen) - 1000 <= 1000
+    full = seen.index(max(seen))
+    near_w0 = seen[full + math.ceil(1000 / loss.batch_size) :]
+    assert max(near_w0) == most

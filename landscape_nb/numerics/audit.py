@@ -90,10 +90,16 @@ def refuse_unusable_loss(loss: Audited, model: nn.Module) -> list[Row]:
     losses = _first_losses(probe, w)
     _refuse_wrong_shape(losses, len(probe.samples))
     if not torch.equal(w, loss.w0):
+        limited = [n for n, m in model.named_modules() if getattr(m, "max_norm", None) is not None]
+        look = (
+            f"'{limited[0]}' has max_norm, which does so: leave it out, or divide by the norm in "
+            "forward."
+            if limited
+            else "Look for .data, torch.no_grad() and operations in place (mul_, copy_) in forward."
+        )
         raise ValueError(
             "Evaluating the loss changes the parameters in place (by "
-            f"{float((w - loss.w0).abs().max()):.1e}). An embedding with max_norm is the usual "
-            "cause: leave it out, or divide by the norm in forward."
+            f"{float((w - loss.w0).abs().max()):.1e}). {look}"
         )
     rows = [
         evaluations.refuse_random(probe, w, losses, "the model's own parameters"),

@@ -6,6 +6,7 @@ evaluations differ, further ones tell why: with the same random numbers, of the 
 loss_fn, with every operation in float64, with w moved by its own rounding.
 """
 
+import copy
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -52,7 +53,7 @@ def refuse_random(probe: Probe, w: Tensor, losses: Tensor, where: str) -> Row:
     now = dict(probe.loss.model.named_buffers())
     changed = [n for n, b in buffers.items() if not torch.equal(b, now[n])]
     seeded = [_seeded(probe, w) for _ in range(2)]
-    dropout = _named(probe.loss.model, _DropoutNd)
+    dropout = _dropout(probe.loss.model)
     if _apart(*seeded) > off / 100 and changed:
         raise ValueError(
             f"The loss has a memory: {numbers}, and an evaluation changes the model's buffer "
@@ -61,7 +62,7 @@ def refuse_random(probe: Probe, w: Tensor, losses: Tensor, where: str) -> Row:
         )
     if dropout:
         raise ValueError(
-            f"The loss is random: {numbers}. '{dropout[0]}' is dropout in training mode; call "
+            f"The loss is random: {numbers}. '{dropout[0]}' drops at random in training mode; call "
             "model.eval() first."
         )
     torch_draws = _apart(*seeded) <= off / 100
@@ -71,6 +72,21 @@ def refuse_random(probe: Probe, w: Tensor, losses: Tensor, where: str) -> Row:
         "mode; look for torch.rand, numpy.random or functional.dropout in forward and loss_fn, "
         "or for something that counts its calls. Call model.eval() first if they look at the mode."
     )
+
+
+def refuse_stale(probe: Probe, w: Tensor, losses: Tensor, fresh: nn.Module) -> Row:
+    """A copy that was never evaluated before must agree, away from where the other one was."""
+    view: Any = copy.copy(probe.loss)
+    view._model = copy.deepcopy(fresh)
+    off, largest = _apart(Probe(view, probe.samples).losses(w), losses), _largest(losses)
+    if off > relative_tolerance(losses, w) * largest:
+        raise ValueError(
+            f"The loss has a memory: near the model's own parameters it differs by {off:.1e} from "
+            "a copy of the model that was not evaluated before. Look for values computed from "
+            "parameters that the model keeps after its first call (a cache), and compute them in "
+            "every call."
+        )
+    return "a fresh copy", f"off by {off / largest if largest else 0.0:.1e} of the loss"
 
 
 def refuse_coupled(probe: Probe, w: Tensor, losses: Tensor, where: str) -> Row:
@@ -103,8 +119,8 @@ def refuse_coupled(probe: Probe, w: Tensor, losses: Tensor, where: str) -> Row:
     raise ValueError(
         "The loss is not per-sample: a sample's loss changes with the other samples of its batch, "
         f"{numbers}. No batch normalisation of the model is in training mode; look in {mixes} for "
-        "a mean, a maximum, a softmax or a sort over the first dimension, or reduction='mean' "
-        "(use reduction='none')."
+        "a mean, a maximum, a softmax or a sort over the first dimension, random numbers with a "
+        "fixed seed, or reduction='mean' (use reduction='none')."
     )
 
 
@@ -163,8 +179,8 @@ def _outputs_agree(probe: Probe, w: Tensor) -> bool:
         with torch.no_grad():
             return [t for t in tree_leaves(probe.loss.outputs_at(w, part)) if isinstance(t, Tensor)]
 
-    together, alone = outputs(probe.samples), outputs(probe.samples[:1])
-    pairs = [(t[:1], a) for t, a in zip(together, alone, strict=True) if t.ndim]
+    together, alone = outputs(probe.samples), outputs(probe.samples[-1:])
+    pairs = [(t[-1:], a) for t, a in zip(together, alone, strict=True) if t.ndim]
     return bool(pairs) and all(
         t.shape == a.shape and _apart(t, a) <= 1e-4 * _largest(t) for t, a in pairs
     )
@@ -194,9 +210,16 @@ def _largest(losses: Tensor) -> float:
     return float(losses.abs().masked_fill(~losses.isfinite(), 0).max())
 
 
-def _named(model: nn.Module, kind: type[nn.Module]) -> list[str]:
-    """The names of the layers of a kind that are in training mode."""
-    return [n or "model" for n, m in model.named_modules() if isinstance(m, kind) and m.training]
+def _dropout(model: nn.Module) -> list[str]:
+    """The layers in training mode that drop at random: dropout, and layers with dropout=..."""
+    return [
+        n or "model"
+        for n, m in model.named_modules()
+        if m.training
+        and (
+            isinstance(m, _DropoutNd) or isinstance(d := getattr(m, "dropout", 0), float) and d > 0
+        )
+    ]
 
 
 def _batch_norm(model: nn.Module) -> list[str]:

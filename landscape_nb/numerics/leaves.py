@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from landscape_nb.numerics.differences import Audited
 from landscape_nb.numerics.operators import Indices
@@ -32,6 +34,46 @@ def foreign_leaves(leaf: Tensor, *ends: Tensor) -> list[Tensor]:
     found = [end for end in ends if end.is_leaf and end.requires_grad]
     found += [n.variable for n in nodes(*ends) if isinstance(getattr(n, "variable", None), Tensor)]
     return [variable for variable in found if variable is not leaf]
+
+
+class Watch(TorchFunctionMode):
+    """Notes which of some parameters any operation reads, be it detached or under no_grad."""
+
+    def __init__(self, *models: nn.Module) -> None:
+        super().__init__()
+        self.names = {
+            p.untyped_storage().data_ptr(): name
+            for model in models
+            for name, p in model.named_parameters()
+            if p.requires_grad and p.numel()
+        }
+        self.read: set[str] = set()
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Call as ever."""
+        result = function(*args, **(kwargs or {}))
+        for x in tree_leaves((args, kwargs)):
+            if type(x) in (Tensor, nn.Parameter) and x.layout is torch.strided:
+                name = self.names.get(x.untyped_storage().data_ptr())
+                if name is not None:
+                    self.read.add(name)
+        return result
+
+
+def refuse_read_parameters(loss: Audited, batch: Indices, model: nn.Module) -> None:
+    """No operation may read the parameters of the module itself, of the caller's or of the copy."""
+    watch = Watch(model, loss.model)
+    with torch.no_grad(), watch:
+        loss.losses_at(loss.w0, batch)
+    if watch.read:
+        raise ValueError(
+            f"The loss reads the model's parameter '{min(watch.read)}' past the vector w, without "
+            "a gradient (detach(), .data or no_grad): this part would stay as it is when w moves. "
+            "A replaced forward, a hook or a function that holds the module is the usual cause; "
+            "write the change as a module of its own. If a constant is meant, give it a .clone()."
+        )
 
 
 def is_cut_off(gradient: Tensor) -> bool:

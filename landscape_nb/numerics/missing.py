@@ -35,6 +35,7 @@ def refuse_missing_derivatives(loss: Audited, w: Tensor, batch: Indices, model: 
         if not losses.requires_grad:
             raise ValueError(_disconnected(loss, leaf, batch, warning))
         refuse_foreign(loss, leaf, losses, None, batch, model)  # before it cuts w off
+        leaves.refuse_read_parameters(loss, batch, model)
         gradient = _tried(
             "first derivative",
             lambda: torch.autograd.grad(
@@ -60,6 +61,7 @@ def _tried(what: str, action: Callable[[], Any]) -> Any:
 
 WAYS_OUT = {
     "cdist": "torch.cdist has one with compute_mode='use_mm_for_euclid_dist'.",
+    "embedding_bag": "torch.nn.Embedding and a mean over dimension 1 have one.",
     "ctc": "Write the sum over alignments out with logsumexp.",
     "sparse": "Use the layer with sparse=False.",
     "donated|compile|dynamo|inductor": "Leave torch.compile out, and pass the plain module.",

@@ -32,44 +32,44 @@ from landscape_nb.numerics.operators import ASYMMETRIC, SMALL_BATCH
 STEP = 0.05  # of a parameter's own size: chosen here
 
 
-def sizes(loss: Audited, w: Tensor) -> Tensor:
-    """For each entry of w the size of its parameter: its root mean square, or that of all of w."""
-    everything = float(w.square().mean().sqrt()) or 1.0
-    out = torch.empty_like(w)
-    for part in loss.layout.slices().values():
-        out[part] = float(w[part].square().mean().sqrt()) or everything
-    return out
-
-
 def at_a_moved_point(loss: Audited, model: nn.Module) -> list[Row]:
-    """All checks near w0, in the most exact form in which the loss can be evaluated."""
-    samples = _spread(loss)
-    native = Probe(loss, samples)
+    """All checks near w0."""
+    native = Probe(loss, _spread(loss))
     w, size, rows = _moved(native, seed=2)
-    refusal, seen, form = None, rows, (native, COARSE_STEPS)
+    rows += _in_its_best_form(native, w, size, model)
+    return [*rows, evaluations.refuse_stale(native, w, native.losses(w), model)]
+
+
+def _in_its_best_form(native: Probe, w: Tensor, size: Tensor, model: nn.Module) -> list[Row]:
+    """The checks in the most exact form in which the loss can be evaluated."""
+    refusal: ValueError | None = None
+    undecided: tuple[list[Row], Probe, Any] | None = None
     for probe, steps in _forms(native, w):
-        if steps is COARSE_STEPS and (refusal is not None or form[1] is STEPS):
+        if steps is COARSE_STEPS and (refusal or undecided):
             break  # seen with more digits already
         try:
-            seen, decided = _checked(probe, w, size, model, steps)
+            rows, decided = _checked(probe, w, size, model, steps)
             if decided:
-                return rows + seen
-            refusal, form = None, (probe, steps)
+                return rows
+            refusal, undecided = None, (rows, probe, steps)
         except torch.OutOfMemoryError:
             raise
         except ValueError as error:
             refusal = error
         except (RuntimeError, TypeError) as error:
-            if probe.loss is loss and probe.context is nullcontext:
+            if probe.loss is native.loss and probe.context is nullcontext:
                 raise missing.missing("a derivative", error) from error
     if refusal is not None:
         raise refusal
-    for seed in range(3, 5 if form[1] is STEPS else 3):  # a jump or kink may just be too near
-        elsewhere, size, rows = _moved(native, seed)
-        found, decided = _checked(form[0], elsewhere, size, model, STEPS)
+    if undecided is None:
+        return []
+    rows, probe, steps = undecided
+    for seed in [3, 4] * (steps is STEPS):  # a jump or a kink may just be too near
+        elsewhere, size, moved = _moved(native, seed)
+        found, decided = _checked(probe, elsewhere, size, model, steps)
         if decided:
-            return rows + found
-    return rows + seen
+            return moved + found
+    return rows
 
 
 def _spread(loss: Audited) -> range:
@@ -243,12 +243,20 @@ def _refuse_curvature(
     scale = float((size * Hu).norm() + (size * Hv).norm())
     if abs(uHv - vHu) > 1e-6 * scale:
         numbers = f"u'Hv = {uHv:.3g}, v'Hu = {vHu:.3g}; {numbers}"
-        raise ValueError(f"{ASYMMETRIC} ({numbers})")
+        if any("WeightNorm" in type(m).__name__ for m in probe.loss.model.modules()):
+            raise ValueError(f"{ASYMMETRIC} ({numbers})")
+        raise ValueError(
+            "Autograd's second derivatives are not those of the loss, though its gradient is "
+            f"right: the Hessian is not symmetric near the model's own parameters ({numbers}). A "
+            "hook or an autograd.Function that computes gradients outside autograd's graph is the "
+            "usual cause. The numbers don't tell which operation it is."
+        )
     raise ValueError(
         "Autograd's second derivatives are not those of the loss, though its gradient is right: "
         f"near the model's own parameters {numbers}. An autograd.Function that saves its "
-        "derivative in forward, or calls detach() in backward, is the usual cause: compute it in "
-        "backward, in differentiable operations. The numbers don't tell which operation it is."
+        "derivative in forward, or calls detach() in backward, is the usual cause, a hook that "
+        "changes gradients another: compute it in backward, in differentiable operations. The "
+        "numbers don't tell which operation it is."
     )
 
 
