@@ -1,7 +1,9 @@
 """The audit of a model: what can't be studied sample by sample is refused before it is studied.
 
-Each sentence says what was seen and what to try. All looks are taken at the model's own
-parameters w0.
+Looked at, at the model's own parameters w0 and at a point near it, where nothing is zero by
+initialisation: the loss is the same when evaluated again and for one sample alone; its graph hangs
+on w alone; autograd's first and second derivatives are those of its values. Each sentence says what
+was seen and what to try.
 """
 
 import copy
@@ -10,12 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape_nb.numerics import checks
-from landscape_nb.numerics.operators import ASYMMETRIC, DifferentiableLoss, HessianOperator
+from landscape_nb.numerics import checks, evaluations, missing, second_look
+from landscape_nb.numerics.differences import Audited, Probe
+from landscape_nb.numerics.evaluations import Row, own_random_numbers
 
 
 def own_copy(model: nn.Module) -> nn.Module:
     """A copy of the model, which keeps the caller's untouched."""
+    _refuse_wrapped(model)
     try:
         return copy.deepcopy(model)
     except (RuntimeError, TypeError, NotImplementedError) as error:
@@ -52,79 +56,114 @@ def checked_data(inputs: Any, targets: Any, like: Tensor) -> tuple[Tensor, Tenso
     return inputs.detach().clone(), targets.detach().clone()
 
 
-def refuse_unusable_loss(loss: DifferentiableLoss) -> None:
-    """Evaluate once at w0 and refuse what can't be studied sample by sample."""
-    probe = range(min(loss.num_samples, 32))  # 32: chosen here; dropout shows in fewer
-    with torch.random.fork_rng(devices=_rng_devices(loss.w0)):
-        losses = _first_losses(loss, probe)
-        _refuse_wrong_shape(losses, len(probe))
-        with torch.no_grad():
-            again = loss.losses_at(loss.w0, probe)
-            try:
-                alone = torch.cat([loss.losses_at(loss.w0, probe[i : i + 1]) for i in probe])
-            except (RuntimeError, ValueError) as error:
-                raise ValueError(
-                    "The loss is not per-sample: it can't be evaluated for one sample alone "
-                    f"({str(error).splitlines()[0]}). Batch normalisation in training mode is "
-                    "the usual cause; call model.eval()."
-                ) from error
-        with torch.enable_grad():
-            connected = loss.losses_at(loss.w0.clone().requires_grad_(), range(1)).requires_grad
-        if not connected:
+def _refuse_wrapped(model: nn.Module) -> None:
+    """Modules that stand for another one and can't be called with parameters of one's choice."""
+    for name, module in model.named_modules():
+        called = f"'{name}'" if name else "the model"
+        if hasattr(module, "_orig_mod"):
             raise ValueError(
-                "The loss does not depend on the model's parameters through autograd. Look for "
-                "detach(), torch.no_grad() or numpy inside the model or loss_fn."
+                f"A compiled module has no second derivative, and {called} is one (torch.compile). "
+                "Pass the module it was made from, model._orig_mod."
             )
-    # the coarser of the two precisions; absolute only relative to the largest loss
-    tolerance = 1e3 * max(torch.finfo(t.dtype).eps for t in (losses, loss.w0))
-    # and never finer than the square of a rounding, all that is left of a perfect fit
-    rounding = torch.finfo(loss.w0.dtype).eps ** 1.5
-    atol = max(tolerance * float(losses.abs().nan_to_num(0).max()), rounding)
-    if not torch.allclose(losses, again, rtol=tolerance, atol=atol, equal_nan=True):
+        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            raise ValueError(
+                f"The parameters of {called} can't be exchanged: it is "
+                f"{type(module).__name__}, which spreads another module over devices. Pass that "
+                "one, model.module."
+            )
+    if isinstance(model, torch.jit.ScriptModule):
         raise ValueError(
-            "The loss is random: two evaluations at the same w differ by "
-            f"{float((losses - again).abs().max()):.1e}. Dropout in training mode is the usual "
-            "cause; call model.eval() first."
-        )
-    if not torch.allclose(losses, alone, rtol=tolerance, atol=atol, equal_nan=True):
-        raise ValueError(
-            "The loss is not per-sample: a sample's loss changes with the other samples of its "
-            f"batch, by {float((losses - alone).abs().max()):.1e}. Batch normalisation in "
-            "training mode is the usual cause; call model.eval(), or use reduction='none'."
+            "The model is a ScriptModule (torch.jit), whose parameters can't be exchanged. Pass "
+            "the Python module that it was made from."
         )
 
 
-def _first_losses(loss: DifferentiableLoss, probe: range) -> Tensor:
+def refuse_unusable_loss(loss: Audited, model: nn.Module) -> list[Row]:
+    """Look at w0: what can't be studied sample by sample, or has no derivatives, is refused.
+
+    Args:
+        loss: the loss.
+        model: the caller's module, only to name what belongs to it.
+    """
+    probe = Probe(loss, range(min(loss.num_samples, 32)))  # 32: chosen here
+    w = loss.w0.clone()
+    losses = _first_losses(probe, w)
+    _refuse_wrong_shape(losses, len(probe.samples))
+    if not torch.equal(w, loss.w0):
+        limited = [n for n, m in model.named_modules() if getattr(m, "max_norm", None) is not None]
+        look = (
+            f"'{limited[0]}' has max_norm, which does so: leave it out, or divide by the norm in "
+            "forward."
+            if limited
+            else "Look for .data, torch.no_grad() and operations in place (mul_, copy_) in forward."
+        )
+        raise ValueError(
+            "Evaluating the loss changes the parameters in place (by "
+            f"{float((w - loss.w0).abs().max()):.1e}). {look}"
+        )
+    rows = [
+        evaluations.refuse_random(probe, w, losses, "the model's own parameters"),
+        evaluations.refuse_coupled(probe, w, losses, "at the model's own parameters"),
+    ]
+    missing.refuse_missing_derivatives(loss, w, range(1), model)
+    return rows
+
+
+def _first_losses(probe: Probe, w: Tensor) -> Tensor:
     """The first evaluation of all: what does not fit together shows here."""
     try:
-        with torch.no_grad():
-            return loss.losses_at(loss.w0, probe)
+        return probe.losses(w)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
-        first = (str(error).splitlines() or [""])[0]
         raise ValueError(
-            f"The loss can't be evaluated on the first {len(probe)} samples: "
-            f"{type(error).__name__}: {first} Check that inputs have the shape and dtype that "
-            "the model takes (flattened or not? floating point?), that the model takes one "
-            "input and returns one tensor, and that loss_fn(outputs, targets) fits the targets "
-            "(class labels are int64, shape (n,), in 0..K-1)."
+            f"The loss can't be evaluated on the first {len(probe.samples)} samples: "
+            f"{type(error).__name__}: {evaluations.first_line(error)} "
+            f"{evaluations.advice(error)}"
         ) from error
 
 
-def refuse_wrong_second_derivatives(loss: DifferentiableLoss) -> None:
-    """Compare u'Hv with v'Hu once: some layers' second derivatives are wrong in PyTorch."""
-    probe = range(min(loss.num_samples, 8))  # 8: chosen here
-    angles = torch.arange(1, len(loss.w0) + 1, dtype=loss.w0.dtype, device=loss.w0.device)
-    u, v = angles.cos(), (2 * angles).sin()
-    try:
-        Hu, Hv = (HessianOperator(loss, loss.w0, probe) @ torch.stack([u, v], dim=1)).unbind(1)
-    except (ValueError, RuntimeError):
-        return  # a kink at w0 itself says nothing about other points; uses there will tell
-    difference = abs(float(v @ Hu - u @ Hv))
-    scale = float(Hu.norm() * v.norm() + Hv.norm() * u.norm())
-    if difference > 10 * torch.finfo(loss.w0.dtype).eps ** 0.5 * scale:
-        raise ValueError(ASYMMETRIC)
+def refuse_wrong_derivatives(loss: Audited, model: nn.Module) -> list[Row]:
+    """Look at a point near w0: all of the above again, and derivatives against differences."""
+    return second_look.at_a_moved_point(loss, model)
+
+
+def audit(loss: Audited) -> None:
+    """Repeat all checks that every `EmpiricalLoss` passes when it is made, and print what was seen.
+
+    At w0: each loss evaluated twice, and alone against in a batch. At a point w0 + d, where d
+    moves each parameter by some percent of its own size: the same, and
+
+        u'g  against  (L(w + h u) - L(w - h u)) / (2h)
+        H u  against  (g(w + h u) - g(w - h u)) / (2h)
+
+    along generic directions u, with steps h that shrink until the two agree (in float64, also for
+    a float32 model). Costs some ten gradients of 32 samples at most.
+
+    Raises:
+        ValueError: a check fails; the message says what was seen.
+
+    >>> import landscape_nb as ln
+    >>> model = nn.Linear(1, 1, bias=False).double()
+    >>> x = torch.tensor([[1.0], [2.0]], dtype=torch.float64)
+    >>> loss = ln.EmpiricalLoss(model, lambda out, y: (out - y)[:, 0] ** 2 / 2, x, x)
+    >>> ln.audit(loss)                                                     # doctest: +ELLIPSIS
+    At w0, 2 of 2 samples
+      evaluated twice             off by 0.0e+00 of the loss
+      ...
+    """
+    w0, n = loss.w0, loss.num_samples
+    with own_random_numbers(w0):
+        print(f"At w0, {min(n, 32)} of {n} samples")
+        _show(refuse_unusable_loss(loss, loss.model))
+        rows = refuse_wrong_derivatives(loss, loss.model)
+    print(f"At a point near w0, N = {len(w0)} parameters, {w0.dtype}")
+    _show(rows)
+
+
+def _show(rows: list[Row]) -> None:
+    for what, seen in rows:
+        print(f"  {what:<26}  {seen}")
 
 
 def _refuse_wrong_shape(losses: Any, batch: int) -> None:
@@ -140,7 +179,9 @@ def _refuse_wrong_shape(losses: Any, batch: int) -> None:
             f"loss_fn must return real numbers; got dtype {losses.dtype}. A 0/1 error has no "
             "derivative; use a smooth loss such as cross-entropy."
         )
-
-
-def _rng_devices(like: Tensor) -> list[torch.device]:
-    return [like.device] if like.is_cuda else []
+    if torch.finfo(losses.dtype).eps > 1e-6:
+        raise ValueError(
+            f"loss_fn returns {losses.dtype}, too coarse for second derivatives and small probes "
+            f"(it rounds to {torch.finfo(losses.dtype).eps:.0e}). Look for autocast or .half(), "
+            "and compute the loss from outputs.float()."
+        )

@@ -81,7 +81,8 @@ def parameter_layout(model: nn.Module) -> tuple[ParameterLayout, Tensor]:
         if not p.is_floating_point():
             raise ValueError(
                 f"Parameters must be real floating point numbers; '{name}' has dtype {p.dtype}. "
-                "Store it as a buffer or convert it with .to(torch.float64)."
+                "Keep complex numbers as two real ones (torch.view_as_real) and join them in "
+                "forward (torch.view_as_complex)."
             )
     dtypes = {p.dtype for p in trainable.values()}
     coarse = [dtype for dtype in dtypes if torch.finfo(dtype).eps > 1e-6]
@@ -189,13 +190,14 @@ class EmpiricalLoss:
             self.batch_size = checks.whole_number(
                 "batch_size", batch_size, 1, None, "samples held in memory at once"
             )
-        audit.refuse_unusable_loss(self)
-        self.sample_bytes = self.activation_bytes(self.w0, 0)
-        if batch_size is None:
-            fits = int(self.memory / (_GRAPH_OF_GRADIENT * self.sample_bytes))
-            self.batch_size = max(1, min(1024, fits))
-        self.per_sample(self.w0)
-        audit.refuse_wrong_second_derivatives(self)
+        with audit.own_random_numbers(self.w0):
+            audit.refuse_unusable_loss(self, model)
+            self.sample_bytes = self.activation_bytes(self.w0, 0)
+            if batch_size is None:
+                fits = int(self.memory / (_GRAPH_OF_GRADIENT * self.sample_bytes))
+                self.batch_size = max(1, min(1024, fits))
+            self.per_sample(self.w0)
+            audit.refuse_wrong_derivatives(self, model)
 
     def __repr__(self) -> str:
         """Sizes at a glance."""

@@ -1,0 +1,309 @@
+"""A second look at a loss, at a point near w0 where nothing is zero by initialisation.
+
+What only shows there: dropout and batch norm behind a weight that starts at zero, and work that
+reads the module's own parameters after the call with w has ended. Autograd's derivatives are
+compared with differences there too.
+"""
+
+import copy
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from landscape_nb.numerics import evaluations, missing
+from landscape_nb.numerics.differences import (
+    COARSE_STEPS,
+    STEPS,
+    Audited,
+    Comparison,
+    Probe,
+    Upcast,
+    curvature,
+    directions,
+    slope,
+)
+from landscape_nb.numerics.evaluations import Row
+from landscape_nb.numerics.operators import ASYMMETRIC, SMALL_BATCH
+
+STEP = 0.05  # of a parameter's own size: chosen here
+
+
+def at_a_moved_point(loss: Audited, model: nn.Module) -> list[Row]:
+    """All checks near w0."""
+    native = Probe(loss, _spread(loss))
+    w, size, rows = _moved(native, seed=2)
+    rows += _in_its_best_form(native, w, size, model)
+    return [*rows, evaluations.refuse_stale(native, w, native.losses(w), model)]
+
+
+def _in_its_best_form(native: Probe, w: Tensor, size: Tensor, model: nn.Module) -> list[Row]:
+    """The checks in the most exact form in which the loss can be evaluated."""
+    refusal: ValueError | None = None
+    undecided: tuple[list[Row], Probe, Any] | None = None
+    for probe, steps in _forms(native, w):
+        if steps is COARSE_STEPS and (refusal or undecided):
+            break  # seen with more digits already
+        try:
+            rows, decided = _checked(probe, w, size, model, steps)
+            if decided:
+                return rows
+            refusal, undecided = None, (rows, probe, steps)
+        except torch.OutOfMemoryError:
+            raise
+        except ValueError as error:
+            refusal = error
+        except (RuntimeError, TypeError) as error:
+            if probe.loss is native.loss and probe.context is nullcontext:
+                raise missing.missing("a derivative", error) from error
+    if refusal is not None:
+        raise refusal
+    if undecided is None:
+        return []
+    rows, probe, steps = undecided
+    for seed in [3, 4] * (steps is STEPS):  # a jump or a kink may just be too near
+        elsewhere, size, moved = _moved(native, seed)
+        found, decided = _checked(probe, elsewhere, size, model, steps)
+        if decided:
+            return moved + found
+    return rows
+
+
+def _spread(loss: Audited) -> range:
+    """Samples from all over the data, which may be sorted: as many as cost little."""
+    m = 32  # 32, 8 and 4: chosen here
+    if 32 * loss.sample_bytes > SMALL_BATCH:
+        m = 8 if loss.w0.dtype == torch.float64 else 4  # float64 costs a float32 model more
+    return range(0, loss.num_samples, max(1, loss.num_samples // m))[:m]
+
+
+def _moved(native: Probe, seed: int) -> tuple[Tensor, Tensor, list[Row]]:
+    """A generic point near w0, nearer if the loss is not finite there."""
+    w0 = native.loss.w0
+    size = _sizes(native.loss, w0)
+    (d,) = directions(size, 1, seed)
+    for step in (STEP, STEP / 10, STEP / 100):
+        try:
+            losses = native.losses(w0 + step * d)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # a matrix that is positive definite at w0 only, for example
+            continue
+        if bool(losses.isfinite().all()):
+            seen = f"w0 + d, |d| = {float((step * d).norm()):.1e}, {len(native.samples)} samples"
+            return w0 + step * d, size, [("moved point", seen)]
+    return w0.clone(), size, [("moved point", "none: the loss is not finite near w0")]
+
+
+def _sizes(loss: Audited, w: Tensor) -> Tensor:
+    """For each entry of w the size of its parameter: its root mean square, or that of all of w."""
+    everything = _root_mean_square(w) or 1.0
+    out = torch.empty_like(w)
+    for part in loss.layout.slices().values():
+        out[part] = _root_mean_square(w[part]) or everything
+    return out
+
+
+def _root_mean_square(x: Tensor) -> float:
+    largest = float(x.abs().max()) if x.numel() else 0.0
+    return largest * float((x / largest).square().mean().sqrt()) if largest else 0.0
+
+
+def _forms(native: Probe, w: Tensor) -> Iterator[tuple[Probe, Any]]:
+    """The loss in float64, then with every single operation in float64, last as it is."""
+    losses = native.losses(w)
+    largest = float(losses.abs().nan_to_num(0, 0, 0).max())
+    scale = max(largest, 1e-290) if largest else 1.0
+    double = native.loss if w.dtype == torch.float64 else _in_float64(native.loss)
+    for loss, context in ((double, nullcontext), (double, Upcast)):
+        if loss is native.loss and context is nullcontext:
+            yield Probe(loss, native.samples, scale), STEPS
+        elif loss is not None:
+            probe = Probe(loss, native.samples, scale, context)
+            try:
+                same = bool(((probe.losses(w.double()) - losses).abs() <= 0.03 * scale).all())
+            except torch.OutOfMemoryError:
+                raise
+            except Exception:  # tensors that only the model knows of stay float32
+                continue
+            if same:
+                yield probe, STEPS
+    if w.dtype != torch.float64:
+        yield Probe(native.loss, native.samples, max(scale, 1e-30)), COARSE_STEPS
+
+
+def _in_float64(loss: Audited) -> Any:
+    """A copy of the loss in float64, model, samples and loss_fn; None if it can't be had."""
+
+    def raised(x: Any) -> Any:
+        return x.double() if isinstance(x, Tensor) and x.is_floating_point() else x
+
+    view: Any = copy.copy(loss)
+    try:
+        view._model = copy.deepcopy(loss.model).double()
+        view.inputs, view.targets = tree_map(raised, (view.inputs, view.targets))
+        if isinstance(loss.loss_fn, nn.Module):
+            view.loss_fn = copy.deepcopy(loss.loss_fn).double()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:
+        return None
+    view.w0 = loss.w0.double()
+    return view
+
+
+def _checked(
+    probe: Probe, w: Tensor, size: Tensor, model: nn.Module, steps: Any
+) -> tuple[list[Row], bool]:
+    """What is seen at w, and whether the differences decide."""
+    w, size = w.to(probe.loss.w0), size.to(probe.loss.w0)
+    losses = probe.losses(w)
+    where = "near the model's own parameters"
+    rows = [
+        evaluations.refuse_random(probe, w, losses, where),
+        evaluations.refuse_coupled(probe, w, losses, where),
+    ]
+    leaf, of_leaf, gradient = probe.graph(w)
+    missing.refuse_foreign(probe.loss, leaf, of_leaf, gradient, probe.samples, model)
+    rows.append(("leaves other than w", "none in the graphs of the losses and of their gradient"))
+    g = gradient.detach()
+    if not bool(g.isfinite().all()):
+        return [*rows, ("derivatives", "not compared: the gradient is not finite there")], True
+    *along, u = directions(size, 4)
+    slopes = [slope(probe, w, g, v, size, steps) for v in along[:2]]
+    if not all(s.settled for s in slopes):
+        slopes.append(slope(probe, w, g, along[2], size, steps))
+    rows.append(_row("slope by differences", slopes, steps))
+    if sum(s.wrong for s in slopes) >= 2:
+        worst = next(s for s in slopes if s.wrong)
+        _refuse_slope(probe, w, size, worst, along, model, steps)
+    Hu = probe.product(leaf, gradient, u)
+    if not bool(Hu.isfinite().all()):
+        return [*rows, ("curvature", "not compared: the product H u is not finite there")], True
+    bent = curvature(probe, w, g, Hu, u, size, steps)
+    rows.append(_row("curvature by differences", [bent], steps))
+    if bent.wrong and steps is not COARSE_STEPS:  # kinks can't be told from curvature in float32
+        _refuse_curvature(probe, w, size, bent, leaf, gradient, u, along[0], steps)
+    return rows, bent.settled and all(s.settled for s in slopes)
+
+
+def _row(what: str, found: list[Comparison], steps: Any) -> Row:
+    worst = max(found, key=lambda c: c.off)
+    count = "1 direction" if len(found) == 1 else f"{len(found)} directions"
+    seen = f"off by {worst.off:.1e} (allowed {worst.allowed:.0e}), {count}"
+    if not any(c.wrong for c in found) and not all(c.settled for c in found):
+        seen += ", more than that by rounding or a kink"
+    return what, seen + (" (float32)" if steps is COARSE_STEPS else "")
+
+
+# -- derivatives that are wrong ------------------------------------------------------------------
+
+
+def _refuse_slope(
+    probe: Probe,
+    w: Tensor,
+    size: Tensor,
+    worst: Comparison,
+    along: list[Tensor],
+    model: nn.Module,
+    steps: Any,
+) -> None:
+    placed = _placed(probe)
+    g = placed.gradient(w)
+    if all(slope(placed, w, g, v, size, steps).settled for v in along[:2]):
+        raise ValueError(missing.LATE_WORK.format(seen=_numbers("slope", worst, probe)))
+    raise ValueError(
+        "Autograd's gradient is not that of the loss's values: near the model's own parameters "
+        f"{_numbers('slope', worst, probe)}{_most_in(probe, w, size, steps)}. {_causes(probe)}"
+    )
+
+
+def _refuse_curvature(
+    probe: Probe,
+    w: Tensor,
+    size: Tensor,
+    bent: Comparison,
+    leaf: Tensor,
+    gradient: Tensor,
+    u: Tensor,
+    v: Tensor,
+    steps: Any,
+) -> None:
+    numbers = _numbers("curvature", bent, probe)
+    placed = _placed(probe)
+    there, _, again = placed.graph(w)
+    Hu = placed.product(there, again, u)
+    if curvature(placed, w, again.detach(), Hu, u, size, steps).settled:
+        raise ValueError(missing.LATE_WORK.format(seen=numbers))
+    Hu, Hv = probe.product(leaf, gradient, u), probe.product(leaf, gradient, v)
+    uHv, vHu = float(u @ Hv), float(v @ Hu)
+    scale = float((size * Hu).norm() + (size * Hv).norm())
+    if abs(uHv - vHu) > 1e-6 * scale:
+        numbers = f"u'Hv = {uHv:.3g}, v'Hu = {vHu:.3g}; {numbers}"
+        if any("WeightNorm" in type(m).__name__ for m in probe.loss.model.modules()):
+            raise ValueError(f"{ASYMMETRIC} ({numbers})")
+        raise ValueError(
+            "Autograd's second derivatives are not those of the loss, though its gradient is "
+            f"right: the Hessian is not symmetric near the model's own parameters ({numbers}). A "
+            "hook or an autograd.Function that computes gradients outside autograd's graph is the "
+            "usual cause. The numbers don't tell which operation it is."
+        )
+    raise ValueError(
+        "Autograd's second derivatives are not those of the loss, though its gradient is right: "
+        f"near the model's own parameters {numbers}. An autograd.Function that saves its "
+        "derivative in forward, or calls detach() in backward, is the usual cause, a hook that "
+        "changes gradients another: compute it in backward, in differentiable operations. The "
+        "numbers don't tell which operation it is."
+    )
+
+
+def _placed(probe: Probe) -> Probe:
+    """The same with w in the module itself too, so that late work reads the right parameters."""
+    view: Any = copy.copy(probe.loss)
+    view._model = copy.deepcopy(probe.loss.model)
+    return Probe(view, probe.samples, probe.scale, probe.context, view._model)
+
+
+def _numbers(what: str, c: Comparison, probe: Probe) -> str:
+    a, b = c.by_autograd * probe.scale, c.by_differences * probe.scale
+    return (
+        f"autograd's {what} along a generic direction is {a:.3g}, differences give {b:.3g} "
+        f"(off by {100 * c.off:.2g} %)"
+    )
+
+
+def _most_in(probe: Probe, w: Tensor, size: Tensor, steps: Any) -> str:
+    """The parameters in which the slope is wrong; of models with many, the first hundred."""
+    g = probe.gradient(w)
+    (u,) = directions(size, 1, seed=3)
+    wrong = []
+    for name, part in list(probe.loss.layout.slices().items())[:100]:
+        alone = torch.zeros_like(u)
+        alone[part] = u[part]
+        if slope(probe, w, g, alone, size * (alone != 0), steps).wrong:
+            wrong.append(name)
+    shown = ", ".join(f"'{name}'" for name in wrong[:3]) + (", ..." if wrong[3:] else "")
+    return f"; wrong in {shown}" if wrong else ""
+
+
+def _causes(probe: Probe) -> str:
+    for name, module in probe.loss.model.named_modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.padding_idx is not None:
+            return (
+                f"'{name}' has padding_idx={module.padding_idx}, whose row autograd leaves out, "
+                "and samples use it: leave padding_idx out, or mask padding in forward."
+            )
+        if getattr(module, "scale_grad_by_freq", False):
+            return f"'{name}' has scale_grad_by_freq: leave it out."
+        if "FakeQuantize" in type(module).__name__:
+            return f"'{name}' rounds and passes gradients straight through; switch it off."
+    return (
+        "The usual causes are detach() or torch.no_grad() on a part of the way (freeze these "
+        "parameters instead, with requires_grad_(False)), rounding or fake_quantize with a "
+        "straight-through gradient, gradient reversal, a hook that changes gradients, padding_idx, "
+        "torch.linalg.cholesky or eigh of a matrix that w does not keep symmetric, or an "
+        "autograd.Function; the numbers don't tell which."
+    )
