@@ -5,12 +5,12 @@ parameters w0.
 """
 
 import copy
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from landscape_nb.numerics import checks
 from landscape_nb.numerics.operators import ASYMMETRIC, DifferentiableLoss, HessianOperator
 
 
@@ -26,36 +26,10 @@ def own_copy(model: nn.Module) -> nn.Module:
         ) from error
 
 
-def checked_data(inputs: Any, targets: Any, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Copies of inputs and targets that fit each other and the model's parameters."""
-    for name, data in (("inputs", inputs), ("targets", targets)):
-        if not isinstance(data, Tensor):
-            raise ValueError(
-                f"{name} must be a torch tensor with one sample per row; got "
-                f"{type(data).__name__}. Convert it with torch.as_tensor."
-            )
-        if data.ndim == 0:
-            raise ValueError(f"{name} must hold one sample per row; got a single number.")
-        if len(data) == 0:
-            raise ValueError(
-                f"{name} is empty: shape {tuple(data.shape)}. The first dimension counts samples."
-            )
-        if data.device != like.device:
-            checks.same_kind(name, data.to(like.dtype), like)
-        if data.is_floating_point() and data.dtype != like.dtype:
-            checks.same_kind(name, data, like)
-    if len(inputs) != len(targets):
-        raise ValueError(
-            f"inputs and targets must hold the same number of samples; got {len(inputs)} and "
-            f"{len(targets)}. Cut or match them so that row i of one belongs to row i of the other."
-        )
-    return inputs.detach().clone(), targets.detach().clone()
-
-
 def refuse_unusable_loss(loss: DifferentiableLoss) -> None:
     """Evaluate once at w0 and refuse what can't be studied sample by sample."""
     probe = range(min(loss.num_samples, 32))  # 32: chosen here; dropout shows in fewer
-    with torch.random.fork_rng(devices=_rng_devices(loss.w0)):
+    with untouched_randomness(loss.w0):
         losses = _first_losses(loss, probe)
         _refuse_wrong_shape(losses, len(probe))
         with torch.no_grad():
@@ -106,9 +80,10 @@ def _first_losses(loss: DifferentiableLoss, probe: range) -> Tensor:
         raise ValueError(
             f"The loss can't be evaluated on the first {len(probe)} samples: "
             f"{type(error).__name__}: {first} Check that inputs have the shape and dtype that "
-            "the model takes (flattened or not? floating point?), that the model takes one "
-            "input and returns one tensor, and that loss_fn(outputs, targets) fits the targets "
-            "(class labels are int64, shape (n,), in 0..K-1)."
+            "the model takes (flattened or not? floating point? several in a dict or tuple?), and "
+            "that loss_fn(outputs, targets) fits what the model returns (a tensor, or a tuple or "
+            "object that holds one) and the targets (class labels are int64, shape (n,), in "
+            "0..K-1)."
         ) from error
 
 
@@ -142,5 +117,6 @@ def _refuse_wrong_shape(losses: Any, batch: int) -> None:
         )
 
 
-def _rng_devices(like: Tensor) -> list[torch.device]:
-    return [like.device] if like.is_cuda else []
+def untouched_randomness(like: Tensor) -> AbstractContextManager[None]:
+    """What is drawn inside leaves the caller's random numbers as they are."""
+    return torch.random.fork_rng(devices=[like.device] if like.is_cuda else [])
