@@ -131,11 +131,11 @@ def _ways(model: nn.Module, inputs: Any) -> Iterator[bool]:
 
 def graph_bytes(evaluate: Callable[[], Tensor], own: Tensor) -> int:
     """Bytes that an evaluation leaves behind for the backward pass, views of `own` not counted."""
-    total, ours = 0, own.untyped_storage().data_ptr()
+    total, ours = 0, _memory_of(own)
 
     def count(tensor: Tensor) -> Tensor:
         nonlocal total
-        if tensor.untyped_storage().data_ptr() != ours:
+        if _memory_of(tensor) != ours:
             total += tensor.numel() * tensor.element_size()
         return tensor
 
@@ -148,6 +148,13 @@ def graph_bytes(evaluate: Callable[[], Tensor], own: Tensor) -> int:
             for tensor in _saved_tensors(evaluate()):
                 count(tensor)
     return max(total, 64)
+
+
+def _memory_of(tensor: Tensor) -> int | None:
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except RuntimeError:  # what torch.func hands about has none of its own
+        return None
 
 
 def _saved_tensors(y: Tensor) -> Iterator[Tensor]:
