@@ -313,7 +313,10 @@ def found(request):
     """The settings before, once not those that torch starts with."""
     before = torch.backends.cuda.flash_sdp_enabled()
     torch.backends.cuda.enable_flash_sdp(request.param)
+    threads = settings._blas_threads()
+    settings._set_from_elsewhere([2] * len(threads))
     yield flags()
+    settings._set_from_elsewhere(threads)
     torch.backends.cuda.enable_flash_sdp(before)
 
 
@@ -355,12 +358,16 @@ def test_settings_come_back_after_an_interrupt_and_numbers_stay_right(found, cal
     assert torch.equal(loss.gradient(loss.w0, 9), gradient)
 
 
-@pytest.fixture(params=["plain_attention", "one_blas_thread"])
-def setting(request):
-    return getattr(settings, request.param)
+@pytest.fixture(params=["attention", "BLAS"])
+def during(request):
+    """A function that calls another with the setting changed."""
+    attention = request.param == "attention"
+    yield settings.plain_attention.during if attention else settings.with_one_blas_thread
+    for setting in (settings.plain_attention, settings._shared_pools):
+        assert not setting._users and setting._found is None
 
 
-def test_interrupts_at_any_moment_leave_the_settings_as_they_were(setting, found):
+def test_interrupts_at_any_moment_leave_the_settings_as_they_were(during, found):
     """Python's own Ctrl-C, by a thread that waits a random time."""
     pause, go, done = random.Random(0), threading.Event(), False
 
@@ -381,11 +388,10 @@ def test_interrupts_at_any_moment_leave_the_settings_as_they_were(setting, found
             try:
                 go.set()
                 while True:
-                    setting.during(lambda: None)
+                    during(lambda: None)
             except KeyboardInterrupt:
                 pass
             assert flags() == found, f"interrupt {j}"
-            assert not setting._users and setting._found is None, f"interrupt {j}"
     finally:
         done = True
         go.set()
@@ -424,7 +430,7 @@ def test_an_interrupt_in_each_step_is_made_good(at, before):
     assert setting.during(lambda: value) == "changed" and value == "found"
 
 
-def test_overlapping_threads_put_back_what_the_first_one_found(found, setting):
+def test_overlapping_threads_put_back_what_the_first_one_found(found, during):
     """In by turns and out in the same order: each restoring its own would leave the change."""
     entered, may_leave, left = ([threading.Event() for _ in range(3)] for _ in range(3))
     inside = []
@@ -434,7 +440,7 @@ def test_overlapping_threads_put_back_what_the_first_one_found(found, setting):
             entered[j].set()
             assert may_leave[j].wait(20)
 
-        setting.during(wait)
+        during(wait)
         left[j].set()
 
     threads = [threading.Thread(target=stay, args=(j,)) for j in range(3)]
@@ -449,7 +455,9 @@ def test_overlapping_threads_put_back_what_the_first_one_found(found, setting):
         thread.join()
     assert flags() == found
     assert inside[0] == inside[1] == inside[2]
-    if setting is settings.plain_attention:
+    if during is settings.with_one_blas_thread:
+        assert 2 in found[2].values() and inside[0][2] != found[2]
+    else:
         assert inside[0][:2] == (False, [False] * (len(found[1]) - 1) + [True])
 
 

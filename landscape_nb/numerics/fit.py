@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss, Samples
-from landscape_nb.numerics.settings import one_blas_thread
+from landscape_nb.numerics.settings import with_one_blas_thread
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +101,7 @@ def fit(
 
         # SciPy's vector work here is tiny; its BLAS threads would only fight with torch's for
         # cores (ten times slower on a busy machine).
-        found = one_blas_thread.during(
+        found = with_one_blas_thread(
             lambda: minimize(
                 value_and_gradient,
                 start.double().cpu().numpy(),

@@ -5,6 +5,8 @@ first in notes what it finds, the last out puts it back. Ctrl-C may strike at an
 noting and changing too; so every step can be repeated, and is.
 """
 
+import functools
+import itertools
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -89,18 +91,56 @@ _PLAIN = (False, [*[False] * (len(_KERNELS) - 1), True])
 plain_attention = SharedSetting(_attention, lambda: _set_attention(_PLAIN), _set_attention)
 
 
-def _blas_threads() -> list[tuple[Any, int]]:
-    libraries = ThreadpoolController().select(user_api="blas").lib_controllers
-    return [(library, library.get_num_threads()) for library in libraries]
+@functools.cache
+def _libraries() -> list[Any]:
+    """The BLAS of NumPy and of SciPy, and what else was loaded by the first use."""
+    return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
-def _set_blas_threads(found: list[tuple[Any, int]]) -> None:
-    for library, threads in found:
-        library.set_num_threads(threads)
+def _blas_threads() -> list[int]:
+    return [library.get_num_threads() for library in _libraries()]
 
 
-one_blas_thread = SharedSetting(
-    _blas_threads,
-    lambda: _set_blas_threads([(library, 1) for library, _ in _blas_threads()]),
-    _set_blas_threads,
+def _set_blas_threads(threads: list[int]) -> None:
+    for library, number, now in zip(_libraries(), threads, _blas_threads(), strict=True):
+        if number != now:  # to set what is so already could be to claim it, see below
+            library.set_num_threads(number)
+
+
+_order = itertools.count()
+_done = -1
+_one_at_a_time = threading.Lock()
+
+
+def _set_from_elsewhere(threads: list[int]) -> None:
+    """Set the threads of a pool that the process shares, from a thread that ends at once.
+
+    threadpoolctl lets only the first thread that sets OpenBLAS's pool set it again, as long as it
+    lives. Whatever an interrupt leaves behind to be done late does nothing any more.
+    """
+    number = next(_order)
+
+    def work() -> None:
+        global _done
+        with _one_at_a_time:
+            if number > _done:
+                _set_blas_threads(threads)
+                _done = number
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+_shared_pools = SharedSetting(
+    _blas_threads, lambda: _set_from_elsewhere([1] * len(_libraries())), _set_from_elsewhere
 )
+
+
+def with_one_blas_thread(call: Callable[[], R]) -> R:
+    """call() with one thread for the BLAS of NumPy and SciPy, which is put back on every exit."""
+    # What is still not 1 has a pool for each thread, and is this thread's own to set.
+    own_pools = SharedSetting(
+        _blas_threads, lambda: _set_blas_threads([1] * len(_libraries())), _set_blas_threads
+    )
+    return _shared_pools.during(lambda: own_pools.during(call))
