@@ -58,8 +58,8 @@ from landscape_nb.numerics.operators import (
     GaussNewtonOperator,
     HessianOperator,
     ProductOperator,
-    ShardedHessianOperator,
 )
+from landscape_nb.numerics.shards import ShardedHessianOperator
 from landscape_nb.problems import data, models, toys
 from landscape_nb.study.measure import stabilization
 from landscape_nb.study.sweep import SweepFileError, read_sweep, sweep

@@ -8,7 +8,7 @@ import torch.distributed as dist
 
 from landscape_nb import EmpiricalLoss
 from landscape_nb.numerics.eigensolver import largest_eigenpairs
-from landscape_nb.numerics.operators import ShardedHessianOperator
+from landscape_nb.numerics.shards import ShardedHessianOperator
 from landscape_nb.problems.models import MLP
 
 # Sample i of the whole belongs to process 0 if i < FIRST, else to process 1.

@@ -15,7 +15,7 @@ from sharded import FIRST, SOME, answer
 from torch.func import hessian
 
 from landscape_nb import EmpiricalLoss, top_eigenpairs
-from landscape_nb.numerics.operators import ShardedHessianOperator
+from landscape_nb.numerics.shards import ShardedHessianOperator
 
 SECONDS = 120  # for both processes together: they start slowly on a busy machine
 N_SAMPLES = 11

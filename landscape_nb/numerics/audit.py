@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape_nb.numerics import checks, evaluations, missing, second_look
+from landscape_nb.numerics import evaluations, missing, second_look
 from landscape_nb.numerics.differences import Audited, Probe
 from landscape_nb.numerics.evaluations import Row, own_random_numbers
 
@@ -28,32 +28,6 @@ def own_copy(model: nn.Module) -> nn.Module:
             f"({str(error).splitlines()[0]}). Cached tensors that carry a graph are the usual "
             "cause; detach them."
         ) from error
-
-
-def checked_data(inputs: Any, targets: Any, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Copies of inputs and targets that fit each other and the model's parameters."""
-    for name, data in (("inputs", inputs), ("targets", targets)):
-        if not isinstance(data, Tensor):
-            raise ValueError(
-                f"{name} must be a torch tensor with one sample per row; got "
-                f"{type(data).__name__}. Convert it with torch.as_tensor."
-            )
-        if data.ndim == 0:
-            raise ValueError(f"{name} must hold one sample per row; got a single number.")
-        if len(data) == 0:
-            raise ValueError(
-                f"{name} is empty: shape {tuple(data.shape)}. The first dimension counts samples."
-            )
-        if data.device != like.device:
-            checks.same_kind(name, data.to(like.dtype), like)
-        if data.is_floating_point() and data.dtype != like.dtype:
-            checks.same_kind(name, data, like)
-    if len(inputs) != len(targets):
-        raise ValueError(
-            f"inputs and targets must hold the same number of samples; got {len(inputs)} and "
-            f"{len(targets)}. Cut or match them so that row i of one belongs to row i of the other."
-        )
-    return inputs.detach().clone(), targets.detach().clone()
 
 
 def _refuse_wrapped(model: nn.Module) -> None:

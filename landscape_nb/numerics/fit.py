@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.optimize import OptimizeResult, minimize
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 from tqdm import tqdm
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss, Samples
+from landscape_nb.numerics.settings import with_one_blas_thread
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,12 +89,8 @@ def fit(
         last_norm = float(gradient.norm())
         return float(value), gradient.double().cpu().numpy()
 
-    # SciPy's vector work here is tiny; its BLAS threads would only fight with torch's for cores
-    # (ten times slower on a busy machine). The bar has no total: nobody knows it before.
-    with (
-        threadpool_limits(1, user_api="blas"),
-        tqdm(desc="fit", unit=" it", disable=not progress, leave=False) as bar,
-    ):
+    # The bar has no total: nobody knows it before.
+    with tqdm(desc="fit", unit=" it", disable=not progress, leave=False) as bar:
 
         def stop_when_small(intermediate_result: OptimizeResult) -> None:
             # SciPy's own test bounds the largest component; ours is the Euclidean norm.
@@ -103,20 +99,24 @@ def fit(
             if last_norm <= tol:
                 raise StopIteration
 
-        found = minimize(
-            value_and_gradient,
-            start.double().cpu().numpy(),
-            jac=True,
-            method="L-BFGS-B",
-            callback=stop_when_small,
-            # ftol 0: a small decrease is no sign of a small gradient. maxcor 20: chosen here.
-            options={
-                "maxiter": max_iterations,
-                "maxfun": 10 * max_iterations,
-                "ftol": 0.0,
-                "gtol": tol / loss.num_params**0.5,
-                "maxcor": 20,
-            },
+        # SciPy's vector work here is tiny; its BLAS threads would only fight with torch's for
+        # cores (ten times slower on a busy machine).
+        found = with_one_blas_thread(
+            lambda: minimize(
+                value_and_gradient,
+                start.double().cpu().numpy(),
+                jac=True,
+                method="L-BFGS-B",
+                callback=stop_when_small,
+                # ftol 0: a small decrease is no sign of a small gradient. maxcor 20: chosen here.
+                options={
+                    "maxiter": max_iterations,
+                    "maxfun": 10 * max_iterations,
+                    "ftol": 0.0,
+                    "gtol": tol / loss.num_params**0.5,
+                    "maxcor": 20,
+                },
+            )
         )
     w_star = as_tensor(found.x)
     value, gradient = loss.value_and_gradient(w_star, k)

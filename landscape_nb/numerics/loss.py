@@ -9,16 +9,16 @@ accepted too and means the average over just these samples.
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.func import grad, vmap
 
-from landscape_nb.numerics import audit, checks
+from landscape_nb.numerics import audit, batches, checks
+from landscape_nb.numerics.calls import ModuleOfThreads, graph_bytes
 from landscape_nb.numerics.operators import (
     HessianOperator,
     Indices,
@@ -109,22 +109,25 @@ def parameter_layout(model: nn.Module) -> tuple[ParameterLayout, Tensor]:
 # The graph of a gradient holds about so many times what a forward pass leaves behind. Measured on
 # an MLP and a transformer.
 _GRAPH_OF_GRADIENT = 4
-LossFunction = Callable[[Tensor, Tensor], Tensor]
+LossFunction = Callable[[Any, Any], Tensor]
 
 
 class EmpiricalLoss:
     """Ordered per-sample losses of a module and their averages L_k, gradients and curvature.
 
     The module is copied at the start, so nothing here can change the caller's model, and what
-    the caller does to the model later changes nothing here.
+    the caller does to the model later changes nothing here. It may be used from many threads.
 
     Args:
         model: any torch module; `model(inputs)` must return one row per sample. Put it in the
             mode that you mean (usually `model.eval()`): the mode is kept as it is.
         loss_fn: `loss_fn(outputs, targets) -> (batch,)`, one loss per sample, for example
             `torch.nn.CrossEntropyLoss(reduction="none")`. For a sequence: its mean over tokens.
-        inputs: (n, ...), one sample per row.
-        targets: (n, ...).
+            The outputs arrive as the model returns them, be it a tuple, a dict or an object.
+        inputs: (n, ...), one sample per row; or a dict, tuple or list of such. A dict is handed
+            over as model(**inputs) and a tuple or list as model(*inputs) if the model's signature
+            takes them so, else whole.
+        targets: (n, ...), or a dict, tuple or list of such.
         l2: weight of the term (l2/2)|w|^2, the same for every k. It cancels in every increment
             L_{k+1} - L_k, but without it a classifier that fits its data has no minimiser.
         batch_size: largest number of samples whose computation graph is held at once; by default
@@ -159,8 +162,8 @@ class EmpiricalLoss:
         self,
         model: nn.Module,
         loss_fn: LossFunction,
-        inputs: Tensor,
-        targets: Tensor,
+        inputs: Any,
+        targets: Any,
         l2: float = 0.0,
         *,
         batch_size: int | None = None,
@@ -178,11 +181,11 @@ class EmpiricalLoss:
                 "reduction='none')."
             )
         self._layout, self.w0 = parameter_layout(model)
-        self.inputs, self.targets = audit.checked_data(inputs, targets, self.w0)
+        self.inputs, self.targets = batches.checked_samples(inputs, targets, self.w0)
         self.loss_fn = loss_fn
-        self._model = audit.own_copy(model)
+        self._module = ModuleOfThreads(audit.own_copy(model))
         self.l2 = checks.non_negative("l2", l2, "weight of the L2 term")
-        self.num_samples = len(inputs)
+        self.num_samples = batches.num_samples(self.inputs)
         self.num_params = self._layout.num_params
         self.memory = checks.positive("memory", memory, "bytes")
         self.batch_size = 1024
@@ -191,6 +194,8 @@ class EmpiricalLoss:
                 "batch_size", batch_size, 1, None, "samples held in memory at once"
             )
         with audit.own_random_numbers(self.w0):
+            few = range(min(2, self.num_samples))
+            self._module.settle(lambda: self.losses_at(self.w0, few), self.inputs)
             audit.refuse_unusable_loss(self, model)
             self.sample_bytes = self.activation_bytes(self.w0, 0)
             if batch_size is None:
@@ -208,8 +213,8 @@ class EmpiricalLoss:
 
     @property
     def model(self) -> nn.Module:
-        """This loss's own copy of the module, to look at; its parameters are not those of w."""
-        return self._model
+        """A copy of the module, one for each thread, to look at; its parameters are not w's."""
+        return self._module.here
 
     @property
     def layout(self) -> ParameterLayout:
@@ -246,11 +251,15 @@ class EmpiricalLoss:
         """L_k(w), shape ()."""
         return self.per_sample(w, k).mean() + self.l2 / 2 * w.detach().square().sum()
 
-    def outputs(self, w: Tensor, samples: Samples) -> Tensor:
-        """The model's outputs at w for the chosen samples, shape (k, ...)."""
+    def outputs(self, w: Tensor, samples: Samples) -> Any:
+        """The model's outputs at w for the chosen samples, (k, ...), in the model's own form.
+
+        In a container whatever has no row for each sample (a mean, a cache) is None.
+        """
         w = checks.parameter_vector(w, self.w0)
+        chosen = self.batches(samples)
         with torch.no_grad():
-            return torch.cat([self.outputs_at(w, b) for b in self._batches(self.chosen(samples))])
+            return batches.joined([self.outputs_at(w, b) for b in chosen], [*map(len, chosen)])
 
     # -- derivatives ----------------------------------------------------------------------------
 
@@ -278,15 +287,19 @@ class EmpiricalLoss:
         w = checks.parameter_vector(w, self.w0)
         chosen = self.chosen(samples)
 
-        def one(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
-            return self.loss_fn(self._call(w, x[None]), y[None])[0]
+        data = [batches.rows(d, _rows(chosen)) for d in (self.inputs, self.targets)]
+        tensors = [[t for _, t in batches.leaves(d) if isinstance(t, Tensor)] for d in data]
 
-        rows = _rows(chosen)
+        def one(w: Tensor, *given: list[Tensor]) -> Tensor:
+            ones = ([t[None] for t in row] for row in given)
+            x, y = (batches.refilled(d, row) for d, row in zip(data, ones, strict=True))
+            return self.loss_fn(self._module(self._layout.unflatten(w), x), y)[0]
+
         # 256 at a time bounds memory: chosen here
         batched = vmap(grad(one), in_dims=(None, 0, 0), chunk_size=256)
         try:
-            return batched(w, self.inputs[rows], self.targets[rows]).detach()
-        except RuntimeError:  # recurrent layers, masks and one_hot can't be batched like this
+            return batched(w, *tensors).detach()
+        except Exception:  # recurrent layers, masks and one_hot can't be batched like this
             loss = self.without_l2()
             return torch.stack([loss.gradient(w, chosen[j : j + 1]) for j in range(len(chosen))])
 
@@ -317,16 +330,23 @@ class EmpiricalLoss:
 
     # -- differentiable, unchecked: what derivatives are made of ----------------------------------
 
-    def outputs_at(self, w: Tensor, batch: Indices) -> Tensor:
+    def outputs_at(self, w: Tensor, batch: Indices) -> Any:
         """The model's outputs at w; differentiable in w, in forward and in reverse mode."""
-        return self._call(w, self.inputs[_rows(batch)])
+        if self._module.needs_graph and not torch.is_grad_enabled():
+            with torch.enable_grad():
+                return batches.detached(self.outputs_at(w.clone().requires_grad_(), batch))
+        inputs = batches.rows(self.inputs, _rows(batch))
+        return self._module(self._layout.unflatten(w), inputs)
 
-    def losses_of(self, outputs: Tensor, batch: Indices) -> Tensor:
+    def losses_of(self, outputs: Any, batch: Indices) -> Tensor:
         """The losses of given outputs, (m,); differentiable in the outputs."""
-        return self.loss_fn(outputs, self.targets[_rows(batch)])
+        return self.loss_fn(outputs, batches.rows(self.targets, _rows(batch)))
 
     def losses_at(self, w: Tensor, batch: Indices) -> Tensor:
         """The losses l_i(w) of a batch, (m,); differentiable in w, in both modes."""
+        if self._module.needs_graph and not torch.is_grad_enabled():
+            with torch.enable_grad():
+                return self.losses_at(w.clone().requires_grad_(), batch).detach()
         return self.losses_of(self.outputs_at(w, batch), batch)
 
     def batches(self, samples: Samples) -> list[Indices]:
@@ -336,24 +356,9 @@ class EmpiricalLoss:
     def activation_bytes(self, w: Tensor, sample: int) -> int:
         """Bytes that one sample's forward pass leaves behind, views of w itself not counted."""
         leaf = w.clone().requires_grad_()
-        own = leaf.untyped_storage().data_ptr()
-        total = 0
-
-        def count(tensor: Tensor) -> Tensor:
-            nonlocal total
-            if tensor.untyped_storage().data_ptr() != own:
-                total += tensor.numel() * tensor.element_size()
-            return tensor
-
-        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(count, lambda t: t):
-            self.losses_at(leaf, range(sample, sample + 1))
-        return max(total, 64)
+        return graph_bytes(lambda: self.losses_at(leaf, range(sample, sample + 1)), leaf)
 
     # -- inside ---------------------------------------------------------------------------------
-
-    def _call(self, w: Tensor, inputs: Tensor) -> Tensor:
-        with _differentiable_attention():
-            return functional_call(self._model, self._layout.unflatten(w), (inputs,))
 
     def _batches(self, chosen: Indices) -> list[Indices]:
         return [chosen[i : i + self.batch_size] for i in range(0, len(chosen), self.batch_size)]
@@ -362,7 +367,7 @@ class EmpiricalLoss:
         """Indices of the chosen samples: of the first k, or those given, checked."""
         n = self.num_samples
         if isinstance(samples, Tensor) and samples.ndim > 0:
-            return checks.sample_indices(samples, n).to(self.inputs.device)
+            return checks.sample_indices(samples, n).to(self.w0.device)
         if isinstance(samples, range):
             if len(samples) == 0 or samples.step < 1 or not 0 <= samples[0] <= samples[-1] < n:
                 raise ValueError(
@@ -375,15 +380,3 @@ class EmpiricalLoss:
 
 def _rows(batch: Indices) -> slice | Tensor:
     return slice(batch.start, batch.stop, batch.step) if isinstance(batch, range) else batch
-
-
-@contextmanager
-def _differentiable_attention() -> Iterator[None]:
-    """Attention by plain matrix algebra: the fused kernels have no second derivative anywhere."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)

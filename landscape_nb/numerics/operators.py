@@ -6,20 +6,20 @@ one direction (N,) or several as columns (N, b), and `H.products` counts them.
 * `HessianOperator`: H v = d/dw (g(w)'v). The gradient's graph is built once, and a product is one
   more backward pass through it, at the cost of one to two gradients.
 * `GaussNewtonOperator`: the part G of the Hessian that the loss's own curvature makes.
-* `ShardedHessianOperator`: one Hessian over samples that are spread over processes.
+* `ShardedHessianOperator` (in `shards`): one Hessian over samples spread over processes.
 * `ProductOperator`: any function of columns, for matrices that are given in another way.
 """
 
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.batches import used_outputs
 
 Indices = range | Tensor  # of samples, from 0
 Samples = int | Indices  # the first k, or just these
@@ -44,10 +44,10 @@ class DifferentiableLoss(Protocol):
     def batches(self, samples: Samples) -> list[Indices]:
         """The samples, as many at a time as memory allows."""
 
-    def outputs_at(self, w: Tensor, batch: Indices) -> Tensor:
+    def outputs_at(self, w: Tensor, batch: Indices) -> Any:
         """The model's outputs, differentiable in w."""
 
-    def losses_of(self, outputs: Tensor, batch: Indices) -> Tensor:
+    def losses_of(self, outputs: Any, batch: Indices) -> Tensor:
         """The losses of given outputs, (m,)."""
 
     def losses_at(self, w: Tensor, batch: Indices) -> Tensor:
@@ -69,7 +69,15 @@ class SymmetricOperator:
     def __init__(self, like: Tensor) -> None:
         self.shape = torch.Size([like.shape[0], like.shape[0]])
         self.dtype, self.device = like.dtype, like.device
-        self.products = 0
+        self.products, self._lock = 0, threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the lock, which belongs to this process."""
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The same operator with a lock of its own."""
+        self.__dict__.update(state, _lock=threading.RLock())
 
     def __matmul__(self, V: Tensor) -> Tensor:
         """The product with one direction (N,) or with several, (N, b); of V's shape.
@@ -90,8 +98,9 @@ class SymmetricOperator:
 
     def multiply(self, columns: Tensor) -> Tensor:
         """H V for a solver's own columns (N, b), which fit: counted, not checked again."""
-        self.products += columns.shape[1]
-        return self._product(columns)
+        with self._lock:  # one graph, one count: threads that share an operator take turns
+            self.products += columns.shape[1]
+            return self._product(columns)
 
     def dense(self) -> Tensor:
         """The matrix itself, (N, N), by N products; for small models.
@@ -146,7 +155,7 @@ class HessianOperator(SymmetricOperator):
     """
 
     def __init__(self, loss: DifferentiableLoss, w: Tensor, k: Samples) -> None:
-        self._loss, self._w = loss, checks.parameter_vector(w, loss.w0)
+        self._loss, self._w = loss, checks.parameter_vector(w, loss.w0).clone()
         super().__init__(self._w)
         self._batches = loss.batches(k)
         self._num_samples = sum(len(batch) for batch in self._batches)
@@ -158,7 +167,8 @@ class HessianOperator(SymmetricOperator):
     def gradient(self) -> Tensor:
         """g^(k)(w), (N,), with the L2 term; free once a product was taken."""
         if self._gradient is None:
-            self._product(self._w.new_empty(len(self._w), 0))
+            with self._lock:
+                self._product(self._w.new_empty(len(self._w), 0))
         assert self._gradient is not None
         return self._gradient
 
@@ -208,7 +218,7 @@ class GaussNewtonOperator(SymmetricOperator):
     """
 
     def __init__(self, loss: DifferentiableLoss, w: Tensor, k: Samples) -> None:
-        self._loss, self._w = loss, checks.parameter_vector(w, loss.w0)
+        self._loss, self._w = loss, checks.parameter_vector(w, loss.w0).clone()
         super().__init__(self._w)
         self._batches = loss.batches(k)
         self._num_samples = sum(len(batch) for batch in self._batches)
@@ -231,95 +241,13 @@ class GaussNewtonOperator(SymmetricOperator):
         """Three maps: u -> J'u (u a dummy), outputs -> slope of the loss, w -> outputs."""
         leaf = self._w.clone().requires_grad_()
         rows = self._loss.outputs_at(leaf, batch)
-        outputs = rows.reshape(-1)
+        used = used_outputs(rows, lambda f: self._loss.losses_of(f, batch), leaf)
+        outputs = used.flat()
         u = torch.zeros_like(outputs, requires_grad=True)
         pulled = torch.autograd.grad(outputs, leaf, u, create_graph=True)[0]
         at = outputs.detach().requires_grad_()
-        losses = self._loss.losses_of(at.view_as(rows), batch)
-        slope = torch.autograd.grad(losses.sum(), at, create_graph=True)[0]
+        slope = torch.autograd.grad(used.losses(at).sum(), at, create_graph=True)[0]
         return leaf, outputs, u, pulled, at, slope
-
-
-class ShardedHessianOperator(SymmetricOperator):
-    """V -> H(w) V where every process of a group holds a part of the samples.
-
-    L = sum_p (n_p / n) L_p,  so  H V = sum_p (n_p / n) H_p V:  one all-reduce for each product.
-
-    Every process calls it at the same time with the same w and V, and receives the same product:
-    `largest_eigenpairs(operator, D=10)` runs in all of them side by side.
-
-    Args:
-        loss: this process's samples. The L2 term must be the same in all.
-        w: (N,), the same in every process.
-        samples: which of this process's samples; all if not given.
-        group: the process group; the default one if not given.
-
-    Attributes:
-        num_samples: of all processes together.
-
-    Raises:
-        RuntimeError: torch.distributed is not initialised.
-        ValueError: w or l2 differs between processes, or one of them refuses its part; in all.
-    """
-
-    def __init__(
-        self,
-        loss: DifferentiableLoss,
-        w: Tensor,
-        samples: Samples | None = None,
-        *,
-        group: "dist.ProcessGroup | None" = None,
-    ) -> None:
-        if not (dist.is_available() and dist.is_initialized()):
-            raise RuntimeError(
-                "torch.distributed is not initialised: call torch.distributed.init_process_group("
-                "'gloo') in every process first, for example under torchrun."
-            )
-        super().__init__(loss.w0)
-        self._group = group
-        samples = loss.num_samples if samples is None else samples
-        with self._together("w", w):
-            self._part = HessianOperator(loss, w, samples)
-            mine = sum(len(batch) for batch in loss.batches(samples))
-        for name, same in (("w", w), ("l2", torch.tensor(loss.l2, dtype=w.dtype, device=w.device))):
-            ends = (self._sum(same, end) for end in (dist.ReduceOp.MAX, dist.ReduceOp.MIN))
-            if not torch.equal(*ends):
-                raise ValueError(f"{name} must be the same in every process; broadcast it first.")
-        self.num_samples = int(self._sum(torch.tensor(mine, device=w.device)))
-        self._weight = mine / self.num_samples
-
-    def _checked(self, V: Any) -> Tensor:
-        with self._together("V", V):
-            return super()._checked(V)
-
-    def _product(self, columns: Tensor) -> Tensor:
-        with self._together("V", columns):
-            part = self._weight * self._part.multiply(columns)
-        return self._sum(part)
-
-    @contextmanager
-    def _together(self, name: str, x: Any) -> Iterator[None]:
-        """Refuse in every process what one of them refuses: the others would wait for it."""
-        error = None
-        try:
-            yield
-        except Exception as refusal:
-            error = refusal
-        size = x.numel() if isinstance(x, Tensor) else -1
-        device = x.device if isinstance(x, Tensor) else torch.device("cpu")
-        sizes = torch.tensor([-size, size, 0 if error is None else 1], device=device)
-        smallest, largest, refused = self._sum(sizes, dist.ReduceOp.MAX).tolist()
-        if error is not None:
-            raise error
-        if refused:
-            raise ValueError("Another process refused its part; its message tells why.")
-        if largest != -smallest:
-            raise ValueError(f"{name} must have the same shape in every process.")
-
-    def _sum(self, x: Tensor, operation: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM) -> Tensor:
-        x = x.clone(memory_format=torch.contiguous_format)  # processes add in storage order
-        dist.all_reduce(x, operation, group=self._group)
-        return x
 
 
 def as_operator(H: Any, like: Tensor | None = None) -> SymmetricOperator:

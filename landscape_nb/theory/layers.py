@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.batches import UsedOutputs, used_outputs
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.operators import Indices, Samples
 from landscape_nb.theory.exponents import (
@@ -280,31 +281,47 @@ def _inputs_and_slopes(
     if not calls:
         raise ValueError(f"'{name}' was not called: the model uses its weight in another way.")
     a = torch.cat([_as_rows(module, x) for module, x, _ in calls]).detach()
+    used = used_outputs(outputs, lambda f: loss.losses_of(f, batch), leaf)
     if kind == "empirical":
-        vectors = [
-            torch.autograd.grad(loss.losses_of(outputs, batch).sum(), outputs, retain_graph=True)[0]
-        ]
+        slopes = torch.autograd.grad(used.losses_of(used.tensors).sum(), used.tensors)
+        vectors: list[tuple[Tensor, ...]] = [slopes]
     else:
-        vectors = _curvature_roots(loss, outputs, batch)
+        vectors = _curvature_roots(used, len(batch))
     deltas = [w.new_zeros(0, _place(loss, name)[1][0])]
     for v in vectors:
         slopes = torch.autograd.grad(
-            outputs, [out for *_, out in calls], v, retain_graph=True, materialize_grads=True
+            used.tensors, [out for *_, out in calls], v, retain_graph=True, materialize_grads=True
         )
         deltas += [_output_rows(call[0], s) for call, s in zip(calls, slopes, strict=True)]
     return a, torch.cat(deltas).detach()
 
 
-def _curvature_roots(loss: EmpiricalLoss, outputs: Tensor, batch: Indices) -> list[Tensor]:
-    """Columns S_c, each of the outputs' shape, with A_i = sum_c S_ic S_ic' for every sample."""
-    rows = outputs.detach().flatten(1)
-    if rows.shape[1] > 512:
+def _curvature_roots(used: UsedOutputs, samples: int) -> list[tuple[Tensor, ...]]:
+    """Columns S_c, each of the outputs' shapes, with A_i = sum_c S_ic S_ic' for every sample."""
+    shapes = [tensor.shape for tensor in used.tensors]
+    if any(not shape or shape[0] != samples for shape in shapes):
         raise ValueError(
-            f"Gauss-Newton factors take a backward pass for each of the {rows.shape[1]} outputs of "
+            "Gauss-Newton factors need outputs with one row for each sample; for a batch of "
+            f"{samples} the model returned shapes {[tuple(shape) for shape in shapes]}. Let it "
+            "return the samples first, or use kind='empirical'."
+        )
+    parts = [tensor.detach().reshape(samples, -1) for tensor in used.tensors]
+    widths = [part.shape[1] for part in parts]
+    if sum(widths) > 512:
+        raise ValueError(
+            f"Gauss-Newton factors take a backward pass for each of the {sum(widths)} outputs of "
             "a sample, 512 at most; use kind='empirical'."
         )
-    rows.requires_grad_()
-    losses = loss.losses_of(rows.view_as(outputs), batch)
+
+    def as_outputs(rows: Tensor) -> tuple[Tensor, ...]:
+        pieces = rows.split(widths, dim=1)
+        return tuple(
+            piece.reshape(tensor.shape).to(tensor.dtype)
+            for piece, tensor in zip(pieces, used.tensors, strict=True)
+        )
+
+    rows = torch.cat(parts, dim=1).requires_grad_()
+    losses = used.losses_of([piece.clone() for piece in as_outputs(rows)])
     slope = torch.autograd.grad(losses.sum(), rows, create_graph=True)[0]
     if not slope.requires_grad:
         return []  # linear in the outputs: no curvature
@@ -315,7 +332,7 @@ def _curvature_roots(loss: EmpiricalLoss, outputs: Tensor, batch: Indices) -> li
     if bool((values < -1e-6 * values.abs().amax()).any()):
         raise ValueError("The loss is not convex in the outputs: it has no Gauss-Newton factors.")
     roots = vectors * values.clamp(min=0).sqrt()[:, None, :]
-    return [column.view_as(outputs) for column in roots.unbind(2)]
+    return [as_outputs(column) for column in roots.unbind(2)]
 
 
 def _as_rows(module: nn.Module, x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.batches import used_outputs
 from landscape_nb.numerics.eigensolver import Eigenpairs, Search, largest_eigenpairs
 from landscape_nb.numerics.loss import EmpiricalLoss, Samples
 from landscape_nb.numerics.operators import ProductOperator
@@ -194,7 +195,8 @@ def jacobian_subspace(loss: EmpiricalLoss, w: Tensor, i: int) -> Tensor:
 
     The gradient of l_i lies in it by the chain rule, and so does the range of the Gauss-Newton
     part of its Hessian. The next sample of L_k is i = k (indices start at 0). Costs K backward
-    passes through one sample. For a sample with several output rows all of them count.
+    passes through one sample. For a sample with several output rows all of them count, and of a
+    model that returns several tensors those that the loss depends on.
 
     Returns:
         (N, r) with r = K unless some output gradients are linearly dependent (then r < K).
@@ -212,7 +214,9 @@ def jacobian_subspace(loss: EmpiricalLoss, w: Tensor, i: int) -> Tensor:
     w = checks.parameter_vector(w, loss.w0)
     i = checks.whole_number("i", i, 0, loss.num_samples - 1, "index of a sample, from 0")
     leaf = w.clone().requires_grad_()
-    outputs = loss.outputs_at(leaf, range(i, i + 1)).reshape(-1)
+    alone = range(i, i + 1)
+    used = used_outputs(loss.outputs_at(leaf, alone), lambda f: loss.losses_of(f, alone), leaf)
+    outputs = used.flat()
     rows = [torch.autograd.grad(f, leaf, retain_graph=True)[0] for f in outputs]
     U, singular, _ = torch.linalg.svd(torch.stack(rows, dim=1), full_matrices=False)
     rank = int((singular > 100 * torch.finfo(w.dtype).eps * singular[0]).sum())

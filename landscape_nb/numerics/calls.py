@@ -1,0 +1,177 @@
+"""One module called at many w: how it takes its inputs, and from many threads at once.
+
+A functional call puts w in the place of the parameters inside the module and takes it out again.
+Two threads inside one module would read each other's w, so every thread has a module of its own.
+"""
+
+import copy
+import inspect
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from landscape_nb.numerics.settings import plain_attention
+
+
+class ModuleOfThreads:
+    """A module as a function of its parameters and its inputs, for any number of threads.
+
+    Args:
+        model: never called itself; the copies that are called share its parameters, in whose
+            place others stand during every call, and have buffers and caches of their own.
+
+    Attributes:
+        spread: whether a dict is handed over as model(**inputs) and a tuple or list as
+            model(*inputs), and not whole.
+        needs_graph: whether values too need autograd at work, because the model or the loss
+            differentiates inside.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self.spread = self.needs_graph = False
+        self._share()
+
+    def _share(self) -> None:
+        self._own, self._lock = threading.local(), threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Neither locks nor what belongs to a thread can travel."""
+        state = self.__dict__.copy()
+        del state["_own"], state["_lock"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over the module; copies for threads are made anew."""
+        self.__dict__.update(state)
+        self._share()
+
+    @property
+    def here(self) -> nn.Module:
+        """This thread's copy of the module, made at the first use."""
+        if not hasattr(self._own, "model"):
+            with self._lock:
+                shared = {id(p): p for p in self._model.parameters()}
+                self._own.model = copy.deepcopy(self._model, shared)
+        return self._own.model
+
+    def __call__(self, parameters: dict[str, Tensor], inputs: Any) -> Any:
+        """The outputs of these inputs with these parameters."""
+        args, named = _arguments(inputs) if self.spread else ((inputs,), {})
+        try:
+            return plain_attention.during(
+                lambda: functional_call(self.here, parameters, args, named)
+            )
+        except BaseException:
+            # Broken off half way, it may hold anything, another call's w too: make a new one.
+            self._own.__dict__.pop("model", None)
+            raise
+
+    def settle(self, losses: Callable[[], Tensor], inputs: Any) -> None:
+        """Find out by a trial how inputs are handed over and whether values need a graph.
+
+        Args:
+            losses: evaluates some samples, in whatever mode is set here.
+            inputs: of all samples.
+        """
+        ways = [(spread, graph) for spread in _ways(self._model, inputs) for graph in (False, True)]
+        for self.spread, self.needs_graph in ways:
+            try:
+                with torch.no_grad():
+                    values = losses()
+                self.needs_graph = self.needs_graph or _differ(values, losses)
+                return
+            except torch.OutOfMemoryError:
+                raise
+            except Exception:  # the audit's own evaluation will say what is wrong
+                continue
+        self.spread, self.needs_graph = ways[0]
+
+
+def _differ(values: Any, losses: Callable[[], Tensor]) -> bool:
+    """Whether the model has other values while autograd is at work: its derivatives are of these.
+
+    A random model has too; that is another's to say.
+    """
+    with torch.enable_grad():
+        others = losses()
+    if not (isinstance(values, Tensor) and isinstance(others, Tensor)):
+        return False
+    if values.shape != others.shape or not values.is_floating_point():
+        return False
+    eps = torch.finfo(values.dtype).eps
+    return not torch.allclose(values, others.detach(), rtol=1e3 * eps, atol=0.0, equal_nan=True)
+
+
+def _arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A container's contents as arguments: by name from a mapping, else by place."""
+    return ((), dict(inputs)) if isinstance(inputs, Mapping) else (tuple(inputs), {})
+
+
+def _ways(model: nn.Module, inputs: Any) -> Iterator[bool]:
+    """Spread or whole, what the signature allows, the likelier first."""
+    if not isinstance(inputs, Mapping | list | tuple):
+        yield False
+        return
+    args, named = _arguments(inputs)
+    try:
+        inspect.signature(model.forward).bind(*args, **named)
+    except TypeError:
+        yield False
+        return
+    except ValueError:  # no signature to read
+        pass
+    yield True
+    yield False
+
+
+def graph_bytes(evaluate: Callable[[], Tensor], own: Tensor) -> int:
+    """Bytes that an evaluation leaves behind for the backward pass, views of `own` not counted."""
+    total, ours = 0, _memory_of(own)
+
+    def count(tensor: Tensor) -> Tensor:
+        nonlocal total
+        if _memory_of(tensor) != ours:
+            total += tensor.numel() * tensor.element_size()
+        return tensor
+
+    with torch.enable_grad():
+        try:
+            with torch.autograd.graph.saved_tensors_hooks(count, lambda t: t):
+                evaluate()
+        except RuntimeError:  # torch.func inside a model allows no such hooks
+            total = 0
+            for tensor in _saved_tensors(evaluate()):
+                count(tensor)
+    return max(total, 64)
+
+
+def _memory_of(tensor: Tensor) -> int | None:
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except RuntimeError:  # what torch.func hands about has none of its own
+        return None
+
+
+def _saved_tensors(y: Tensor) -> Iterator[Tensor]:
+    """What the nodes of y's graph hold, from what they show of themselves."""
+    todo, seen = [y.grad_fn], set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        todo += [before for before, _ in node.next_functions]
+        for name in dir(node):
+            if name.startswith("_saved_") or name == "saved_tensors":
+                try:
+                    held = getattr(node, name)
+                except RuntimeError:  # overwritten since, or let go
+                    continue
+                for tensor in held if isinstance(held, list | tuple) else (held,):
+                    if isinstance(tensor, Tensor):
+                        yield tensor
