@@ -64,7 +64,8 @@ class ConvergenceError(RuntimeError):
         self.residuals = pairs.residuals
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.args[0], self.pairs)  # so that it can be pickled
+        """Travels between processes whole: with its pairs, and with notes that were added."""
+        return type(self), (*self.args, self.pairs), self.__dict__
 
 
 @dataclass(frozen=True, eq=False)
