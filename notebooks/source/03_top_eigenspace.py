@@ -602,10 +602,12 @@ figures.certificates(off, pairs.residuals, squares, products=products, num_param
 # eigenvalue lies within $|Hu - \theta u|$ of $\theta$. It holds without any assumption. The square
 # is a better estimate, but it needs the gap, which you do not know for certain.
 #
-# One thing to know: the solver reads its residuals from its own small matrices, without a further
-# product. For the first pairs these would be *smaller than rounding*. Nobody can vouch for that many
-# digits, so it never reports less than one rounding of the largest eigenvalue, the floor of the
-# picture.
+# One thing to know: while it looks, the solver reads residuals from its own small matrices, without a
+# further product. That account believes in its products: with a wrong second derivative, or bfloat16
+# inside the model, it would stay perfect. So $D + 2$ products more, of the finished vectors, have the
+# last word: `pairs.residuals` holds *their* residuals, and where the two disagree the solver refuses.
+# For the first pairs residuals are *smaller than rounding*. Nobody can vouch for that many digits, so
+# it never reports less than one rounding of the largest eigenvalue, the floor of the picture.
 #
 # ### When the solver refuses
 #
