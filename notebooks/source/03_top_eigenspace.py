@@ -699,9 +699,10 @@ for j, share in saved.items():
 reveal_number("The fraction of products saved 20 steps later", saving_guess, saved[20])
 
 # %% [markdown]
-# Little. Over four networks (seeds 0 to 3) we counted 19 to 27 % saved one step later, 11 to 19 %
-# after twenty steps, and 5 to 11 % after a hundred. Two reasons. At least twelve products go into
-# the search for missed copies, which no good start can shorten. And the solver begins with *one*
+# Little. Over four networks (seeds 0 to 3) we counted 15 to 21 % saved one step later, 8 to 14 %
+# after twenty steps, and 4 to 8 % after a hundred. Two reasons. At least twelve products go into the
+# search for missed copies and twelve, $D + 2$, into the last word on the residuals, which no good
+# start can shorten. And the solver begins with *one*
 # vector, the sum of the old ones, from which ten directions have to be unfolded again. The old
 # vectors are worth using, since they are there; they are no reason to trust an old answer.
 
