@@ -397,6 +397,8 @@ def with_pairs(found, **changes):
         (lambda d: {"certified": False}, "eigenvectors did not converge"),
         (lambda d: with_pairs(d, values=d.pairs.values * 0), "No direction bends upward"),
         (lambda d: with_pairs(d, values=-d.pairs.values), "No direction bends upward"),
+        (lambda d: with_pairs(d, noise=9.0, gap=99.0), "No direction bends upward"),
+        (lambda d: with_pairs(d, noise=2e-2, gap=1e-2), f"gap behind eigenvalue {D} is smaller"),
         (lambda d: with_pairs(d, gap=1e-12), f"gap behind eigenvalue {D} is smaller"),
         (lambda d: {"grad_norm": 0.02 * d.value}, "not a minimum"),
         (lambda d: {"lowest": -0.02 * float(d.pairs.values[0])}, "bends downward"),

@@ -248,6 +248,14 @@ def test_not_reached_is_said_once(page):
     assert "None" not in " ".join(section.sentences)
 
 
+def test_eigenvalues_are_right_within_residual_and_noise(page):
+    pairs = page.diagnosis.pairs
+    for noise in (0.0, 3.0):
+        d = dataclasses.replace(page.diagnosis, pairs=dataclasses.replace(pairs, noise=noise))
+        told = f"right within its residual, {float(pairs.residuals.max()) + noise:.0e} at worst"
+        assert told in unwrapped(str(module.written(d)))
+
+
 def test_nothing_to_doubt_is_said(page):
     calm = module.written(dataclasses.replace(page.diagnosis, doubts=[])).sections[1]
     assert calm.sentences[0].startswith("Nothing stands out")

@@ -6,9 +6,10 @@ With the basis Q it keeps
 
 where the few columns of F are the directions in which the basis has still to grow: one for every
 start vector. So the residual of a Ritz pair (t, Q y) is |S y|, without another product and without
-storing H Q: memory is one vector for each basis vector. Every projection is summed in float64,
-whatever the precision of the products. When memory is full the best Ritz vectors are kept
-(thick-restart Lanczos: Wu and Simon, SIAM J. Matrix Anal. 22, 2000).
+storing H Q: memory is one vector for each basis vector. That is an account and no evidence: it
+holds as far as products are linear and symmetric (`numerics.certificate` tries them). Every
+projection is summed in float64, whatever the precision of the products. When memory is full the
+best Ritz vectors are kept (thick-restart Lanczos: Wu and Simon, SIAM J. Matrix Anal. 22, 2000).
 """
 
 from collections.abc import Iterator
@@ -64,7 +65,7 @@ class KrylovBasis:
         return theta.flip(0), Y.flip(1)
 
     def residual_norms(self, Y: Tensor) -> Tensor:
-        """|H u - theta u| of Ritz vectors u = Q y, from the decomposition alone."""
+        """|H u - theta u| of Ritz vectors u = Q y, by the decomposition's own account."""
         return (self.S @ Y).norm(dim=0)
 
     def start(self, x: Tensor) -> bool:

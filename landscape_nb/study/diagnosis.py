@@ -318,11 +318,13 @@ def _along_k(
 def doubts(found: Diagnosis) -> list[str]:
     """Sentences that a reader must know before believing the numbers; none where all is well."""
     says = []
-    first, worst = float(found.pairs.values[0]), float(found.pairs.residuals.max())
+    first = float(found.pairs.values[0])
+    worst = float(found.pairs.residuals.max()) + found.pairs.noise
     if not found.certified:
         says.append(
-            f"The eigenvectors did not converge: the worst residual is {worst:.0e}, lambda_1 is "
-            f"{first:.1e}. Shares in the top subspace are rough."
+            "The eigenvectors did not converge, or fresh products do not confirm them: the worst "
+            f"residual is {worst:.0e}, lambda_1 is {first:.1e}. Shares in the top subspace are "
+            "rough."
         )
     if first <= worst:
         says.append(

@@ -169,7 +169,8 @@ def _what_to_doubt(d: Diagnosis) -> Section:
 
 
 def _spectrum(d: Diagnosis) -> Section:
-    values, residuals = d.pairs.values.double().cpu(), d.pairs.residuals.double().cpu()
+    values = d.pairs.values.double().cpu()
+    worst = float(d.pairs.residuals.max()) + d.pairs.noise
     N, first = len(d.w), float(values[0])
     figure, ax = plots.new_figure(width=6.2, height=3.0)
     plots.curve(ax, np.arange(1, d.D + 1), values, "top", linestyle="none", label="eigenvalue")
@@ -178,11 +179,11 @@ def _spectrum(d: Diagnosis) -> Section:
     ax.xaxis.get_major_locator().set_params(integer=True)
     words = (
         f"The {d.D} largest eigenvalues fall from {first:.3g} to {float(values[-1]):.3g}; each is "
-        f"right within its residual, {float(residuals.max()):.0e} at worst."
+        f"right within its residual, {worst:.0e} at worst."
     )
     steps = (
         f"Gradient descent is stable below a learning rate of about 2/lambda_1 = {2 / first:.2g}."
-        if first > float(residuals.max())
+        if first > worst
         else "Nothing bends upward, so no learning rate is too large for it."
     )
     trace = f"Trace {float(d.trace.value):.4g} ± {float(d.trace.stderr):.1g} (one standard error)"

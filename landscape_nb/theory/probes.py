@@ -54,11 +54,13 @@ def top_eigenpairs(
         progress: show a progress bar with residuals.
 
     Returns:
-        `Eigenpairs`: values (D,) descending, vectors (N, D), residuals (D,), gap, hvp_count.
-        Costs about 2 D + 17 products where the spectrum has a gap, more where it has none.
+        `Eigenpairs`: values (D,) descending, vectors (N, D), residuals (D,), gap, hvp_count,
+        noise. Costs about 2 D + 17 products where the spectrum has a gap, more where it has none,
+        and D + 2 that certify the result (max_products does not count these).
 
     Raises:
-        ConvergenceError: not converged; nothing doubtful is returned.
+        ConvergenceError: not converged, or not confirmed by fresh products; nothing doubtful is
+            returned.
         ValueError: an argument does not fit.
 
     >>> from landscape_nb.problems.toys import quadratics
@@ -154,19 +156,19 @@ def increment_eigenpairs(
     parts = [(high.values, high.vectors, high.residuals)]
     # estimates of the values just beyond those found, while they are on this end's side of zero
     beyond = [max(float(high.values[-1]) - high.gap, 0.0)]
-    count, rest = high.hvp_count, min(D, loss.num_params - D)
+    count, noise, rest = high.hvp_count, high.noise, min(D, loss.num_params - D)
     if rest > 0:  # the lowest pairs that are not among the D highest
         low = largest_eigenpairs(-A, rest, search)
         parts.append((-low.values, low.vectors, low.residuals))
         beyond.append(max(float(low.values[-1]) - low.gap, 0.0))
-        count += low.hvp_count
+        count, noise = count + low.hvp_count, max(noise, low.noise)
     values, vectors, residuals = (torch.cat(part, dim=-1) for part in zip(*parts, strict=True))
     order = values.abs().argsort(descending=True, stable=True)
     chosen, left = order[:D], order[D:]
     gap = float("inf")
     if loss.num_params > D:
         gap = float(values[chosen[-1]].abs()) - max(*beyond, *values[left].abs().tolist(), 0.0)
-    return Eigenpairs(values[chosen], vectors[:, chosen], residuals[chosen], gap, count)
+    return Eigenpairs(values[chosen], vectors[:, chosen], residuals[chosen], gap, count, noise)
 
 
 def random_subspace(

@@ -602,10 +602,12 @@ figures.certificates(off, pairs.residuals, squares, products=products, num_param
 # eigenvalue lies within $|Hu - \theta u|$ of $\theta$. It holds without any assumption. The square
 # is a better estimate, but it needs the gap, which you do not know for certain.
 #
-# One thing to know: the solver reads its residuals from its own small matrices, without a further
-# product. For the first pairs these would be *smaller than rounding*. Nobody can vouch for that many
-# digits, so it never reports less than one rounding of the largest eigenvalue, the floor of the
-# picture.
+# One thing to know: while it looks, the solver reads residuals from its own small matrices, without a
+# further product. That account believes in its products: with a wrong second derivative, or bfloat16
+# inside the model, it would stay perfect. So $D + 2$ products more, of the finished vectors, have the
+# last word: `pairs.residuals` holds *their* residuals, and where the two disagree the solver refuses.
+# For the first pairs residuals are *smaller than rounding*. Nobody can vouch for that many digits, so
+# it never reports less than one rounding of the largest eigenvalue, the floor of the picture.
 #
 # ### When the solver refuses
 #
@@ -697,9 +699,10 @@ for j, share in saved.items():
 reveal_number("The fraction of products saved 20 steps later", saving_guess, saved[20])
 
 # %% [markdown]
-# Little. Over four networks (seeds 0 to 3) we counted 19 to 27 % saved one step later, 11 to 19 %
-# after twenty steps, and 5 to 11 % after a hundred. Two reasons. At least twelve products go into
-# the search for missed copies, which no good start can shorten. And the solver begins with *one*
+# Little. Over four networks (seeds 0 to 3) we counted 15 to 21 % saved one step later, 8 to 14 %
+# after twenty steps, and 4 to 8 % after a hundred. Two reasons. At least twelve products go into the
+# search for missed copies and twelve, $D + 2$, into the last word on the residuals, which no good
+# start can shorten. And the solver begins with *one*
 # vector, the sum of the old ones, from which ten directions have to be unfolded again. The old
 # vectors are worth using, since they are there; they are no reason to trust an old answer.
 

@@ -1,0 +1,147 @@
+"""Are these eigenpairs of H? Asked of H itself, by products that no solver has seen.
+
+A solver's own account of its residuals assumes that its products were linear, symmetric and exact.
+Where they are not (low precision inside the model, a wrong second derivative, noise) the account
+stays perfect and the pairs are wrong. So, at the end, D + 2 more products, of
+
+    U,   a direction r,   and  x = 3 (U c + r),  |c| = 1,
+
+say what was assumed:
+* residuals: |H u_i - lambda_i u_i|;
+* linearity: |H x / 3 - (H U) c - H r| / |x / 3|, of sums and of multiples at once;
+* symmetry: the norm of W'HW - (W'HW)' with W = [U, r].
+All sums are in float64, whatever the precision of the products.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from landscape_nb.numerics.operators import SymmetricOperator
+
+EXTRA = 2  # products besides those of U: of r and of x
+# Not a power of two: numbers of any binary format round alike when all are doubled. Chosen here.
+_MULTIPLE = 3.0
+_PIECE = 2**18  # numbers converted to float64 at once (2 MB): chosen here
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """What fresh products say about D pairs, in the units of the eigenvalues.
+
+    Attributes:
+        residuals: (D,), |H u - lambda u|, in float64.
+        nonlinearity: |H(x) - sum_j b_j H(v_j)| for x = sum_j b_j v_j, for one unit of x.
+        asymmetry: norm of the antisymmetric part twice over, W'HW - (W'HW)', seen from the span
+            of W = [U, r].
+    """
+
+    residuals: Tensor
+    nonlinearity: float
+    asymmetry: float
+
+    @property
+    def noise(self) -> float:
+        """The larger of both: an estimate of how far a product may be from that of any matrix."""
+        return max(self.nonlinearity, self.asymmetry)
+
+    def told(self, allowed: float) -> str:
+        """What was measured, and what that suggests; nothing where it suggests nothing."""
+        measured = (
+            f"Products miss linearity by {self.nonlinearity:.1e} (that of a weighted sum, against "
+            f"the sum of the products) and symmetry by {self.asymmetry:.1e} (U'HU against its "
+            f"transpose); {allowed:.1e} is allowed. "
+        )
+        if self.nonlinearity > allowed:
+            return measured + (
+                "A Hessian is linear, so these products are not exact: low precision inside the "
+                "model (autocast, .half(), .bfloat16(), TF32 on a GPU), randomness, or differences "
+                "of gradients in place of derivatives are the usual causes. Run all of it in "
+                "float64."
+            )
+        if self.asymmetry > allowed:
+            return measured + (
+                "A Hessian is symmetric, so the second derivatives are wrong: an autograd.Function "
+                "whose backward is not what its forward asks for, a detach() in part of the "
+                "gradient, or torch.nn.utils.parametrizations.weight_norm are the usual causes. "
+                "Write that part out."
+            )
+        return measured + (
+            "They do not tell the cause: an operator that changes from call to call, or rounding "
+            "that grew over many restarts, would look like this. Try float64 or a larger max_basis."
+        )
+
+
+def certify(
+    H: SymmetricOperator, values: Tensor, U: Tensor, r: Tensor, width: int | None = None
+) -> Certificate:
+    """The certificate of D pairs, by D + 2 products.
+
+    Args:
+        H: the operator.
+        values: (D,).
+        U: (N, D), unit columns.
+        r: (N,), a unit vector with which linearity and symmetry are tried besides U.
+        width: products taken at once, all of them if not given; memory is about 4 N width.
+
+    Raises:
+        ValueError: a product is not finite.
+
+    >>> from landscape_nb.numerics.operators import as_operator
+    >>> A = torch.tensor([[3.0, 0.0], [0.125, 1.0]]).double()            # not symmetric
+    >>> e = torch.eye(2).double()
+    >>> found = certify(as_operator(A), torch.tensor([3.0]).double(), e[:, :1], e[:, 1])
+    >>> found.residuals.tolist(), found.nonlinearity < 1e-15, round(found.asymmetry, 9)
+    ([0.125], True, 0.125)
+    """
+    N, D = U.shape
+    width = D + EXTRA if width is None else width
+    c = _weights(D).to(U)
+    x = _MULTIPLE * (U @ c + r)
+    last = torch.tensor([-1.0, 1 / _MULTIPLE], dtype=torch.float64)
+    b = torch.cat([-c.double().cpu(), last]).to(U.device)
+    theta = torch.zeros(D + EXTRA, dtype=torch.float64, device=U.device)
+    theta[:D] = values
+    squares, G = torch.zeros_like(theta), theta.new_zeros(D + 1, D + EXTRA)
+    off = theta.new_zeros(N)
+    for start in range(0, D + EXTRA, width):
+        chosen = slice(start, min(start + width, D + EXTRA))
+        V = torch.cat([U[:, chosen], _columns(r, x, chosen, D)], dim=1)
+        HV = H.multiply(V)
+        if not torch.isfinite(HV).all():
+            raise ValueError(
+                "A Hessian-vector product is not finite though those before it were: the operator "
+                "is not linear, or its curvature overflows."
+            )
+        for rows in _pieces(N, D + 2 * width):
+            w, v, Hv = U[rows].double(), V[rows].double(), HV[rows].double()
+            squares[chosen] += (Hv - v * theta[chosen]).square().sum(0)
+            G[:D, chosen] += w.T @ Hv
+            G[D, chosen] += r[rows].double() @ Hv
+            off[rows] += Hv @ b[chosen]
+        del V, HV
+    G = G[:, : D + 1]
+    return Certificate(
+        residuals=squares[:D].sqrt().cpu(),
+        nonlinearity=float(off.norm() / (x.double().norm() / _MULTIPLE)),
+        asymmetry=float(torch.linalg.matrix_norm(G - G.T, 2)),
+    )
+
+
+def _weights(D: int) -> Tensor:
+    """D numbers of norm 1, none zero, no two alike."""
+    c = 1 + torch.arange(1, D + 1, dtype=torch.float64).cos() / 2
+    return c / c.norm()
+
+
+def _columns(r: Tensor, x: Tensor, chosen: slice, D: int) -> Tensor:
+    """Those of the columns r and x, numbers D and D + 1, that are chosen."""
+    wanted = [v for j, v in enumerate((r, x), start=D) if chosen.start <= j < chosen.stop]
+    return torch.stack(wanted, dim=1) if wanted else r.new_empty(len(r), 0)
+
+
+def _pieces(N: int, columns: int) -> Iterator[slice]:
+    step = max(1024, _PIECE // columns)
+    return (slice(i, i + step) for i in range(0, N, step))
