@@ -72,6 +72,8 @@ def test_the_settings_of_a_search_are_given_whole_or_by_name():
     torch.testing.assert_close(whole.values, torch.linalg.eigvalsh(A).flip(0)[:2])
     with pytest.raises(TypeError, match="tolerance"):
         ln.largest_eigenpairs(A, 2, tolerance=1e-10)
+    with pytest.raises(ValueError, match="'wanted' or 'spectrum'; got 'all'"):
+        ln.largest_eigenpairs(A, 2, relative_to="all")
 
 
 # -- calls of earlier versions ---------------------------------------------------------------------

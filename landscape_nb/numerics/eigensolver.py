@@ -103,6 +103,10 @@ class Search:
         """
         N, start, products = H.shape[0], self.start, self.max_products
         tol = checks.positive("tol", self.tol, "largest residual relative to the largest value")
+        if self.relative_to not in ("wanted", "spectrum"):
+            raise ValueError(
+                f"relative_to must be 'wanted' or 'spectrum'; got {self.relative_to!r}."
+            )
         if start is not None:
             start = checks.directions(start, H, "start").reshape(N, -1)
             if not torch.isfinite(start).all():
