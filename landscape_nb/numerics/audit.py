@@ -132,8 +132,7 @@ def _refuse_wrong_shape(losses: Any, batch: int) -> None:
         got = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
         raise ValueError(
             f"loss_fn must return one loss per sample, shape ({batch},) for {batch} samples; got "
-            f"{got}. Pass reduction='none' and average over any remaining dimensions, for example "
-            ".flatten(1).mean(1)."
+            f"{got}. {checks.PER_SAMPLE}"
         )
     if not losses.is_floating_point():
         raise ValueError(

@@ -56,6 +56,10 @@ class ConvergenceError(RuntimeError):
         self.pairs = pairs
         self.residuals = pairs.residuals
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels between processes whole: with its pairs, and with notes that were added."""
+        return type(self), (*self.args, self.pairs), self.__dict__
+
 
 @dataclass(frozen=True, eq=False)
 class Search:

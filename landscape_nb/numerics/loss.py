@@ -5,6 +5,9 @@ L_k(w) = (1/k) sum_{i<=k} l_i(w)  +  (l2/2) |w|^2                         theory
 Samples stay in the order given: "adding one more sample" means going from the first k to the
 first k + 1. Wherever a number of samples k is asked for, a `range` or a tensor of sample indices is
 accepted too and means the average over just these samples.
+
+The mean is over samples, each once, of what loss_fn returns: a class weight multiplies a loss and
+is not divided out, an ignored sample counts as zero, a sequence is the mean of its real tokens.
 """
 
 import copy
@@ -101,6 +104,7 @@ def parameter_layout(model: nn.Module) -> tuple[ParameterLayout, Tensor]:
             f"All parameters must be on one device; got {sorted(map(str, devices))}. "
             "Move the whole model, for example model.to('cpu')."
         )
+    checks.separate_memory(model)
     layout = ParameterLayout(tuple(trainable), tuple(p.shape for p in trainable.values()))
     return layout, layout.flatten(trainable).clone()
 
@@ -231,7 +235,8 @@ class EmpiricalLoss:
         w = checks.parameter_vector(w, self.w0)
         chosen = self.chosen(self.num_samples if samples is None else samples)
         with torch.no_grad():
-            losses = torch.cat([self.losses_at(w, batch) for batch in self._batches(chosen)])
+            each = (checks.losses_of(self.losses_at, w, batch) for batch in self._batches(chosen))
+            losses = torch.cat([*each])
         if not torch.isfinite(losses).all():
             worst = chosen[int((~torch.isfinite(losses)).nonzero()[0])]
             raise ValueError(
@@ -275,13 +280,21 @@ class EmpiricalLoss:
         """Gradients of the single l_i at w, without the L2 term, shape (k, N)."""
         w = checks.parameter_vector(w, self.w0)
         chosen = self.chosen(samples)
+        # 256 at a time, or what fits memory with its graph and copies: chosen here
+        each = _GRAPH_OF_GRADIENT * (self.sample_bytes + w.numel() * w.element_size())
+        step = max(1, min(256, int(self.memory / each)))
+        out = w.new_empty(len(chosen), w.numel())
+        for i in range(0, len(chosen), step):
+            out[i : i + step] = self._gradients_at_once(w, chosen[i : i + step])
+            refuse_nan_derivatives(out[i : i + step], "gradient of a single sample")
+        return out
 
+    def _gradients_at_once(self, w: Tensor, chosen: Indices) -> Tensor:
         def one(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
             return self.loss_fn(self._call(w, x[None]), y[None])[0]
 
         rows = _rows(chosen)
-        # 256 at a time bounds memory: chosen here
-        batched = vmap(grad(one), in_dims=(None, 0, 0), chunk_size=256)
+        batched = vmap(grad(one), in_dims=(None, 0, 0))
         try:
             return batched(w, self.inputs[rows], self.targets[rows]).detach()
         except RuntimeError:  # recurrent layers, masks and one_hot can't be batched like this

@@ -55,7 +55,9 @@ def sample_derivatives(
         ForwardModeError: "forward" was asked for and can't serve.
     """
     if method not in ("auto", "forward", "reverse"):
-        raise ValueError(f"method must be 'auto', 'forward' or 'reverse'; got {method!r}.")
+        raise ValueError(
+            f"method must be 'auto', 'forward' or 'reverse'; got {checks.shown(method)}."
+        )
     memory = loss.memory if memory is None else checks.positive("memory", memory, "bytes")
     loss = loss.without_l2()
     if method == "forward" or (method == "auto" and prefers_forward(loss, w, U, samples, memory)):
@@ -127,7 +129,7 @@ def forward_derivatives(
         except (NotImplementedError, RuntimeError) as error:
             raise ForwardModeError(
                 "The model has no forward-mode second derivatives "
-                f"({str(error).splitlines()[0]}). Use method='reverse'."
+                f"({checks.first_line(error)}). Use method='reverse'."
             ) from error
         _compare_with_reverse_mode(loss, w, U, batch, B)
         pieces.append((values.detach(), c.detach(), B.detach()))

@@ -20,6 +20,7 @@ For one k, 2 D Hessian-vector products. For a grid of k at one w, two engines, b
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -80,7 +81,7 @@ class IncrementModels:
 
     def __post_init__(self) -> None:
         _set_tensors(self, "a", "c", "B")
-        object.__setattr__(self, "ks", torch.as_tensor(self.ks, dtype=torch.int64))
+        object.__setattr__(self, "ks", _whole_numbers(self.ks))
         _refuse_bad_model(self.a, self.c, self.B, (len(self.ks),))
 
     @property
@@ -201,7 +202,8 @@ def increment_models(
     grid = checks.prefix_lengths(ks, loss.num_samples - 1, high_means="there must be a next sample")
     if method not in ("auto", "forward", "reverse", "segments"):
         raise ValueError(
-            f"method must be 'auto', 'forward', 'reverse' or 'segments'; got {method!r}."
+            "method must be 'auto', 'forward', 'reverse' or 'segments'; got "
+            f"{checks.shown(method)}."
         )
     if method in ("forward", "reverse") or (method == "auto" and 8 * len(grid) >= grid[-1]):
         every = sample_derivatives(loss, w, U, range(grid[-1] + 1), method, memory)
@@ -290,8 +292,25 @@ def _set_tensors(model: IncrementModel | IncrementModels, *names: str) -> None:
     """Accept numbers and lists; Python's own become float64."""
     for name in names:
         value = getattr(model, name)
+        if isinstance(value, Tensor) and not value.is_floating_point():
+            raise ValueError(
+                f"{name} must hold real numbers; got dtype {value.dtype}. Convert it with "
+                ".double()."
+            )
         if not isinstance(value, Tensor):
             object.__setattr__(model, name, torch.as_tensor(value, dtype=torch.float64))
+
+
+def _whole_numbers(ks: Any) -> Tensor:
+    """Numbers of samples, (K,), which may repeat, on the CPU as int64."""
+    if isinstance(ks, Tensor) and ks.dtype == torch.int64 and ks.ndim == 1:
+        return ks
+    values = ks.tolist() if hasattr(ks, "tolist") else ks
+    values = list(values) if isinstance(values, Iterable) else [values]
+    meaning = "number of samples before the increment"
+    return torch.tensor(
+        [checks.whole_number("k", k, 1, None, meaning) for k in values], dtype=torch.int64
+    )
 
 
 def _refuse_bad_model(a: Tensor, c: Tensor, B: Tensor, lead: tuple[int, ...]) -> None:

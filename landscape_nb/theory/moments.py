@@ -89,8 +89,15 @@ def _coefficients(
 def _at_sigma(
     value: Tensor, cross: Tensor, gradient: Tensor, curvature: Tensor, *, sigma: float
 ) -> Moment:
-    s2 = checks.positive("sigma", sigma, "standard deviation of the probe") ** 2
-    return Moment(value, s2 * cross, s2 * gradient, s2**2 * curvature)
+    sigma = checks.positive("sigma", sigma, "standard deviation of the probe")
+    s2 = sigma * sigma  # infinite where sigma**2 would raise
+    moment = Moment(value, s2 * cross, s2 * gradient, s2 * s2 * curvature)
+    checks.finite_result(
+        f"The moment at sigma = {sigma:g}",
+        moment.total,
+        "Lower sigma, or multiply the loss by a small number.",
+    )
+    return moment
 
 
 @checks.renamed(num_samples="num_draws")
@@ -164,7 +171,12 @@ def spectral_formula(eigenvalue_increments: Tensor | Sequence[float], sigma: flo
             f"eigenvalue_increments must be finite, shape (D,) or (..., D); got {tuple(d.shape)}. "
             "Pass the differences of two sorted spectra."
         )
-    return sigma**4 / 4 * (2 * d.square().sum(-1) + d.sum(-1).square())
+    scaled = sigma * (sigma * d)  # in range wherever the result is
+    return checks.finite_result(
+        f"The formula at sigma = {sigma:g}",
+        (2 * scaled.square().sum(-1) + scaled.sum(-1).square()) / 4,
+        "Lower sigma, or multiply the loss by a small number.",
+    )
 
 
 def permutation_mean(per_sample_losses: Tensor, k: int) -> Tensor:
@@ -187,7 +199,7 @@ def permutation_mean(per_sample_losses: Tensor, k: int) -> Tensor:
     1.0
     """
     losses, k = _losses_and_k(per_sample_losses, k)
-    return losses.var(0) / (k * (k + 1))
+    return _in_range(losses.var(0) / (k * (k + 1)))
 
 
 def next_sample_mean(per_sample_losses: Tensor, k: int) -> Tensor:
@@ -209,7 +221,13 @@ def next_sample_mean(per_sample_losses: Tensor, k: int) -> Tensor:
     2.5
     """
     losses, k = _losses_and_k(per_sample_losses, k)
-    return increment(losses[k:], losses[:k].mean(0), k).square().mean(0)
+    return _in_range(increment(losses[k:], losses[:k].mean(0), k).square().mean(0))
+
+
+def _in_range(mean: Tensor) -> Tensor:
+    return checks.finite_result(
+        "The mean squared increment", mean, "Multiply the losses by a small number."
+    )
 
 
 def _losses_and_k(per_sample_losses: Tensor, k: int) -> tuple[Tensor, int]:
@@ -298,8 +316,8 @@ def moment_table(increments: IncrementModels | Sequence[IncrementModels]) -> Mom
         if (group.ks != group.ks[0]).any():
             raise ValueError(
                 "Each group must hold candidates for one k; got ks = "
-                f"{group.ks.unique().tolist()}. For one increment per k pass the IncrementModels "
-                "itself, not in a list."
+                f"{checks.shown(group.ks.unique().tolist())}. For one increment per k pass the "
+                "IncrementModels itself, not in a list."
             )
     rows = [[part.mean(0) for part in _coefficients(group)] for group in increments]
     ks = torch.stack([group.ks[0] for group in increments])

@@ -181,6 +181,7 @@ def random_subspace(
     """
     N = checks.whole_number("N", N, 1, None, "number of parameters")
     D = checks.whole_number("D", D, 1, N, f"at most N = {N} directions exist")
+    dtype = checks.real_dtype("dtype", dtype)
     generator = checks.explicit_generator(generator)
     G = torch.randn(N, D, dtype=torch.float64, generator=generator, device=generator.device)
     return torch.linalg.qr(G).Q.to(dtype)
@@ -239,7 +240,18 @@ class Energy:
     curvature_stderr: Tensor | None = None
 
     def share_of(self, whole: "Energy") -> tuple[float, float]:
-        """Energy-weighted captured fractions (gradient, curvature), each 0..1."""
+        """Energy-weighted captured fractions (gradient, curvature), each 0..1.
+
+        NaN for the one of which there is none at all: a loss linear in w has no curvature.
+
+        Raises:
+            ValueError: there is neither gradient nor curvature.
+        """
+        if not (whole.gradient.any() or whole.curvature.any()):
+            raise ValueError(
+                "The whole energy is zero, in gradient and curvature: no sample changes the loss "
+                "at this w, and there is nothing to take a share of. Is the loss constant?"
+            )
         return (
             float(self.gradient.sum() / whole.gradient.sum()),
             float(self.curvature.sum() / whole.curvature.sum()),
