@@ -22,6 +22,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from landscape_nb.numerics import audit, checks
+from landscape_nb.numerics.blocks import refuse_large_dense
 from landscape_nb.numerics.operators import (
     HessianOperator,
     Indices,
@@ -319,11 +320,8 @@ class EmpiricalLoss:
         Raises:
             ValueError: N is above 20 000 (3.2 GB in float64; chosen here).
         """
-        if self.num_params > 20_000:
-            raise ValueError(
-                f"A dense Hessian of N = {self.num_params} parameters would take "
-                f"{8e-9 * self.num_params**2:.0f} GB. Use hvp or top_eigenpairs instead."
-            )
+        instead = "Use hvp or top_eigenpairs instead."
+        refuse_large_dense(self.num_params, self.w0.dtype, "Hessian", instead)
         return self.hessian_operator(w, k).dense()
 
     # -- differentiable, unchecked: what derivatives are made of ----------------------------------

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.blocks import row_blocks
 from landscape_nb.numerics.loss import EmpiricalLoss
-from landscape_nb.numerics.samples import sample_derivatives
 from landscape_nb.theory.criteria import Estimate, mean_and_standard_error
+from landscape_nb.theory.full_space import full_space_coefficients
 from landscape_nb.theory.increment import IncrementModel, IncrementModels, increment
 
 
@@ -81,7 +82,10 @@ def _coefficients(
     """
     a, c, B = model.a, model.c, model.B
     trace = B.diagonal(dim1=-2, dim2=-1).cumsum(-1)
-    frobenius = B.square().cumsum(-1).cumsum(-2).diagonal(dim1=-2, dim2=-1)
+    pieces = [B] if B.ndim == 2 else [B[rows] for rows in row_blocks(len(B), model.D**2)]
+    frobenius = torch.cat([
+        piece.square().cumsum(-1).cumsum(-2).diagonal(dim1=-2, dim2=-1) for piece in pieces
+    ])  # fmt: skip
     curvature = (2 * frobenius + trace.square()) / 4
     return a.square(), a[..., None] * trace, c.square().cumsum(-1), curvature
 
@@ -353,8 +357,8 @@ def full_space_table(
         generator: source of the directions.
 
     Returns:
-        `MomentTable` with one row per k and a single column (the whole space). Memory: N numbers
-        for the gradient of each candidate.
+        `MomentTable` with one row per k and a single column (the whole space). Candidates are
+        taken a few at a time, as `loss.memory` allows.
     """
     m = checks.whole_number("num_probes", num_probes, 3, None, "random directions")
     grid = checks.prefix_lengths(ks, loss.num_samples - 1, high_means="there must be a next sample")
@@ -365,32 +369,6 @@ def full_space_table(
     for k, w in zip(grid, ws, strict=True):
         G = torch.randn(loss.num_params, m, generator=generator, dtype=torch.float64).to(w)
         unseen = checks.candidates(candidates, k, loss.num_samples)
-        rows.append(_full_space_coefficients(loss, w, k, unseen, G))
+        rows.append(full_space_coefficients(loss, w, k, unseen, G))
     value, *columns = (torch.stack(part) for part in zip(*rows, strict=True))
     return MomentTable(torch.tensor(grid), value, *(column[:, None] for column in columns))
-
-
-def _full_space_coefficients(
-    loss: EmpiricalLoss, w: Tensor, k: int, unseen: range, G: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    loss = loss.without_l2()
-    mean = loss.hessian_operator(w, k)
-    mean_B = G.T @ mean(G)
-    a = increment(loss.per_sample(w, unseen), loss.value(w, k), k)
-    g = increment(loss.sample_gradients(w, unseen), mean.gradient, k)
-    B = increment(sample_derivatives(loss, w, G, unseen)[2], mean_B, k)
-    trace = B.diagonal(dim1=-2, dim2=-1).mean(-1)
-    m = G.shape[1]
-    left_out = [[i for i in range(m) if i != j] for j in range(m)]
-    replicates = torch.stack([_curvature(B[:, kept][:, :, kept]) for kept in left_out])
-    stderr = ((m - 1) * replicates.var(0, correction=0)).sqrt()
-    return a.square().mean(), (a * trace).mean(), g.square().sum(1).mean(), _curvature(B), stderr
-
-
-def _curvature(B: Tensor) -> Tensor:
-    """(2 |A|_F^2 + (tr A)^2)/4, averaged over samples, from B = G'AG: pairs of directions only."""
-    diagonal = B.diagonal(dim1=-2, dim2=-1)
-    pairs = B.shape[-1] * (B.shape[-1] - 1)
-    frobenius = (B.square().sum((-2, -1)) - diagonal.square().sum(-1)) / pairs
-    trace_squared = (diagonal.sum(-1).square() - diagonal.square().sum(-1)) / pairs
-    return ((2 * frobenius + trace_squared) / 4).mean()
