@@ -8,6 +8,8 @@ checks the checker: good input passes through all the same functions.
 # ruff: noqa: E501  (one row a case)
 
 import signal
+from decimal import Decimal, localcontext
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +19,8 @@ from draws import F64, generator
 from torch import nn
 
 import landscape_nb as ln
+from landscape_nb.theory import layers
+from landscape_nb.theory.spectral_newton import SpectralNewton, spectral_newton_step
 
 NAN, INF = float("nan"), float("inf")
 cross_entropy = nn.CrossEntropyLoss(reduction="none")
@@ -104,6 +108,46 @@ def density(c):
 
 def many_models(c):
     return ln.increment_models(c.loss, c.w, c.U, [2, 4])
+
+
+def build_long(c, i, label, **options):
+    x, y = c.x.repeat(10, 1), c.y.repeat(10)
+    if options:
+        y[:] = 0
+    y[i] = label
+    return build(c, x=x, y=y, **options)
+
+
+def tied_through_data(view=lambda w: w, rows=3, freeze=False):
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, rows)).double()
+    model[1].weight.data = view(model[0].weight.data)
+    model[0].weight.requires_grad_(not freeze)
+    return model
+
+
+def with_buffer():
+    model = nn.Linear(3, 2).double()
+    model.register_buffer("mine", model.weight.data)
+    return model
+
+
+def expanded():
+    model = nn.Linear(3, 2).double()
+    model.weight = nn.Parameter(torch.ones(2, 1, **F64).expand(2, 3))
+    return model
+
+
+class Norm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(3, **F64))
+
+    def forward(self, x):
+        return (x * self.w).norm(dim=1, keepdim=True)
+
+
+def norm_at_zero(c):
+    return build(c, Norm(), lambda out, y: out.square().sqrt()[:, 0] + 0 * y)
 
 
 # fmt: off
@@ -283,6 +327,60 @@ CASES = [
     ("no weights", lambda c: ln.gauss_newton_norm_bound([], c.x), "weights is empty", ""),
     ("weights do not chain", lambda c: ln.gauss_newton_norm_bound([torch.ones(2, 4, **F64)], c.x), "weights[0] must map 3", "(2, 4)"),
     ("weight a vector", lambda c: ln.gauss_newton_norm_bound([torch.ones(3, **F64)], c.x), "weights[0] must map 3", "(3,)"),
+    # numbers that are none, or too large
+    ("sigma a numpy bool", lambda c: ln.delta2(c.loss, c.w, 3, np.bool_(True), 5, c.g), "sigma must be one positive number", "True"),
+    ("sigma bytes", lambda c: ln.gaussian_moment(one_model(c), b"1"), "sigma must be one positive number", "b'1'"),
+    ("sigma a bytearray", lambda c: ln.rate_bound(1, 1, bytearray(b"1"), 1.0, 1.0, 1.0), "sigma must be one positive number", "bytearray"),
+    ("sigma a memoryview", lambda c: ln.spectral_formula([1.0], memoryview(b"1")), "sigma must be one positive number", "memory"),
+    ("sigma numpy bytes", lambda c: ln.quadratic_mc(one_model(c), np.bytes_(b"2"), 3, c.g), "sigma must be one positive number", "b'2'"),
+    ("sigma a bool tensor", lambda c: ln.gaussian_moment(one_model(c), torch.tensor(True)), "sigma must be one positive number", "tensor(True)"),
+    ("sigma a bool array", lambda c: ln.gaussian_moment(one_model(c), np.array(True)), "sigma must be one positive number", "array(True)"),
+    ("sigma complex", lambda c: ln.gaussian_moment(one_model(c), np.complex128(1 + 2j)), "sigma must be one positive number", "1+2j"),
+    ("sigma a complex tensor", lambda c: ln.gaussian_moment(one_model(c), torch.tensor(1 + 0j)), "sigma must be one positive number", "tensor(1.+0.j)"),
+    ("sigma a huge integer", lambda c: ln.gaussian_moment(one_model(c), 10**400), "sigma must be positive and finite", "inf"),
+    ("l2 a numpy bool", lambda c: build(c, l2=np.bool_(False)), "l2 must be one number", "False"),
+    ("tol bytes", lambda c: ln.fit(c.loss, 3, tol=b"1"), "tol must be one positive number", "b'1'"),
+    ("k a numpy bool", lambda c: c.loss.value(c.w, np.bool_(True)), "whole number", "True"),
+    ("D beyond 64 bits", lambda c: ln.rate_bound(1, 10**400, 0.1, 1.0, 1.0, 1.0), "D must be below 2^63", "10000"),
+    ("k of 5000 digits", lambda c: c.loss.value(c.w, 10**5000), "k must be between 1 and 6", "can't be printed"),
+    ("ks of a model a fraction", lambda c: ln.IncrementModels([1.7], [1.0], [[1.0]], [[[0.0]]]), "k must be a whole number", "1.7 of type float"),
+    ("ks of a model in numpy", lambda c: ln.IncrementModels(np.array([1.7]), [1.0], [[1.0]], [[[0.0]]]), "k must be a whole number", "1.7 of type float"),
+    ("ks of a model a tensor", lambda c: ln.IncrementModels(torch.tensor([1.7]), [1.0], [[1.0]], [[[0.0]]]), "k must be a whole number", "of type float"),
+    ("ks of a model a bool", lambda c: ln.IncrementModels([True], [1.0], [[1.0]], [[[0.0]]]), "k must be a whole number", "True of type bool"),
+    ("ks a fraction", lambda c: ln.increment_models(c.loss, c.w, c.U, [1.7]), "k must be a whole number", "1.7 of type float"),
+    ("ks bytes", lambda c: ln.delta1(c.loss, c.w, b"\x01\x02"), "ks must hold whole numbers", "type bytes"),
+    ("ks text", lambda c: ln.enough_data("12", [1.0, 2.0], 1.0), "ks must hold whole numbers", "'12' of type str"),
+    ("ks a dict", lambda c: ln.fit_path(c.loss, {1: 2}), "ks must hold whole numbers", "type dict"),
+    ("a model of integers", lambda c: ln.IncrementModel(torch.tensor(1), [1.0], [[1.0]]), "a must hold real numbers", "torch.int64"),
+    ("random of integers", lambda c: ln.random_subspace(4, 2, c.g, dtype=torch.int64), "floating point type", "torch.int64"),
+    ("random of complex", lambda c: ln.random_subspace(4, 2, c.g, dtype=torch.complex128), "floating point type", "torch.complex128"),
+    ("digits of integers", lambda c: ln.data.digits(5, dtype=torch.int64), "floating point type", "torch.int64"),
+    ("network of integers", lambda c: ln.models.MLP([3, 2], dtype=torch.int32), "floating point type", "torch.int32"),
+    ("a width that is a bool", lambda c: ln.models.MLP([3, True]), "positive whole numbers", "[3, True]"),
+    ("moment overflows", lambda c: ln.gaussian_moment(one_model(c), 1e200), "The moment at sigma = 1e+200 overflows", "1.8e+308"),
+    ("moment overflows in float32", lambda c: ln.gaussian_moment(ln.IncrementModel(torch.ones(()), torch.ones(1), torch.ones(1, 1)), 1e10), "overflows", "torch.float32"),
+    ("table overflows", lambda c: ln.moment_table(many_models(c)).at(1, 1e160), "The moment at sigma = 1e+160 overflows", "1.8e+308"),
+    ("formula overflows", lambda c: ln.spectral_formula([1.0], 1e200), "The formula at sigma = 1e+200 overflows", "1.8e+308"),
+    ("mc overflows", lambda c: ln.quadratic_mc(one_model(c), 1e200, 3, c.g), "The mean of 3 draws overflows", "inf"),
+    ("error of mc overflows", lambda c: ln.quadratic_mc(one_model(c), 3e76, 3, generator(1)), "The standard error of 3 draws overflows", "e+"),
+    ("rate bound overflows", lambda c: ln.rate_bound(1, 1, 1e200, 1.0, 1.0, 1.0), "The bound overflows", "sigma = 1e+200"),
+    ("rate bound infinite", lambda c: ln.rate_bound(1, 1, 1e77, 1.0, 1.0, 1.0), "The bound overflows", "sigma = 1e+77"),
+    ("increment bound overflows", lambda c: ln.increment_bound(1, 1.0, 1.0, 1e200), "The bound overflows", "radius = 1e+200"),
+    ("printed bound overflows", lambda c: ln.hessian_norm_bound_printed(1000, 1e100, 1.0), "The bound overflows", "M_weight = 1e+100"),
+    ("Gauss-Newton bound overflows", lambda c: ln.gauss_newton_norm_bound([torch.full((1, 1), 1e30)] * 3, torch.ones(1)), "The bound overflows", "3.4e+38"),
+    ("mean over orders overflows", lambda c: ln.permutation_mean(torch.tensor([0.0, 1e200], **F64), 1), "overflows", "1.8e+308"),
+    ("mean over samples overflows", lambda c: ln.next_sample_mean(torch.tensor([0.0, 1e200], **F64), 1), "overflows", "1.8e+308"),
+    # samples and parameters that spoil it later
+    ("class out of range, late", lambda c: build_long(c, 40, 2), "The loss of sample 40 can't be evaluated", "out of bounds"),
+    ("class out of range, last", lambda c: build_long(c, 59, 7), "The loss of sample 59 can't be evaluated", "Target 7"),
+    ("negative class, late", lambda c: build_long(c, 33, -5), "The loss of sample 33 can't be evaluated", "-5"),
+    ("tied through .data", lambda c: build(c, tied_through_data()), "'0.weight' and '1.weight' must not share memory", "9 numbers"),
+    ("tied transposed", lambda c: build(c, tied_through_data(lambda w: w.t())), "must not share memory", "9 numbers"),
+    ("tied in part", lambda c: build(c, tied_through_data(lambda w: w[:2], 2)), "must not share memory", "6 numbers"),
+    ("tied to a frozen one", lambda c: build(c, tied_through_data(freeze=True)), "must not share memory", "9 numbers"),
+    ("tied to a buffer", lambda c: build(c, with_buffer()), "'mine' and 'weight' must not share memory", "6 numbers"),
+    ("entries of one number", lambda c: build(c, expanded()), "must be separate numbers", "2 places"),
+    ("gradient of a sample NaN", lambda c: norm_at_zero(c).sample_gradients(torch.zeros(3, **F64), 6), "gradient of a single sample is not finite", "square root"),
     # data, models and toys
     ("no digits", lambda c: ln.data.digits(0), "n must be between 1 and 1797", "n = 0"),
     ("too many digits", lambda c: ln.data.digits(2000), "n must be between 1 and 1797", "2000"),
@@ -364,4 +462,147 @@ def test_good_input_is_not_refused(c):
     ln.GaussNewtonOperator(c.loss, c.w, torch.tensor([5]))(c.U)
     ln.hutchinson_trace(operator(c), 2, c.g), ln.hutchpp_trace(operator(c), 23, c.g)
     ln.spectral_density(operator(c), np.int64(2), c.g, steps=99, known=pairs(c.U))
+    # what must not be mistaken for a slip
+    ln.gaussian_moment(one_model(c), np.float32(0.1)), ln.gaussian_moment(one_model(c), np.int8(1))
+    ln.gaussian_moment(one_model(c), Fraction(1, 3)), ln.delta1(c.loss, c.w, {1, 2})
+    ln.delta1(c.loss, c.w, (k for k in (1, 2))), ln.random_subspace(4, 2, c.g, dtype=torch.float32)
+    ln.IncrementModels(np.array([1, 1]), [1.0, 2.0], [[1.0]] * 2, [[[0.0]]] * 2)
+    for good in (tied_rightly(), neighbours(), nn.LSTM(3, 2, batch_first=True).double()):
+        one_loss(c, good).gradient(one_loss(c, good).w0, 3)
     density(c).moment(0), density(c).fraction(-INF, INF), density(c).smooth(torch.arange(3), 1)
+
+
+def tied_rightly():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3)).double()
+    model[1].weight = model[0].weight
+    return model
+
+
+def neighbours():
+    """Two weights in one storage, interleaved, that share no number: as cuDNN keeps an RNN's."""
+    both = torch.randn(3, 6, generator=generator(), **F64)
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3)).double()
+    model[0].weight, model[1].weight = nn.Parameter(both[:, :3]), nn.Parameter(both[:, 3:])
+    return model
+
+
+def one_loss(c, model):
+    def total(out, y):
+        out = out[0] if isinstance(out, tuple) else out
+        return out.flatten(1).square().mean(1)
+
+    return ln.EmpiricalLoss(model, total, c.x[:, None], c.y)
+
+
+# -- messages fit a screen -----------------------------------------------------------------------
+
+million = [0.1] * 10**6
+LONG = {
+    "sigma": lambda c: ln.delta2(c.loss, c.w, 3, million, 5, c.g),
+    "sigma, nested": lambda c: ln.delta2(c.loss, c.w, 3, [million], 5, c.g),
+    "sigma, text": lambda c: ln.delta2(c.loss, c.w, 3, "1" * 10**6, 5, c.g),
+    "k": lambda c: c.loss.value(c.w, million),
+    "ks": lambda c: ln.delta1(c.loss, c.w, ["9" * 10**6]),
+    "ks, text": lambda c: ln.delta1(c.loss, c.w, "9" * 10**6),
+    "candidates": lambda c: ln.next_sample_models(c.loss, c.w, c.U, 3, candidates=million),
+    "method": lambda c: ln.increment_models(c.loss, c.w, c.U, [2], method="x" * 10**6),
+    "steps": lambda c: ln.loss_surfaces(c.loss, c.w, c.U, [2], million),
+    "widths": lambda c: ln.models.MLP(million),
+    "dtype": lambda c: ln.random_subspace(4, 2, c.g, dtype="x" * 10**6),
+    "layer": lambda c: layers.gradient_modes(c.loss, c.w, 3, "x" * 10**6),
+    "kind": lambda c: layers.kronecker_factors(c.loss, c.w, 3, "", "x" * 10**6),
+    "betas": lambda c: SpectralNewton([nn.Parameter(torch.ones(2, 2))], betas=million),
+    "relative": lambda c: SpectralNewton([nn.Parameter(torch.ones(2, 2))], relative=million),
+    "error of a late sample": lambda c: build_long(c, 40, 1, loss_fn=long_winded),
+}
+
+
+def long_winded(out, y):
+    if y.any():
+        raise KeyError("9" * 10**6)
+    return cross_entropy(out, y)
+
+
+@pytest.mark.usefixtures("ten_seconds")
+@pytest.mark.parametrize("what", LONG)
+def test_no_message_floods_the_screen(c, what):
+    with pytest.raises(ValueError) as refused:
+        LONG[what](c)
+    assert len(str(refused.value)) < 1000
+
+
+# -- what the mean is over -----------------------------------------------------------------------
+
+
+def test_the_advice_for_several_losses_a_sample_is_right_with_padding():
+    """What the refusal tells to write is the mean over real tokens, of each sequence."""
+    g = generator()
+    x, y = torch.randn(5, 4, 3, generator=g, **F64), torch.randint(2, (5, 4), generator=g)
+    for i, real in enumerate((4, 2, 1, 3, 2)):
+        y[i, real:] = -100
+    model = nn.Linear(3, 2).double()
+    token_losses = nn.CrossEntropyLoss(reduction="none")
+
+    def several(out, y):
+        return token_losses(out.mT, y)
+
+    def as_told(out, targets):
+        losses, ignore_index = several(out, targets), -100
+        return losses.flatten(1).sum(1) / (targets != ignore_index).flatten(1).sum(1)
+
+    with pytest.raises(ValueError, match="padding") as refused:
+        ln.EmpiricalLoss(model, several, x, y)
+    told = "losses.flatten(1).sum(1) / (targets != ignore_index).flatten(1).sum(1)"
+    assert told in str(refused.value) and "class weights" in str(refused.value)
+    loss = ln.EmpiricalLoss(model, as_told, x, y)
+    by_hand = [
+        nn.functional.cross_entropy(model(x[i]), y[i], ignore_index=-100).item() for i in range(5)
+    ]
+    assert loss.per_sample(loss.w0).tolist() == pytest.approx(by_hand, rel=1e-12)
+    naive = several(model(x), y).flatten(1).mean(1)
+    assert abs(float(naive.mean()) - loss.value(loss.w0, 5).item()) > 0.1
+
+
+def test_class_weights_multiply_and_are_not_divided_out(c):
+    """As the message says: L_k is the plain mean of weighted losses, PyTorch's mean is another."""
+    weight = torch.tensor([1.0, 3.0], **F64)
+    loss = build(c, loss_fn=nn.CrossEntropyLoss(weight, reduction="none"))
+    plain = cross_entropy(c.model(c.x), c.y) * weight[c.y]
+    assert loss.value(c.w, 6).item() == pytest.approx(plain.mean().item(), rel=1e-12)
+    divided = nn.CrossEntropyLoss(weight)(c.model(c.x), c.y).item()
+    assert divided == pytest.approx(plain.sum().item() / weight[c.y].sum().item())
+
+
+# -- a step that is no number --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-160, 1e-200, 1e150, 1e200])
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("damping", [0.0, 0.1])
+@pytest.mark.parametrize("relative", [False, True])
+def test_the_spectral_step_of_tiny_and_huge_gradients(size, alpha, damping, relative):
+    """Against the scalar formula in whole-number arithmetic of powers, by logarithms."""
+    G = torch.diag(torch.tensor([size, size / 4], **F64))
+    step = spectral_newton_step(G, alpha, damping, relative=relative)
+
+    def scalar(s):
+        d = damping * (Decimal(size) ** Decimal(alpha) if relative else 1)
+        return Decimal(s) / (Decimal(s) ** Decimal(alpha) + Decimal(d))
+
+    with localcontext() as context:
+        context.prec, context.Emin, context.Emax = 40, -100_000, 100_000
+        damping = Decimal(damping)
+        for j, s in enumerate((size, size / 4)):
+            assert float(step[j, j]) == pytest.approx(float(scalar(s)), rel=1e-10)
+
+
+def test_a_step_beyond_the_numbers_is_refused_and_nothing_moves():
+    small, large = (nn.Parameter(torch.eye(2) * s) for s in (1.0, 2.0))
+    bias = nn.Parameter(torch.ones(2))
+    optimizer = SpectralNewton([small, bias, large], alpha=2.0, damping=0.0, momentum=0.5)
+    small.grad, large.grad, bias.grad = torch.eye(2), 1e-44 * torch.eye(2), torch.ones(2)
+    with pytest.raises(ValueError, match="alpha = 2 and damping = 0, modes between") as refused:
+        optimizer.step()
+    assert "torch.float32" in str(refused.value)
+    assert torch.equal(small.data, torch.eye(2)) and torch.equal(large.data, 2 * torch.eye(2))
+    assert torch.equal(bias.data, torch.ones(2)) and not optimizer.state[small]

@@ -199,8 +199,10 @@ def test_band_holds_the_mean_and_is_as_wide_as_its_standard_error(found):
     assert ((found.band[1] - found.band[0]) / normal - 1).abs().max() < 0.4
 
 
-def test_tolerance_and_enough(found, fixed):
-    assert found.tolerance == pytest.approx((found.value / 100) ** 2)
+def test_tolerance_and_enough(loss, found, fixed):
+    size = found.value - float(loss.per_sample(found.w).min())
+    assert found.scale == pytest.approx(size) and 0.5 < size / found.value < 1
+    assert found.tolerance == pytest.approx((size / 100) ** 2)
     mean = fixed.curves.mean(0)
     settled = [k for j, k in enumerate(fixed.ks) if (mean[j:] < fixed.tolerance).all()]
     assert fixed.enough.K == (settled[0] if settled else None)

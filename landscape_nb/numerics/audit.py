@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape_nb.numerics import evaluations, missing, second_look
+from landscape_nb.numerics import checks, evaluations, missing, second_look
 from landscape_nb.numerics.differences import Audited, Probe
 from landscape_nb.numerics.evaluations import Row, own_random_numbers
 
@@ -145,8 +145,7 @@ def _refuse_wrong_shape(losses: Any, batch: int) -> None:
         got = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
         raise ValueError(
             f"loss_fn must return one loss per sample, shape ({batch},) for {batch} samples; got "
-            f"{got}. Pass reduction='none' and average over any remaining dimensions, for example "
-            ".flatten(1).mean(1)."
+            f"{got}. {checks.PER_SAMPLE}"
         )
     if not losses.is_floating_point():
         raise ValueError(

@@ -6,13 +6,42 @@ They live in one place so that every function refuses the same mistake in the sa
 import functools
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R", float, Tensor)
+
+PER_SAMPLE = (
+    "Pass reduction='none' and average over any remaining dimensions: losses.flatten(1).mean(1) "
+    "where every entry counts. Where some are padding (ignore_index), divide by those that count, "
+    "losses.flatten(1).sum(1) / (targets != ignore_index).flatten(1).sum(1): a mean would count "
+    "padding as losses of zero. L_k is the plain mean of what loss_fn returns, one number a "
+    "sample: class weights multiply it, and the sum is divided by k, not by the sum of the weights "
+    "(which reduction='mean' does)."
+)
+
+
+def shown(value: Any, most: int = 200) -> str:
+    """What arrived, as a message quotes it: `repr`, cut where a screen would be flooded."""
+    # a part of a long container is enough, and the whole might take minutes to write
+    if isinstance(value, str | bytes | bytearray | list | tuple) and len(value) > most:
+        return f"{shown(value[: most // 8], most)[:most]} ... ({len(value)} in all)"
+    try:
+        text = repr(value)
+    except Exception as error:  # a whole number of 5000 digits, for one
+        return f"a {type(value).__name__} that can't be printed ({type(error).__name__})"
+    return text if len(text) <= most else f"{text[:most]} ... ({len(text)} characters)"
+
+
+def first_line(error: BaseException, most: int = 300) -> str:
+    """The first line of an error's message, cut where a screen would be flooded."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= most else f"{line[:most]} ..."
 
 
 def renamed(**names: str) -> Callable[[F], F]:
@@ -37,12 +66,17 @@ def whole_number(name: str, value: Any, low: int, high: int | None, meaning: str
     except TypeError:
         hint = " Write it without a decimal point." if isinstance(value, float) else ""
         raise ValueError(
-            f"{name} must be a whole number ({meaning}); got {value!r} of type "
+            f"{name} must be a whole number ({meaning}); got {shown(value)} of type "
             f"{type(value).__name__}.{hint}"
         ) from None
     if number < low or (high is not None and number > high):
         allowed = f"at least {low}" if high is None else f"between {low} and {high}"
-        raise ValueError(f"{name} must be {allowed} ({meaning}); got {name} = {number}.")
+        raise ValueError(f"{name} must be {allowed} ({meaning}); got {name} = {shown(number)}.")
+    if number >= 2**63:
+        raise ValueError(
+            f"{name} must be below 2^63, which is all that 64 bits hold ({meaning}); got "
+            f"{name} = {shown(number)}."
+        )
     return number
 
 
@@ -50,6 +84,11 @@ def prefix_lengths(ks: Any, high: int | None, *, high_means: str, name: str = "k
     """Return `ks` as a strictly increasing list of whole numbers in 1..high (None: no limit)."""
     if isinstance(ks, Tensor):
         ks = ks.tolist()
+    if isinstance(ks, str | bytes | bytearray | memoryview | Mapping):  # these have items, too
+        raise ValueError(
+            f"{name}s must hold whole numbers ({high_means}); got {shown(ks)} of type "
+            f"{type(ks).__name__}. Give a list or a range of them."
+        )
     if not isinstance(ks, Sequence) and not hasattr(ks, "__iter__"):
         ks = [ks]
     numbers = [whole_number(name, k, 1, high, high_means) for k in ks]
@@ -57,18 +96,27 @@ def prefix_lengths(ks: Any, high: int | None, *, high_means: str, name: str = "k
         meaning = "number of samples k" if name == "k" else name
         raise ValueError(f"{name}s is empty; give at least one {meaning}.")
     if any(later <= earlier for earlier, later in zip(numbers, numbers[1:], strict=False)):
-        shown = f"{numbers[:8]}{' ...' if numbers[8:] else ''}"
+        some = f"{numbers[:8]}{' ...' if numbers[8:] else ''}"
         raise ValueError(
-            f"{name}s must be strictly increasing; got {shown}. Sort it and drop repeats, for "
+            f"{name}s must be strictly increasing; got {some}. Sort it and drop repeats, for "
             f"example with sorted(set({name}s))."
         )
     return numbers
 
 
 def _real(value: Any) -> float:
-    if isinstance(value, bool | str):  # float() would take both
+    # float() would take all of these
+    if isinstance(value, bool | np.bool_ | str | bytes | bytearray | memoryview | complex):
         raise TypeError
-    return float(value)
+    dtype = getattr(value, "dtype", None)
+    if isinstance(dtype, torch.dtype) and (dtype is torch.bool or dtype.is_complex):
+        raise TypeError
+    if isinstance(dtype, np.dtype) and dtype.kind not in "iuf":
+        raise TypeError
+    try:
+        return float(value)
+    except OverflowError:  # a whole number beyond 1e308
+        return math.inf
 
 
 def positive(name: str, value: Any, meaning: str) -> float:
@@ -77,7 +125,7 @@ def positive(name: str, value: Any, meaning: str) -> float:
         number = _real(value)
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(
-            f"{name} must be one positive number ({meaning}); got {value!r}."
+            f"{name} must be one positive number ({meaning}); got {shown(value)}."
         ) from None
     if not math.isfinite(number) or number <= 0:
         raise ValueError(f"{name} must be positive and finite ({meaning}); got {name} = {number}.")
@@ -90,13 +138,102 @@ def non_negative(name: str, value: Any, meaning: str) -> float:
         number = _real(value)
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(
-            f"{name} must be one number, zero or larger ({meaning}); got {value!r}."
+            f"{name} must be one number, zero or larger ({meaning}); got {shown(value)}."
         ) from None
     if not math.isfinite(number) or number < 0:
         raise ValueError(
             f"{name} must be finite and not negative ({meaning}); got {name} = {number}."
         )
     return number
+
+
+def real_dtype(name: str, dtype: Any) -> torch.dtype:
+    """Refuse a dtype that would cut real numbers to whole ones, or is none."""
+    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(
+            f"{name} must be a floating point type such as torch.float64; got {shown(dtype)}."
+        )
+    return dtype
+
+
+def finite_result(what: str, result: R | Callable[[], R], try_this: str) -> R:
+    """Return a number or tensor that was made from finite ones, if it has not overflowed.
+
+    Python's own numbers raise where they overflow: for these give a function.
+    """
+    try:
+        number = result() if callable(result) else result
+    except OverflowError:
+        number = math.inf  # type: ignore[assignment]
+    tensor = torch.as_tensor(number)
+    if not torch.isfinite(tensor).all():
+        kind = tensor.dtype if isinstance(number, Tensor) else torch.float64
+        raise ValueError(
+            f"{what} overflows: it is larger than {torch.finfo(kind).max:.1e}, the largest number "
+            f"of {kind}. {try_this}"
+        )
+    return number
+
+
+def separate_memory(model: nn.Module) -> None:
+    """Refuse parameters that share numbers with one another, or with a frozen one or a buffer.
+
+    Such ties are made through `.data`. What is tied by assigning the Parameter itself is one
+    parameter, and comes here once. Parts of one storage that do not overlap are fine: cuDNN keeps
+    the weights of an RNN so.
+    """
+    frozen: dict[str, Tensor] = {}
+    trained: dict[str, Tensor] = {}
+    for name, p in model.named_parameters():
+        (trained if p.requires_grad else frozen)[name] = p.detach()
+    storages: dict[int, list[tuple[str, Tensor]]] = {}
+    for name, tensor in {**frozen, **dict(model.named_buffers()), **trained}.items():
+        if tensor.numel() and tensor.layout == torch.strided and tensor.device.type != "meta":
+            storages.setdefault(tensor.untyped_storage().data_ptr(), []).append((name, tensor))
+    for group in storages.values():
+        for i, (name, tensor) in enumerate(group):
+            if name not in trained:
+                continue
+            if 0 in tensor.stride() and (places := int(_places(tensor).sum())) < tensor.numel():
+                raise ValueError(
+                    f"The {tensor.numel()} entries of the parameter '{name}' must be separate "
+                    f"numbers; they share {places} places in memory, as expand() makes it. Keep "
+                    "the small tensor as the parameter and expand it in forward."
+                )
+            for other, before in group[:i]:
+                if shared := _shared_numbers(before, tensor):
+                    raise ValueError(
+                        f"'{other}' and '{name}' must not share memory; they share {shared} numbers"
+                        ", as ties made through .data do, and yet count as separate: derivatives "
+                        "would treat them as free of each other. Tie them by assigning the "
+                        "Parameter itself (b.weight = a.weight), or copy the tensor with .clone()."
+                    )
+
+
+def _extent(tensor: Tensor) -> tuple[int, int]:
+    """First and last place of a tensor in its storage, in elements."""
+    first = int(tensor.storage_offset())
+    reach = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+    return first, first + int(reach)
+
+
+def _places(tensor: Tensor, start: int | None = None, stop: int | None = None) -> Tensor:
+    """Which places start..stop of its storage a tensor takes."""
+    first, last = _extent(tensor)
+    start, stop = first if start is None else start, last if stop is None else stop
+    taken = torch.zeros(stop - start + 1, dtype=torch.bool)
+    taken.as_strided(tensor.shape, tensor.stride(), first - start).fill_(True)
+    return taken
+
+
+def _shared_numbers(a: Tensor, b: Tensor) -> int:
+    if a.dtype != b.dtype:
+        return 0
+    (a0, a1), (b0, b1) = _extent(a), _extent(b)
+    if a1 < b0 or b1 < a0:
+        return 0
+    start, stop = min(a0, b0), max(a1, b1)
+    return int((_places(a, start, stop) & _places(b, start, stop)).sum())
 
 
 def parameter_vector(w: Any, like: Tensor, name: str = "w") -> Tensor:
@@ -188,11 +325,31 @@ def candidates(chosen: Any, k: int, n: int) -> range:
     if not (isinstance(chosen, range) and chosen):
         raise ValueError(
             f"candidates must be a non-empty range of samples after the first k, within {k}.."
-            f"{n - 1} (indices start at 0); got {chosen!r}."
+            f"{n - 1} (indices start at 0); got {shown(chosen)}."
         )
     for end in (chosen[0], chosen[-1]):
         next_sample(end, k, n)
     return chosen
+
+
+def losses_of(losses_at: Callable[[Tensor, Any], Tensor], w: Tensor, batch: Any) -> Tensor:
+    """The losses of a batch; where they can't be evaluated, a ValueError names the sample."""
+    try:
+        return losses_at(w, batch)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        for j in range(len(batch)):
+            try:
+                losses_at(w, batch[j : j + 1])
+            except Exception as alone:
+                raise ValueError(
+                    f"The loss of sample {int(batch[j])} can't be evaluated: "
+                    f"{type(alone).__name__}: {first_line(alone)} Look at this sample's input and "
+                    "target (class labels must be whole numbers in 0..K-1, tokens below the size "
+                    "of the vocabulary)."
+                ) from alone
+        raise error
 
 
 def sample_indices(chosen: Tensor, n: int) -> Tensor:

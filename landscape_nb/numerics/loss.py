@@ -5,6 +5,9 @@ L_k(w) = (1/k) sum_{i<=k} l_i(w)  +  (l2/2) |w|^2                         theory
 Samples stay in the order given: "adding one more sample" means going from the first k to the
 first k + 1. Wherever a number of samples k is asked for, a `range` or a tensor of sample indices is
 accepted too and means the average over just these samples.
+
+The mean is over samples, each once, of what loss_fn returns: a class weight multiplies a loss and
+is not divided out, an ignored sample counts as zero, a sequence is the mean of its real tokens.
 """
 
 import copy
@@ -18,6 +21,7 @@ from torch import Tensor, nn
 from torch.func import grad, vmap
 
 from landscape_nb.numerics import audit, batches, checks
+from landscape_nb.numerics.blocks import refuse_large_dense
 from landscape_nb.numerics.calls import ModuleOfThreads, graph_bytes
 from landscape_nb.numerics.operators import (
     HessianOperator,
@@ -102,6 +106,7 @@ def parameter_layout(model: nn.Module) -> tuple[ParameterLayout, Tensor]:
             f"All parameters must be on one device; got {sorted(map(str, devices))}. "
             "Move the whole model, for example model.to('cpu')."
         )
+    checks.separate_memory(model)
     layout = ParameterLayout(tuple(trainable), tuple(p.shape for p in trainable.values()))
     return layout, layout.flatten(trainable).clone()
 
@@ -238,7 +243,8 @@ class EmpiricalLoss:
         w = checks.parameter_vector(w, self.w0)
         chosen = self.chosen(self.num_samples if samples is None else samples)
         with torch.no_grad():
-            losses = torch.cat([self.losses_at(w, batch) for batch in self._batches(chosen)])
+            each = (checks.losses_of(self.losses_at, w, batch) for batch in self._batches(chosen))
+            losses = torch.cat([*each])
         if not torch.isfinite(losses).all():
             worst = chosen[int((~torch.isfinite(losses)).nonzero()[0])]
             raise ValueError(
@@ -286,7 +292,16 @@ class EmpiricalLoss:
         """Gradients of the single l_i at w, without the L2 term, shape (k, N)."""
         w = checks.parameter_vector(w, self.w0)
         chosen = self.chosen(samples)
+        # 256 at a time, or what fits memory with its graph and copies: chosen here
+        each = _GRAPH_OF_GRADIENT * (self.sample_bytes + w.numel() * w.element_size())
+        step = max(1, min(256, int(self.memory / each)))
+        out = w.new_empty(len(chosen), w.numel())
+        for i in range(0, len(chosen), step):
+            out[i : i + step] = self._gradients_at_once(w, chosen[i : i + step])
+            refuse_nan_derivatives(out[i : i + step], "gradient of a single sample")
+        return out
 
+    def _gradients_at_once(self, w: Tensor, chosen: Indices) -> Tensor:
         data = [batches.rows(d, _rows(chosen)) for d in (self.inputs, self.targets)]
         tensors = [[t for _, t in batches.leaves(d) if isinstance(t, Tensor)] for d in data]
 
@@ -295,8 +310,7 @@ class EmpiricalLoss:
             x, y = (batches.refilled(d, row) for d, row in zip(data, ones, strict=True))
             return self.loss_fn(self._module(self._layout.unflatten(w), x), y)[0]
 
-        # 256 at a time bounds memory: chosen here
-        batched = vmap(grad(one), in_dims=(None, 0, 0), chunk_size=256)
+        batched = vmap(grad(one), in_dims=(None, 0, 0))
         try:
             return batched(w, *tensors).detach()
         except Exception:  # recurrent layers, masks and one_hot can't be batched like this
@@ -321,11 +335,8 @@ class EmpiricalLoss:
         Raises:
             ValueError: N is above 20 000 (3.2 GB in float64; chosen here).
         """
-        if self.num_params > 20_000:
-            raise ValueError(
-                f"A dense Hessian of N = {self.num_params} parameters would take "
-                f"{8e-9 * self.num_params**2:.0f} GB. Use hvp or top_eigenpairs instead."
-            )
+        instead = "Use hvp or top_eigenpairs instead."
+        refuse_large_dense(self.num_params, self.w0.dtype, "Hessian", instead)
         return self.hessian_operator(w, k).dense()
 
     # -- differentiable, unchecked: what derivatives are made of ----------------------------------

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.batches import used_outputs
+from landscape_nb.numerics.blocks import dense
 
 Indices = range | Tensor  # of samples, from 0
 Samples = int | Indices  # the first k, or just these
@@ -40,6 +41,7 @@ class DifferentiableLoss(Protocol):
     num_samples: int
 
     sample_bytes: int
+    memory: float
 
     def batches(self, samples: Samples) -> list[Indices]:
         """The samples, as many at a time as memory allows."""
@@ -106,13 +108,9 @@ class SymmetricOperator:
         """The matrix itself, (N, N), by N products; for small models.
 
         Raises:
-            ValueError: it is not symmetric.
+            ValueError: N is above 20 000 (3.2 GB in float64), or it is not symmetric.
         """
-        H = self.multiply(torch.eye(self.shape[0], dtype=self.dtype, device=self.device))
-        # The square root of the precision separates rounding from a wrong formula. Chosen here.
-        if (H - H.T).norm() > 10 * torch.finfo(H.dtype).eps ** 0.5 * H.norm():
-            raise ValueError(ASYMMETRIC)
-        return (H + H.T) / 2
+        return dense(self, ASYMMETRIC)
 
     def new_vector(self) -> Tensor:
         """A vector of the space, (N,), zero."""
@@ -286,8 +284,12 @@ def takes_operator(f: Callable[..., R]) -> Callable[..., R]:
 
 def _faster(loss: DifferentiableLoss, batch: Indices) -> Differentiation:
     """The faster way to differentiate a batch many times."""
-    small = len(batch) * loss.sample_bytes <= SMALL_BATCH and 2 * len(loss.w0) <= COLUMNS
-    return many_at_once if small else one_by_one
+    size = max(1, len(batch) * loss.sample_bytes)
+    if size > SMALL_BATCH or 2 * len(loss.w0) > COLUMNS:
+        return one_by_one
+    # Each column of a batched backward pass goes through a graph of its own. 64, 64: chosen here.
+    width = max(1, min(64, int(loss.memory / (64 * size))))
+    return lambda y, leaf, columns: many_at_once(y, leaf, columns, width)
 
 
 def one_by_one(y: Tensor, leaf: Tensor, columns: Tensor) -> Tensor:
@@ -298,11 +300,11 @@ def one_by_one(y: Tensor, leaf: Tensor, columns: Tensor) -> Tensor:
     return out.T
 
 
-def many_at_once(y: Tensor, leaf: Tensor, columns: Tensor) -> Tensor:
+def many_at_once(y: Tensor, leaf: Tensor, columns: Tensor, width: int = 64) -> Tensor:
     """The same by batched backward passes, where every operation of the model allows it."""
     if columns.shape[1] == 1:
         return one_by_one(y, leaf, columns)
-    width = min(64, max(1, COLUMNS // leaf.numel()))  # 64: chosen here
+    width = min(width, max(1, COLUMNS // leaf.numel()))
     options = {"retain_graph": True, "is_grads_batched": True, "materialize_grads": True}
     try:
         blocks = [torch.autograd.grad(y, leaf, V, **options)[0] for V in columns.T.split(width)]

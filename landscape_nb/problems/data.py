@@ -39,6 +39,7 @@ def digits(
     # Imported here because loading scikit-learn takes longer than loading this whole package.
     from sklearn.datasets import load_digits
 
+    checks.real_dtype("dtype", dtype)
     X, y = load_digits(return_X_y=True)
     n = len(X) if n is None else checks.whole_number("n", n, 1, len(X), "that many digits exist")
     order = np.arange(len(X)) if seed is None else np.random.default_rng(seed).permutation(len(X))

@@ -39,11 +39,14 @@ class MLP(nn.Sequential):
         generator: torch.Generator | None = None,
         dtype: torch.dtype = torch.float64,
     ) -> None:
-        if len(widths) < 2 or any(not isinstance(size, int) or size < 1 for size in widths):
+        if len(widths) < 2 or any(
+            isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in widths
+        ):
             raise ValueError(
                 "widths must name at least inputs and outputs, all positive whole numbers; got "
-                f"{list(widths)}. For example [64, 16, 10]."
+                f"{checks.shown(list(widths))}. For example [64, 16, 10]."
             )
+        checks.real_dtype("dtype", dtype)
         generator = generator or torch.Generator().manual_seed(0)
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise(widths):
@@ -198,10 +201,7 @@ class DecoderTransformer(nn.Module):
                 f"config must be a TransformerConfig; got {type(config).__name__}. For example "
                 "TransformerConfig.laptop(vocabulary_size=103)."
             )
-        if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-            raise ValueError(
-                f"dtype must be a floating point type such as torch.float64; got {dtype!r}."
-            )
+        checks.real_dtype("dtype", dtype)
         super().__init__()
         g = torch.Generator().manual_seed(0) if generator is None else generator
         checks.explicit_generator(g)

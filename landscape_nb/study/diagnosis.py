@@ -28,9 +28,10 @@ from landscape_nb.study.budget import (
     timed_budget,
     training_size,
 )
+from landscape_nb.study.local_regime import model_error
 from landscape_nb.theory.criteria import Estimate
 from landscape_nb.theory.enough import EnoughData, enough_data_interval, resampled_means
-from landscape_nb.theory.increment import IncrementModels, increment, next_sample_models
+from landscape_nb.theory.increment import increment, next_sample_models
 from landscape_nb.theory.moments import MomentTable, full_space_table, moment_table
 from landscape_nb.theory.probes import bottom_eigenpairs, random_subspace, top_eigenpairs
 from landscape_nb.theory.spectrum import hutchpp_trace
@@ -50,6 +51,9 @@ class Diagnosis:
         value: L_k(w), with the L2 term.
         seen_value, unseen_value: mean loss over the first k samples and over the others, both
             without the L2 term.
+        lowest_loss: smallest loss of a sample, seen or not.
+        scale: L_k - lowest_loss, what is meant by the size of the loss: it grows with the loss's
+            unit and does not change with a constant added to it. Zero where all are equal.
         grad_norm: |grad L_k(w)|.
         fitted: whether w was found here, by `fit`.
         pairs: the top D eigenpairs; `certified` says whether they converged.
@@ -60,7 +64,8 @@ class Diagnosis:
         delta1: mean of |I| over them.
         top, random: the Gaussian moment for every D and sigma, in the two subspaces.
         full: the same in the whole space.
-        sigmas, model_error: one for each sigma tried: relative error of the centred model.
+        sigmas, model_error: (m,) each: centred relative error of the quadratic model; NaN where
+            rounding hides it.
         local_sigma: largest of sigmas up to which that error stays below 10 %, or None.
         ks, curves: (m,) and (candidates, m), squared increments of each candidate.
         band: (2, m), 5 % and 95 % of their means over resampled candidates.
@@ -81,6 +86,8 @@ class Diagnosis:
     value: float
     seen_value: float
     unseen_value: float
+    lowest_loss: float
+    scale: float
     grad_norm: float
     fitted: bool
     pairs: Eigenpairs
@@ -129,7 +136,8 @@ def diagnose(
         D: dimension of the probes; lowered to N if need be.
         sigma: standard deviation of the probe.
         tolerance: squared increment that counts as settled, in loss^2; if not given,
-            (L_k / 100)^2: one more sample moves the loss by less than a hundredth of itself.
+            ((L_k - smallest loss of a sample) / 100)^2: one more sample moves the loss by less
+            than a hundredth of its size. Neither its unit nor an added constant matters.
         budget: how much work goes into training, the smallest eigenvalue, the trace and the fits
             along k; by the size of the problem (`default_budget`) if not given. The other stages
             take what they take, with fewer candidates where N is large.
@@ -196,11 +204,18 @@ def diagnose(
                 loss, [w], [k], num_probes=6, candidates=unseen, generator=seeded
             )
         with stage("local regime"):
-            sigmas, error = _model_error(loss, w, pairs.vectors, k, unseen, models, seeded)
-            good = int((error < 0.1).long().cumprod(0).sum())
+            sigmas, error = model_error(loss, w, pairs.vectors, k, unseen, models, seeded)
+            good = int((~(error >= 0.1)).long().cumprod(0).sum())  # NaN: none to be seen
+            if error[:good].isnan().all() and good < len(error):
+                good = 0  # wrong as soon as something can be seen
         with stage("data"):
+            scale = max(float(value - losses.min()), 0.0)
             if tolerance is None:
-                tolerance = (0.01 * max(abs(float(value)), 1e-12)) ** 2
+                # Where all losses are equal no more than rounding is left; tiny: a tolerance of
+                # zero would refuse increments of zero.
+                rounding = torch.finfo(losses.dtype).eps * float(losses.abs().max())
+                tiny = torch.finfo(torch.float64).tiny
+                tolerance = max(max(0.01 * scale, rounding) ** 2, tiny)
             ks, curves = _along_k(loss, w, k, unseen, budget.retrain_iterations)
             enough = enough_data_interval(ks, curves, tolerance, seeded)
             means = resampled_means(curves, 1000, seeded)
@@ -209,8 +224,9 @@ def diagnose(
     found = Diagnosis(
         description=repr(loss), k=k, D=D, sigma=sigma, l2=loss.l2, w=w, value=float(value),
         seen_value=float(losses[:k].mean()), unseen_value=float(losses[k:].mean()),
+        lowest_loss=float(losses.min()), scale=scale,
         grad_norm=float(gradient.norm()), fitted=fitted, pairs=pairs, certified=certified,
-        lowest=lowest, lowest_certified=lowest_certified, trace=trace, candidates=len(unseen),
+        lowest=lowest + 0.0, lowest_certified=lowest_certified, trace=trace, candidates=len(unseen),
         delta1=float(models.a.abs().mean()), top=moment_table([models]),
         random=moment_table([random]), full=full, sigmas=sigmas, model_error=error,
         local_sigma=float(sigmas[good - 1]) if good else None, ks=ks, curves=curves, band=band,
@@ -263,40 +279,6 @@ def _trace(
     return hutchpp_trace(loss.hessian_operator(w, k), w, products, generator)
 
 
-def _model_error(
-    loss: EmpiricalLoss,
-    w: Tensor,
-    U: Tensor,
-    k: int,
-    unseen: range,
-    models: IncrementModels,
-    generator: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Relative error of the quadratic model's centred criterion, on pairs of points +-z."""
-    # Differences of losses lose their digits where sigma is small: float32 starts later.
-    lowest = -4 if w.dtype == torch.float64 else -3
-    sigmas = torch.logspace(lowest, -1, 2 * (-1 - lowest) + 1, dtype=torch.float64)
-    z = torch.randn(4, U.shape[1], generator=generator, dtype=torch.float64)
-    z = torch.cat([z, -z]).to(w)
-    last = range(unseen[-1] + 1)
-
-    def increments_at(point: Tensor) -> Tensor:
-        losses = loss.per_sample(point, last).double()
-        return increment(losses[k:], losses[:k].mean(), k)
-
-    at_w = increments_at(w)
-    errors = []
-    for sigma in sigmas:
-        try:
-            true = torch.stack([increments_at(w + float(sigma) * (U @ v)) - at_w for v in z])
-        except ValueError:  # the loss itself is not finite so far away
-            errors.append(torch.tensor(float("inf")).to(at_w))
-            continue
-        model = (models.at(float(sigma) * z) - models.a).double()
-        errors.append((true.square().mean() / model.square().mean() - 1).abs())
-    return sigmas, torch.stack(errors).cpu()
-
-
 def _along_k(
     loss: EmpiricalLoss, w: Tensor, k: int, unseen: range, iterations: int
 ) -> tuple[list[int], Tensor]:
@@ -336,11 +318,13 @@ def doubts(found: Diagnosis) -> list[str]:
             f"The gap behind eigenvalue {found.D} is smaller than the residuals: the last "
             "directions of the top subspace are not determined. Choose another D."
         )
+    says += _about_the_losses(found)
     # One unit of parameters downhill would gain more than a hundredth of the loss: chosen here.
-    if found.grad_norm > 0.01 * max(abs(found.value), 1e-12):
+    if found.grad_norm > 0.01 * found.scale:
         says.append(
             f"This is not a minimum: the gradient's norm is {found.grad_norm:.1e} at a loss of "
-            f"{found.value:.2g}. Closed forms hold, but 'trained on k samples' is an overstatement."
+            f"size {found.scale:.2g}. Closed forms hold, but 'trained on k samples' is an "
+            "overstatement."
         )
     if found.lowest < -0.01 * abs(first):
         says.append(
@@ -369,4 +353,31 @@ def doubts(found: Diagnosis) -> list[str]:
         )
     if found.enough.K == found.ks[-1]:
         says.append("Only the last k lies below the tolerance: no evidence that it stays there.")
+    return says
+
+
+def _about_the_losses(found: Diagnosis) -> list[str]:
+    """Where the losses themselves make ratios and thresholds mean little."""
+    says = []
+    if found.lowest_loss < 0:
+        says.append(
+            f"Some losses are negative, down to {found.lowest_loss:.2g}: this loss has no zero of "
+            "its own, and a share of its value means nothing. Its size is taken as what L_k lies "
+            f"above the smallest loss, {found.scale:.2g}. Give the tolerance in loss^2 if you "
+            "know what matters."
+        )
+    if found.scale == 0 and float(found.curves.max()) <= found.tolerance:
+        says.append(
+            f"All losses are equal at this point, {found.value:.3g}: one more sample changes "
+            "nothing here, and there is nothing to compare with. Is the loss constant, or the fit "
+            "perfect?"
+        )
+    increment = 0.01 * found.scale / (found.k + 1)
+    smallest = torch.finfo(found.w.dtype).tiny
+    if 0 < increment and increment**2 < smallest:
+        says.append(
+            f"Squared increments of a loss of this size ({found.scale:.1e}) are below "
+            f"{smallest:.0e}, the smallest number of {found.w.dtype}: they come out as zero. "
+            "Multiply the loss by a large number."
+        )
     return says

@@ -77,7 +77,8 @@ def _measure(
         "grad_norm": found.grad_norm,
         "converged": found.converged,
         "lambda_1": float(top.values[0]),
-        "residual": float((top.residuals / top.values[0].abs()).max()),
+        # where all is zero, values and residuals, there is nothing to be wrong by
+        "residual": float((top.residuals / top.values[0].abs()).nan_to_num(0.0).max()),
         "delta1": float(increment(unseen, loss.per_sample(found.w, k).mean(), k).abs().mean()),
     }
     seeded = torch.Generator().manual_seed(0)

@@ -213,22 +213,38 @@ def _next_sample(d: Diagnosis) -> Section:
     full = d.full.at(1, d.sigma)
     rows: list[tuple[str, ...]] = [("probe", "criterion", *_PARTS, "raw ratio", "centred ratio")]
     for name, m in ((f"top {d.D}", top), (f"random {d.D}", random), ("whole space", full)):
-        parts = (_percent(float(getattr(m, part) / m.total)) for part in _PARTS)
-        ratios = (f"{float(getattr(m, kind) / getattr(full, kind)):.3g}" for kind in _RATIOS)
+        parts = (_share(getattr(m, part), m.total, _percent) for part in _PARTS)
+        ratios = (
+            _share(getattr(m, kind), getattr(full, kind), "{:.3g}".format) for kind in _RATIOS
+        )
         rows.append((name, f"{float(m.total):.2e}", *parts, *ratios))
-    raw = [float(m.total / full.total) for m in (top, random)]
+    raw = [_share(m.total, full.total, "{:.3f}".format) for m in (top, random)]
+    compared = (
+        "No unseen sample changes the loss at this sigma, as far as numbers tell: there are no "
+        "shares and no ratios."
+        if _NONE in raw
+        else f"The raw ratio to the whole space is {raw[0]} for the sharpest directions and "
+        f"{raw[1]} for random ones: it says little, since all share the value at the "
+        "point. The centred ratio, without it, tells who sees the change."
+    )
     return Section(
         "What one more sample changes",
         (
             f"Averaged over {d.candidates} unseen samples as the next one: |increment| at the "
             f"point itself, Delta_1 = {d.delta1:.2e}; the squared increment under a probe of "
             f"sigma = {d.sigma:g} in {d.D} directions, Delta_2^(D) = {float(top.total):.2e}.",
-            f"The raw ratio to the whole space is {raw[0]:.3f} for the sharpest directions and "
-            f"{raw[1]:.3f} for random ones: it says little, since all share the value at the "
-            "point. The centred ratio, without it, tells who sees the change.",
+            compared,
         ),
         tuple(rows),
     )
+
+
+_NONE = "-"
+
+
+def _share(part: Tensor, whole: Tensor, write: Callable[[float], str]) -> str:
+    """A ratio in words, or none where there is nothing to compare with."""
+    return write(float(part / whole)) if float(whole) > 0 else _NONE
 
 
 def _percent(share: float) -> str:
@@ -240,7 +256,8 @@ _PARTS, _RATIOS = ("value", "cross", "gradient", "curvature"), ("total", "centre
 
 def _local_regime(d: Diagnosis) -> Section:
     figure, ax = plots.new_figure(width=6.2, height=3.0)
-    plots.curve(ax, d.sigmas, d.model_error.clamp(min=1e-12), "gradient", label="centred error")
+    shown = d.model_error.nan_to_num(nan=0.0, posinf=float("inf")).clamp(min=1e-12)
+    plots.curve(ax, d.sigmas, shown, "gradient", label="centred error")
     ax.axhline(0.1, color=plots.GREY, linewidth=1)
     ax.axvline(d.sigma, color=plots.VERMILLION, linestyle="--", linewidth=1.2)
     plots.log_log(ax, "sigma", "relative error", "")
@@ -254,6 +271,13 @@ def _local_regime(d: Diagnosis) -> Section:
         if d.local_sigma is None
         else f"The quadratic model is right within 10 % up to sigma = {d.local_sigma:.0e}."
     )
+    if bool((d.model_error == 0).all()):
+        reach = "The increments do not change with sigma at all, and the quadratic model says so."
+    elif hidden := int(d.model_error.isnan().sum()):
+        reach += (
+            f" At {hidden} of the {len(d.sigmas)} sigmas the increments change by less than "
+            "rounding lets see."
+        )
     return Section(
         "Local regime",
         ("Closed forms rest on a quadratic model of the increment. Is it right at this sigma?",),
@@ -262,12 +286,15 @@ def _local_regime(d: Diagnosis) -> Section:
 
 
 def _enough(d: Diagnosis) -> Section:
-    mean = d.curves.mean(0).clamp(min=1e-30)  # zero has no logarithm
+    mean = d.curves.mean(0)
+    # zero has no logarithm, and pictures end before numbers do
+    line_at = max(d.tolerance, 1e-300)
+    mean = mean.clamp(min=max(1e-300, 1e-12 * max(float(mean.max()), line_at)))
     figure, ax = plots.new_figure(width=6.2, height=3.0)
     line = plots.curve(ax, d.ks, mean, "total", label="mean over next samples")
     ax.fill_between(d.ks, *d.band, color=line.get_color(), alpha=0.18, linewidth=0)
-    ax.axhline(d.tolerance, color=plots.VERMILLION, linestyle="--", linewidth=1.2)
-    ax.annotate("tolerance", (d.ks[0], d.tolerance), xytext=(0, 3), textcoords="offset points")
+    ax.axhline(line_at, color=plots.VERMILLION, linestyle="--", linewidth=1.2)
+    ax.annotate("tolerance", (d.ks[0], line_at), xytext=(0, 3), textcoords="offset points")
     plots.log_log(ax, "number of samples k", "squared increment", "", ticks=d.ks[::2])
     how = (
         f"trained anew for each k ({d.budget.retrain_iterations} iterations at most)"

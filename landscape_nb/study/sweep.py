@@ -35,6 +35,7 @@ import inspect
 import itertools
 import json
 import os
+import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ import joblib
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from landscape_nb.numerics import checks
 from landscape_nb.numerics.files import replace_files
 from landscape_nb.study import sweep_csv
 
@@ -163,15 +165,22 @@ def _cells(grid: Mapping[str, Sequence]) -> list[Row]:
 
 def _measured(measure: Measure, cells: list[Row], jobs: int | None) -> Iterator[tuple[Row, Any]]:
     """Each cell with its results, in the order in which they are ready."""
-    tasks = (joblib.delayed(_measure_one)(measure, cell) for cell in cells)
+    here = os.getpid()
+    tasks = (joblib.delayed(_measure_one)(measure, cell, here) for cell in cells)
     yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
 
 
-def _measure_one(measure: Measure, cell: Row) -> tuple[Row, Sequence[Mapping[str, Any]]]:
+def _measure_one(measure: Measure, cell: Row, home: int) -> tuple[Row, Sequence[Mapping[str, Any]]]:
     try:
         results = measure(**cell)
     except BaseException as error:
-        error.add_note(f"This happened in the cell {cell}. Finished cells are saved.")
+        note = f"This happened in the cell {cell}. Finished cells are saved."
+        error.add_note(note)
+        if os.getpid() != home and not _travels(error):
+            # else all that arrives from another process is that it broke
+            told = RuntimeError(f"{type(error).__name__}: {checks.first_line(error)}")
+            told.add_note(note)
+            raise told from None
         raise
     results = [results] if isinstance(results, Mapping) else list(results)
     if not results or not all(isinstance(row, Mapping) and row for row in results):
@@ -180,6 +189,14 @@ def _measure_one(measure: Measure, cell: Row) -> tuple[Row, Sequence[Mapping[str
             f"cell; got {results!r} in the cell {cell}."
         )
     return cell, results
+
+
+def _travels(error: BaseException) -> bool:
+    """Whether another process gets the error as it is."""
+    try:
+        return type(pickle.loads(pickle.dumps(error))) is type(error)
+    except Exception:
+        return False
 
 
 def _key(row: Row, names: Iterable[str]) -> Key:

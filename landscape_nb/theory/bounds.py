@@ -39,8 +39,14 @@ def rate_bound(k: int, D: int, sigma: float, M_loss: float, M_grad: float, M_hes
     M_l = checks.non_negative("M_loss", M_loss, "bound of the per-sample losses")
     M_g = checks.non_negative("M_grad", M_grad, "bound of the next sample's gradient")
     M_H = checks.non_negative("M_hess", M_hess, "bound of the per-sample Hessians")
-    parts = 12 * M_l**2 + 3 * sigma**2 * M_g**2 + 3 * sigma**4 * (D**2 + 2 * D) * M_H**2
-    return parts / (k + 1) ** 2
+    return checks.finite_result(
+        "The bound",
+        lambda: (
+            (12 * M_l**2 + 3 * sigma**2 * M_g**2 + 3 * sigma**4 * (D**2 + 2 * D) * M_H**2)
+            / (k + 1) ** 2
+        ),
+        f"Lower sigma = {sigma:g}, or M_loss, M_grad, M_hess = {M_l:g}, {M_g:g}, {M_H:g}.",
+    )
 
 
 def increment_bound(k: int, M_loss: float, M_hess: float, radius: float) -> float:
@@ -58,7 +64,11 @@ def increment_bound(k: int, M_loss: float, M_hess: float, radius: float) -> floa
     M_l = checks.non_negative("M_loss", M_loss, "bound of the per-sample losses")
     M_H = checks.non_negative("M_hess", M_hess, "bound of the per-sample Hessians")
     R = checks.non_negative("radius", radius, "distance from the minimiser")
-    return 2 / (k + 1) * (M_l + M_H * R**2)
+    return checks.finite_result(
+        "The bound",
+        lambda: 2 / (k + 1) * (M_l + M_H * R**2),
+        f"Lower radius = {R:g}, or M_loss, M_hess = {M_l:g}, {M_H:g}.",
+    )
 
 
 def hessian_norm_bound_printed(num_layers: int, M_weight: float, M_input: float) -> float:
@@ -75,10 +85,19 @@ def hessian_norm_bound_printed(num_layers: int, M_weight: float, M_input: float)
     2.828
     """
     L = checks.whole_number("num_layers", num_layers, 1, 1_000_000, "layers with weights")
-    W2 = checks.non_negative("M_weight", M_weight, "bound of the weights' spectral norms") ** 2
-    x2 = checks.non_negative("M_input", M_input, "bound of the inputs' norms") ** 2
-    geometric = sum(W2 ** (p + 1) for p in range(L))  # = W2 (W2^L - 1)/(W2 - 1), also at W2 = 1
-    return 2**0.5 * (L * x2 * W2**L + geometric)
+    W = checks.non_negative("M_weight", M_weight, "bound of the weights' spectral norms")
+    x = checks.non_negative("M_input", M_input, "bound of the inputs' norms")
+
+    def bound() -> float:
+        W2 = W**2
+        geometric = sum(W2 ** (p + 1) for p in range(L))  # W2 (W2^L - 1)/(W2 - 1), also at W2 = 1
+        return 2**0.5 * (L * x**2 * W2**L + geometric)
+
+    return checks.finite_result(
+        "The bound",
+        bound,
+        f"Lower M_weight = {W:g}, M_input = {x:g}, or the number of layers, {L}.",
+    )
 
 
 def gauss_newton_norm_bound(weights: Sequence[Tensor], x: Tensor) -> Tensor:
@@ -115,4 +134,4 @@ def gauss_newton_norm_bound(weights: Sequence[Tensor], x: Tensor) -> Tensor:
         later = torch.stack([torch.ones_like(norms[0]), *norms[p + 1 :]]).prod()
         total = total + h.square().sum(-1) * later / 2
         h = torch.relu(h @ W.T)
-    return total
+    return checks.finite_result("The bound", total, "Scale the weights or the input down.")

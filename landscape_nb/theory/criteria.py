@@ -45,10 +45,23 @@ class Estimate:
 
 
 def mean_and_standard_error(draws: Tensor, like: Tensor | SymmetricOperator) -> Estimate:
-    """Mean and standard error over the last dimension, in the dtype and on the device of like."""
+    """Mean and standard error over the last dimension, in the dtype and on the device of like.
+
+    Raises:
+        ValueError: they overflow.
+    """
     S = draws.shape[-1]
     mean, stderr = draws.mean(-1), draws.std(-1) / S**0.5
-    return Estimate(mean.to(like.device, like.dtype), stderr.to(like.device, like.dtype), S)
+    mean, stderr = (
+        checks.finite_result(
+            f"{what} of {S} draws",
+            part.to(like.device, like.dtype),
+            f"The largest draw is {float(draws.abs().max()):.1e}. Lower sigma, or multiply the "
+            "loss by a small number.",
+        )
+        for what, part in (("The mean", mean), ("The standard error", stderr))
+    )
+    return Estimate(mean, stderr, S)
 
 
 def delta1(loss: EmpiricalLoss, w: Tensor, k: int | Iterable[int]) -> Tensor:

@@ -112,8 +112,19 @@ def exponents(sigma: Tensor, h: Tensor) -> Exponents:
 
 
 def participation_ratio(h: Tensor) -> float:
-    """(sum h)^2 / sum h^2, the number of modes that carry the curvature; 1..r for h >= 0."""
+    """(sum h)^2 / sum h^2, the number of modes that carry the curvature; 1..r for h >= 0.
+
+    Raises:
+        ValueError: h is not finite, or all zero.
+    """
     h = torch.as_tensor(h, dtype=torch.float64)
+    largest = float(h.abs().max()) if h.numel() else 0.0
+    if not 0 < largest < float("inf"):
+        raise ValueError(
+            "A participation ratio needs finite curvatures, one of them at least not zero; got "
+            f"{h.numel()}, the largest in magnitude {largest:g}."
+        )
+    h = h / largest  # squares of large or small ones would leave the range
     return float(h.sum().square() / h.square().sum())
 
 

@@ -18,15 +18,24 @@ For one k, 2 D Hessian-vector products. For a grid of k at one w, two engines, b
   over the data for the whole grid.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.blocks import row_blocks
 from landscape_nb.numerics.loss import EmpiricalLoss
-from landscape_nb.numerics.samples import projected_derivatives, sample_derivatives
+from landscape_nb.numerics.samples import (
+    Derivatives,
+    derivative_blocks,
+    projected_derivatives,
+    sample_derivatives,
+    within,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +89,7 @@ class IncrementModels:
 
     def __post_init__(self) -> None:
         _set_tensors(self, "a", "c", "B")
-        object.__setattr__(self, "ks", torch.as_tensor(self.ks, dtype=torch.int64))
+        object.__setattr__(self, "ks", _whole_numbers(self.ks))
         _refuse_bad_model(self.a, self.c, self.B, (len(self.ks),))
 
     @property
@@ -201,13 +210,13 @@ def increment_models(
     grid = checks.prefix_lengths(ks, loss.num_samples - 1, high_means="there must be a next sample")
     if method not in ("auto", "forward", "reverse", "segments"):
         raise ValueError(
-            f"method must be 'auto', 'forward', 'reverse' or 'segments'; got {method!r}."
+            "method must be 'auto', 'forward', 'reverse' or 'segments'; got "
+            f"{checks.shown(method)}."
         )
     if method in ("forward", "reverse") or (method == "auto" and 8 * len(grid) >= grid[-1]):
-        every = sample_derivatives(loss, w, U, range(grid[-1] + 1), method, memory)
-        sums = (running_increments(part, grid) for part in every)
-        return IncrementModels(torch.tensor(grid), *sums)
-    return IncrementModels(torch.tensor(grid), *_by_segments(loss, w, U, grid))
+        blocks = derivative_blocks(loss, w, U, range(grid[-1] + 1), method, memory)
+        return IncrementModels(torch.tensor(grid), *_by_running_sums(blocks, w, U, grid))
+    return IncrementModels(torch.tensor(grid), *_by_segments(within(loss, memory), w, U, grid))
 
 
 def next_sample_models(
@@ -249,11 +258,35 @@ def next_sample_models(
     n = loss.num_samples
     k = checks.whole_number("k", k, 1, n - 1, "there must be a next sample")
     candidates = checks.candidates(candidates, k, n)
-    loss = loss.without_l2()
+    loss = within(loss.without_l2(), memory)
     means = (loss.value(w, k), *projected_derivatives(loss, w, U, range(k)))
     each = sample_derivatives(loss, w, U, candidates, memory=memory)
-    parts = (increment(sample, mean, k) for sample, mean in zip(each, means, strict=True))
-    return IncrementModels(torch.full((len(candidates),), k), *parts)
+    for sample, mean in zip(each, means, strict=True):
+        sample.sub_(mean).div_(k + 1)  # `increment`, without a copy
+    return IncrementModels(torch.full((len(candidates),), k), *each)
+
+
+def _empty(w: Tensor, K: int, D: int) -> tuple[Tensor, Tensor, Tensor]:
+    return w.new_empty(K), w.new_empty(K, D), w.new_empty(K, D, D)
+
+
+def _by_running_sums(
+    blocks: Iterable[tuple[int, Derivatives]], w: Tensor, U: Tensor, grid: list[int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`running_increments` of values, gradients and Hessians that come block by block."""
+    out = _empty(w, len(grid), U.shape[1])
+    sums = [torch.zeros_like(part[0]) for part in out]  # of all samples before the block
+    for start, block in blocks:
+        # the grid points whose next sample is in this block
+        first, last = (bisect_left(grid, end) for end in (start, start + len(block[0])))
+        k = torch.tensor(grid[first:last], dtype=torch.int64, device=w.device)
+        for j, (whole, part) in enumerate(zip(out, block, strict=True)):
+            sums_here = torch.cat([sums[j][None], part]).cumsum_(0)
+            sums[j] = sums_here[-1].clone()
+            wide = k.view(-1, *[1] * (part.ndim - 1))
+            means = sums_here[k - start].div_(wide)
+            whole[first:last] = increment(part[k - start], means, wide)
+    return out
 
 
 def _by_segments(
@@ -264,20 +297,16 @@ def _by_segments(
     values = loss.per_sample(w, grid[-1] + 1)
     sum_c = torch.zeros(D, dtype=w.dtype, device=w.device)
     sum_B = torch.zeros(D, D, dtype=w.dtype, device=w.device)
-    rows = []
-    for start, k in zip([0, *grid[:-1]], grid, strict=True):
+    out = _empty(w, len(grid), D)
+    for j, (start, k) in enumerate(zip([0, *grid[:-1]], grid, strict=True)):
         c, B = projected_derivatives(loss, w, U, range(start, k))
         sum_c, sum_B = sum_c + (k - start) * c, sum_B + (k - start) * B
         c, B = projected_derivatives(loss, w, U, range(k, k + 1))
-        rows.append(
-            (
-                increment(values[k], values[:k].mean(), k),
-                increment(c, sum_c / k, k),
-                increment(B, sum_B / k, k),
-            )
-        )
-    a, c, B = (torch.stack(parts) for parts in zip(*rows, strict=True))
-    return a, c, (B + B.mT) / 2
+        out[0][j] = increment(values[k], values[:k].mean(), k)
+        out[1][j] = increment(c, sum_c / k, k)
+        row = increment(B, sum_B / k, k)
+        out[2][j] = (row + row.T) / 2
+    return out
 
 
 def _checked(loss: EmpiricalLoss, w: Tensor, U: Tensor) -> tuple[Tensor, Tensor]:
@@ -290,8 +319,25 @@ def _set_tensors(model: IncrementModel | IncrementModels, *names: str) -> None:
     """Accept numbers and lists; Python's own become float64."""
     for name in names:
         value = getattr(model, name)
+        if isinstance(value, Tensor) and not value.is_floating_point():
+            raise ValueError(
+                f"{name} must hold real numbers; got dtype {value.dtype}. Convert it with "
+                ".double()."
+            )
         if not isinstance(value, Tensor):
             object.__setattr__(model, name, torch.as_tensor(value, dtype=torch.float64))
+
+
+def _whole_numbers(ks: Any) -> Tensor:
+    """Numbers of samples, (K,), which may repeat, on the CPU as int64."""
+    if isinstance(ks, Tensor) and ks.dtype == torch.int64 and ks.ndim == 1:
+        return ks
+    values = ks.tolist() if hasattr(ks, "tolist") else ks
+    values = list(values) if isinstance(values, Iterable) else [values]
+    meaning = "number of samples before the increment"
+    return torch.tensor(
+        [checks.whole_number("k", k, 1, None, meaning) for k in values], dtype=torch.int64
+    )
 
 
 def _refuse_bad_model(a: Tensor, c: Tensor, B: Tensor, lead: tuple[int, ...]) -> None:
@@ -304,10 +350,12 @@ def _refuse_bad_model(a: Tensor, c: Tensor, B: Tensor, lead: tuple[int, ...]) ->
             f"D >= 1{' and K >= 1' if lead else ''}; got a {tuple(a.shape)}, c {tuple(c.shape)}, "
             f"B {tuple(B.shape)}. Check that all three come from the same U."
         )
-    scale = B.abs().max()
+    pieces = [B] if B.ndim == 2 else [B[rows] for rows in row_blocks(len(B), D**2)]
+    scale = torch.stack([piece.abs().max() for piece in pieces]).max()
     if not (torch.isfinite(a).all() and torch.isfinite(c).all() and torch.isfinite(scale)):
         raise ValueError("An increment model must be finite; a, c or B holds NaN or infinity.")
-    if (B - B.mT).abs().max() > 1e3 * torch.finfo(B.dtype).eps * scale:
+    difference = torch.stack([(piece - piece.mT).abs().max() for piece in pieces]).max()
+    if difference > 1e3 * torch.finfo(B.dtype).eps * scale:
         raise ValueError(
             "B must be symmetric (it is a projected Hessian); pass (B + B.mT) / 2 if the "
             "difference is rounding."

@@ -173,7 +173,7 @@ def kronecker_factors(
             outputs to a sample for Gauss-Newton (chosen here).
     """
     if kind not in ("empirical", "Gauss-Newton"):
-        raise ValueError(f"kind must be 'empirical' or 'Gauss-Newton'; got {kind!r}.")
+        raise ValueError(f"kind must be 'empirical' or 'Gauss-Newton'; got {checks.shown(kind)}.")
     w = checks.parameter_vector(w, loss.w0)
     _, (m, n) = _place(loss, name)
     C_d, C_a, samples, uses = w.new_zeros(m, m), w.new_zeros(n, n), 0, 0
@@ -227,7 +227,10 @@ def _join(module: str, parameter: str) -> str:
 def _place(loss: EmpiricalLoss, name: str) -> tuple[slice, tuple[int, int]]:
     """Where the layer's weight stands in w, and its shape as a matrix."""
     if name not in (known := weight_matrices(loss)):
-        raise ValueError(f"'{name}' is not a layer with a weight matrix; there are {known}.")
+        raise ValueError(
+            f"{checks.shown(name)} is not a layer with a weight matrix; there are "
+            f"{checks.shown(known)}."
+        )
     where = loss.layout.slices()[_join(name, "weight")]
     rows = dict(zip(loss.layout.names, loss.layout.shapes, strict=True))[_join(name, "weight")][0]
     return where, (rows, (where.stop - where.start) // rows)

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.blocks import row_blocks
 from landscape_nb.numerics.loss import EmpiricalLoss
-from landscape_nb.numerics.samples import sample_derivatives
 from landscape_nb.theory.criteria import Estimate, mean_and_standard_error
+from landscape_nb.theory.full_space import full_space_coefficients
 from landscape_nb.theory.increment import IncrementModel, IncrementModels, increment
 
 
@@ -81,7 +82,10 @@ def _coefficients(
     """
     a, c, B = model.a, model.c, model.B
     trace = B.diagonal(dim1=-2, dim2=-1).cumsum(-1)
-    frobenius = B.square().cumsum(-1).cumsum(-2).diagonal(dim1=-2, dim2=-1)
+    pieces = [B] if B.ndim == 2 else [B[rows] for rows in row_blocks(len(B), model.D**2)]
+    frobenius = torch.cat([
+        piece.square().cumsum(-1).cumsum(-2).diagonal(dim1=-2, dim2=-1) for piece in pieces
+    ])  # fmt: skip
     curvature = (2 * frobenius + trace.square()) / 4
     return a.square(), a[..., None] * trace, c.square().cumsum(-1), curvature
 
@@ -89,8 +93,15 @@ def _coefficients(
 def _at_sigma(
     value: Tensor, cross: Tensor, gradient: Tensor, curvature: Tensor, *, sigma: float
 ) -> Moment:
-    s2 = checks.positive("sigma", sigma, "standard deviation of the probe") ** 2
-    return Moment(value, s2 * cross, s2 * gradient, s2**2 * curvature)
+    sigma = checks.positive("sigma", sigma, "standard deviation of the probe")
+    s2 = sigma * sigma  # infinite where sigma**2 would raise
+    moment = Moment(value, s2 * cross, s2 * gradient, s2 * s2 * curvature)
+    checks.finite_result(
+        f"The moment at sigma = {sigma:g}",
+        moment.total,
+        "Lower sigma, or multiply the loss by a small number.",
+    )
+    return moment
 
 
 @checks.renamed(num_samples="num_draws")
@@ -164,7 +175,12 @@ def spectral_formula(eigenvalue_increments: Tensor | Sequence[float], sigma: flo
             f"eigenvalue_increments must be finite, shape (D,) or (..., D); got {tuple(d.shape)}. "
             "Pass the differences of two sorted spectra."
         )
-    return sigma**4 / 4 * (2 * d.square().sum(-1) + d.sum(-1).square())
+    scaled = sigma * (sigma * d)  # in range wherever the result is
+    return checks.finite_result(
+        f"The formula at sigma = {sigma:g}",
+        (2 * scaled.square().sum(-1) + scaled.sum(-1).square()) / 4,
+        "Lower sigma, or multiply the loss by a small number.",
+    )
 
 
 def permutation_mean(per_sample_losses: Tensor, k: int) -> Tensor:
@@ -187,7 +203,7 @@ def permutation_mean(per_sample_losses: Tensor, k: int) -> Tensor:
     1.0
     """
     losses, k = _losses_and_k(per_sample_losses, k)
-    return losses.var(0) / (k * (k + 1))
+    return _in_range(losses.var(0) / (k * (k + 1)))
 
 
 def next_sample_mean(per_sample_losses: Tensor, k: int) -> Tensor:
@@ -209,7 +225,13 @@ def next_sample_mean(per_sample_losses: Tensor, k: int) -> Tensor:
     2.5
     """
     losses, k = _losses_and_k(per_sample_losses, k)
-    return increment(losses[k:], losses[:k].mean(0), k).square().mean(0)
+    return _in_range(increment(losses[k:], losses[:k].mean(0), k).square().mean(0))
+
+
+def _in_range(mean: Tensor) -> Tensor:
+    return checks.finite_result(
+        "The mean squared increment", mean, "Multiply the losses by a small number."
+    )
 
 
 def _losses_and_k(per_sample_losses: Tensor, k: int) -> tuple[Tensor, int]:
@@ -298,8 +320,8 @@ def moment_table(increments: IncrementModels | Sequence[IncrementModels]) -> Mom
         if (group.ks != group.ks[0]).any():
             raise ValueError(
                 "Each group must hold candidates for one k; got ks = "
-                f"{group.ks.unique().tolist()}. For one increment per k pass the IncrementModels "
-                "itself, not in a list."
+                f"{checks.shown(group.ks.unique().tolist())}. For one increment per k pass the "
+                "IncrementModels itself, not in a list."
             )
     rows = [[part.mean(0) for part in _coefficients(group)] for group in increments]
     ks = torch.stack([group.ks[0] for group in increments])
@@ -335,8 +357,8 @@ def full_space_table(
         generator: source of the directions.
 
     Returns:
-        `MomentTable` with one row per k and a single column (the whole space). Memory: N numbers
-        for the gradient of each candidate.
+        `MomentTable` with one row per k and a single column (the whole space). Candidates are
+        taken a few at a time, as `loss.memory` allows.
     """
     m = checks.whole_number("num_probes", num_probes, 3, None, "random directions")
     grid = checks.prefix_lengths(ks, loss.num_samples - 1, high_means="there must be a next sample")
@@ -347,32 +369,6 @@ def full_space_table(
     for k, w in zip(grid, ws, strict=True):
         G = torch.randn(loss.num_params, m, generator=generator, dtype=torch.float64).to(w)
         unseen = checks.candidates(candidates, k, loss.num_samples)
-        rows.append(_full_space_coefficients(loss, w, k, unseen, G))
+        rows.append(full_space_coefficients(loss, w, k, unseen, G))
     value, *columns = (torch.stack(part) for part in zip(*rows, strict=True))
     return MomentTable(torch.tensor(grid), value, *(column[:, None] for column in columns))
-
-
-def _full_space_coefficients(
-    loss: EmpiricalLoss, w: Tensor, k: int, unseen: range, G: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    loss = loss.without_l2()
-    mean = loss.hessian_operator(w, k)
-    mean_B = G.T @ mean(G)
-    a = increment(loss.per_sample(w, unseen), loss.value(w, k), k)
-    g = increment(loss.sample_gradients(w, unseen), mean.gradient, k)
-    B = increment(sample_derivatives(loss, w, G, unseen)[2], mean_B, k)
-    trace = B.diagonal(dim1=-2, dim2=-1).mean(-1)
-    m = G.shape[1]
-    left_out = [[i for i in range(m) if i != j] for j in range(m)]
-    replicates = torch.stack([_curvature(B[:, kept][:, :, kept]) for kept in left_out])
-    stderr = ((m - 1) * replicates.var(0, correction=0)).sqrt()
-    return a.square().mean(), (a * trace).mean(), g.square().sum(1).mean(), _curvature(B), stderr
-
-
-def _curvature(B: Tensor) -> Tensor:
-    """(2 |A|_F^2 + (tr A)^2)/4, averaged over samples, from B = G'AG: pairs of directions only."""
-    diagonal = B.diagonal(dim1=-2, dim2=-1)
-    pairs = B.shape[-1] * (B.shape[-1] - 1)
-    frobenius = (B.square().sum((-2, -1)) - diagonal.square().sum(-1)) / pairs
-    trace_squared = (diagonal.sum(-1).square() - diagonal.square().sum(-1)) / pairs
-    return ((2 * frobenius + trace_squared) / 4).mean()

@@ -32,6 +32,10 @@ def spectral_newton_step(
     Returns:
         Of G's shape. Zero for G = 0.
 
+    Raises:
+        ValueError: an argument does not fit, or the step is too large a number: with alpha > 1 and
+            no damping it grows without bound as the gradient shrinks.
+
     >>> G = torch.tensor([[3.0, 0.0], [0.0, 0.5]], dtype=torch.float64)
     >>> spectral_newton_step(G, alpha=1.0, damping=0.0).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
@@ -47,8 +51,26 @@ def spectral_newton_step(
     largest = sigma[:1]
     d = damping * largest**alpha if relative else damping
     real = sigma > max(G.flatten(1).shape) * torch.finfo(G.dtype).eps * largest
-    scaled = torch.where(real, sigma / (sigma**alpha + d), torch.zeros_like(sigma))
-    return ((U * scaled.to(U)) @ Vt).view_as(G)
+    scaled = sigma / (sigma**alpha + d)
+    if _out_of_range(sigma[real] ** alpha, needed=relative or damping == 0):
+        t = sigma / largest  # of order one: its powers do not leave the range
+        below = damping if relative or damping == 0 else damping * largest**-alpha
+        scaled = largest ** (1 - alpha) * t / (t**alpha + below)
+    scaled = torch.where(real, scaled, torch.zeros_like(sigma)).to(U)
+    if not torch.isfinite(scaled).all():
+        raise ValueError(
+            f"The step is too large for {G.dtype}: with alpha = {alpha:g} and damping = "
+            f"{damping:g}, modes between {float(sigma[real].min()):.1e} and "
+            f"{float(sigma[real].max()):.1e} grow beyond its range. A damping above "
+            "zero, not relative, lets small gradients come to rest."
+        )
+    return ((U * scaled) @ Vt).view_as(G)
+
+
+def _out_of_range(powers: Tensor, needed: bool) -> bool:
+    """Whether powers overflow in float64, or underflow where they are needed."""
+    too_small = needed and bool((powers < 1e-290).any())
+    return too_small or bool(torch.isinf(powers).any())
 
 
 class SpectralNewton(Optimizer):
@@ -119,27 +141,36 @@ class SpectralNewton(Optimizer):
         gradients = [p.grad for group in self.param_groups for p in group["params"]]
         if not all(bool(torch.isfinite(g).all()) for g in gradients if g is not None):
             raise ValueError("A gradient is not finite; nothing moved. Lower the learning rate.")
+        spectral = [
+            (p, group)
+            for group in self.param_groups
+            for p in group["params"]
+            if p.grad is not None and group["spectral"] and p.ndim >= 2
+        ]
+        # all before anything moves: one of them may be refused
+        steps = [self._spectral_step(p, group) for p, group in spectral]
+        for (p, group), (velocity, dW) in zip(spectral, steps, strict=True):
+            if velocity is not None:
+                self.state[p]["velocity"] = velocity
+            p.mul_(1 - group["lr"] * group["weight_decay"])
+            p.sub_(group["lr"] * dW)
         for group in self.param_groups:
             with_gradient = [p for p in group["params"] if p.grad is not None]
-            matrices = [p for p in with_gradient if group["spectral"] and p.ndim >= 2]
-            for p in matrices:
-                self._spectral_step(p, group)
             self._adamw_step(
                 [p for p in with_gradient if p.ndim < 2 or not group["spectral"]], group
             )
         return loss
 
-    def _spectral_step(self, p: Tensor, group: dict[str, Any]) -> None:
-        G = p.grad
+    def _spectral_step(self, p: Tensor, group: dict[str, Any]) -> tuple[Tensor | None, Tensor]:
+        """The new velocity, with momentum, and the step; nothing moves yet."""
+        G, velocity = p.grad, None
         assert G is not None
         if group["momentum"]:
-            state = self.state[p]
-            if "velocity" not in state:
-                state["velocity"] = torch.zeros_like(p)
-            G = state["velocity"].mul_(group["momentum"]).add_(G)
-        p.mul_(1 - group["lr"] * group["weight_decay"])
-        dW = spectral_newton_step(G, group["alpha"], group["damping"], relative=group["relative"])
-        p.sub_(group["lr"] * dW)
+            old = self.state[p].get("velocity") if p in self.state else None
+            velocity = G.clone() if old is None else (group["momentum"] * old).add_(G)
+            G = velocity
+        settings = (group["alpha"], group["damping"])
+        return velocity, spectral_newton_step(G, *settings, relative=group["relative"])
 
     def _adamw_step(self, params: list[Tensor], group: dict[str, Any]) -> None:
         for p in params:
@@ -170,8 +201,17 @@ def _refuse_bad_settings(group: dict[str, Any]) -> None:
     if group["momentum"] >= 1:
         raise ValueError(f"momentum must be below 1; got {group['momentum']}.")
     betas = group["betas"]
-    if not (isinstance(betas, Sequence) and len(betas) == 2 and all(0 <= b < 1 for b in betas)):
-        raise ValueError(f"betas must be two numbers that lie in 0..1, below 1; got {betas!r}.")
+    if not (isinstance(betas, Sequence) and len(betas) == 2 and all(map(_below_one, betas))):
+        raise ValueError(
+            f"betas must be two numbers that lie in 0..1, below 1; got {checks.shown(betas)}."
+        )
     for name in ("relative", "spectral"):
         if not isinstance(group[name], bool):
-            raise ValueError(f"{name} must be True or False; got {group[name]!r}.")
+            raise ValueError(f"{name} must be True or False; got {checks.shown(group[name])}.")
+
+
+def _below_one(beta: Any) -> bool:
+    try:
+        return checks.non_negative("betas", beta, "AdamW's") < 1
+    except ValueError:
+        return False

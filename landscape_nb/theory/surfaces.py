@@ -93,5 +93,7 @@ def loss_surfaces(
 
 def _steps(name: str, steps: Tensor, like: Tensor) -> Tensor:
     if not isinstance(steps, Tensor) or steps.ndim != 1 or not len(steps):
-        raise ValueError(f"{name} must hold the steps along one direction, (m,); got {steps!r}.")
+        raise ValueError(
+            f"{name} must hold the steps along one direction, (m,); got {checks.shown(steps)}."
+        )
     return steps.detach().to(like)

@@ -1,0 +1,56 @@
+"""How far from w the quadratic model of the increment holds, by evaluating the loss."""
+
+import torch
+from torch import Tensor
+
+from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.theory.increment import IncrementModels, increment
+
+
+def model_error(
+    loss: EmpiricalLoss,
+    w: Tensor,
+    U: Tensor,
+    k: int,
+    unseen: range,
+    models: IncrementModels,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Relative error of the quadratic model's centred criterion, on pairs of points +-z.
+
+    NaN where the increments change by too little for their rounding to show 10 %.
+    """
+    # Differences of losses lose their digits where sigma is small: float32 starts later.
+    lowest = -4 if w.dtype == torch.float64 else -3
+    sigmas = torch.logspace(lowest, -1, 2 * (-1 - lowest) + 1, dtype=torch.float64)
+    z = torch.randn(4, U.shape[1], generator=generator, dtype=torch.float64)
+    z = torch.cat([z, -z]).to(w)
+    last = range(unseen[-1] + 1)
+
+    def increments_at(point: Tensor) -> Tensor:
+        losses = loss.per_sample(point, last).double()
+        return increment(losses[k:], losses[:k].mean(), k)
+
+    at_w = increments_at(w)
+    # what a change must exceed: its square is off by twice its rounding. Chosen here.
+    size = loss.per_sample(w, last).double().square().mean().sqrt()
+    least = 100 * torch.finfo(w.dtype).eps * size / (k + 1)
+    errors = []
+    for sigma in sigmas:
+        try:
+            true = torch.stack([increments_at(w + float(sigma) * (U @ v)) - at_w for v in z])
+        except ValueError:  # the loss itself is not finite so far away
+            errors.append(torch.tensor(float("inf")).to(at_w))
+            continue
+        model = (models.at(float(sigma) * z) - models.a).double()
+        largest = torch.maximum(true.abs().max(), model.abs().max())
+        if largest == 0:
+            errors.append(largest)  # nothing changes, and the model says so
+            continue
+        # squares of small numbers would be zero
+        moved, told = (true / largest).square().mean(), (model / largest).square().mean()
+        if largest * max(moved, told).sqrt() < least:
+            errors.append(torch.full_like(moved, float("nan")))
+        else:
+            errors.append((moved / told - 1).abs())
+    return sigmas, torch.stack(errors).cpu()
