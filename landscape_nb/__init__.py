@@ -45,7 +45,7 @@ from importlib.util import spec_from_loader
 from types import ModuleType
 from typing import Any
 
-from landscape_nb.numerics.audit import audit
+from landscape_nb.numerics.audit.audit import audit
 from landscape_nb.numerics.eigensolver import (
     ConvergenceError,
     Eigenpairs,

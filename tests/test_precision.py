@@ -10,7 +10,7 @@ from draws import generator, randn
 from torch import nn
 from torch.func import functional_call
 
-from landscape_nb.numerics.precision import loss_precision, refuse_low_precision
+from landscape_nb.numerics.audit.precision import loss_precision, refuse_low_precision
 
 CE = nn.CrossEntropyLoss(reduction="none")
 

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad, vmap
 
-from landscape_nb.numerics import audit, batches, checks
+from landscape_nb.numerics import batches, checks
+from landscape_nb.numerics.audit import audit
 from landscape_nb.numerics.blocks import refuse_large_dense
 from landscape_nb.numerics.calls import ModuleOfThreads, graph_bytes
 from landscape_nb.numerics.operators import (

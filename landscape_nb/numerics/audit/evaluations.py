@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.utils._pytree import tree_leaves
 
-from landscape_nb.numerics.differences import Probe, Upcast, directions
+from landscape_nb.numerics.audit.differences import Probe, Upcast, directions
 
 BATCH_STATISTICS = (
     "by the statistics of the batch; call model.eval() (and keep track_running_stats)."

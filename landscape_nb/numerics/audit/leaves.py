@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from landscape_nb.numerics.differences import Audited
+from landscape_nb.numerics.audit.differences import Audited
 from landscape_nb.numerics.operators import Indices
 
 

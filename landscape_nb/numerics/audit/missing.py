@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from landscape_nb.numerics import evaluations, leaves
-from landscape_nb.numerics.differences import Audited
-from landscape_nb.numerics.evaluations import first_line
+from landscape_nb.numerics.audit import evaluations, leaves
+from landscape_nb.numerics.audit.differences import Audited
+from landscape_nb.numerics.audit.evaluations import first_line
 from landscape_nb.numerics.operators import Indices
 
 LATE_WORK = (

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape_nb.numerics import checks, evaluations, missing, second_look
-from landscape_nb.numerics.differences import Audited, Probe
-from landscape_nb.numerics.evaluations import Row, own_random_numbers
+from landscape_nb.numerics import checks
+from landscape_nb.numerics.audit import evaluations, missing, second_look
+from landscape_nb.numerics.audit.differences import Audited, Probe
+from landscape_nb.numerics.audit.evaluations import Row, own_random_numbers
 
 
 def own_copy(model: nn.Module) -> nn.Module:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from landscape_nb.numerics import evaluations, missing
-from landscape_nb.numerics.differences import (
+from landscape_nb.numerics.audit import evaluations, missing
+from landscape_nb.numerics.audit.differences import (
     COARSE_STEPS,
     STEPS,
     Audited,
@@ -26,7 +26,7 @@ from landscape_nb.numerics.differences import (
     directions,
     slope,
 )
-from landscape_nb.numerics.evaluations import Row
+from landscape_nb.numerics.audit.evaluations import Row
 from landscape_nb.numerics.operators import ASYMMETRIC, SMALL_BATCH
 
 STEP = 0.05  # of a parameter's own size: chosen here
