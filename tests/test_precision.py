@@ -18,7 +18,7 @@ CE = nn.CrossEntropyLoss(reduction="none")
 class Loss:
     """The losses of a module, as an operator asks for them; `fault` is put on the values."""
 
-    l2, num_samples, sample_bytes = 0.0, 24, 64
+    l2, num_samples, sample_bytes, memory = 0.0, 24, 64, 1e9
 
     def __init__(self, model, x, y, loss_fn=CE, fault=None):
         self.model, self.x, self.y, self.loss_fn, self.fault = model, x, y, loss_fn, fault
@@ -166,7 +166,8 @@ def test_low_precision_inside_is_refused_by_numbers_and_by_name(case, seed):
     assert found.low and at_least < found.noise < 1e-2 and 3e-5 < found.nonlinearity < 0.1
     message = str(refused.value)
     assert f"{found.noise:.1e}" in message and f"{found.nonlinearity:.1e}" in message
-    assert str(found.coarsest) in message and "_to_copy" in message
+    assert f"{found.operation} returned {found.coarsest}" in message
+    assert found.operation in ("to", "half", "bfloat16", "linear")
 
 
 class CoarseBackward(torch.autograd.Function):

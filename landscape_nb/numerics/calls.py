@@ -71,6 +71,12 @@ class ModuleOfThreads:
             self._own.__dict__.pop("model", None)
             raise
 
+    def of(self, model: nn.Module) -> "ModuleOfThreads":
+        """Another module, called in the same way."""
+        other = ModuleOfThreads(model)
+        other.spread, other.needs_graph = self.spread, self.needs_graph
+        return other
+
     def settle(self, losses: Callable[[], Tensor], inputs: Any) -> None:
         """Find out by a trial how inputs are handed over and whether values need a graph.
 

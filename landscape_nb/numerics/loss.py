@@ -201,7 +201,8 @@ class EmpiricalLoss:
             )
         with audit.own_random_numbers(self.w0):
             few = range(min(2, self.num_samples))
-            self._module.settle(lambda: self.losses_at(self.w0, few), self.inputs)
+            # a copy of w0: the model may write into it, which the audit then sees
+            self._module.settle(lambda: self.losses_at(self.w0.clone(), few), self.inputs)
             audit.refuse_unusable_loss(self, model)
             self.sample_bytes = self.activation_bytes(self.w0, 0)
             if batch_size is None:
@@ -231,6 +232,18 @@ class EmpiricalLoss:
         """The same losses with l2 = 0: the term cancels in every increment. Nothing is copied."""
         view = copy.copy(self)
         view.l2 = 0.0
+        return view
+
+    def with_module(self, module: nn.Module, **parts: Any) -> "EmpiricalLoss":
+        """The same losses of another module with the same layout, unchecked: for the audit.
+
+        Args:
+            module: not copied.
+            parts: attributes to replace besides, such as inputs.
+        """
+        view = copy.copy(self)
+        view._module = self._module.of(module)
+        vars(view).update(parts)
         return view
 
     # -- values ---------------------------------------------------------------------------------

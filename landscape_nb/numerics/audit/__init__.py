@@ -1,4 +1,4 @@
-"""The audit: is a model's loss one that can be studied sample by sample, with right derivatives?
+"""The audit: can this loss be studied sample by sample, and are its derivatives right.
 
 `audit` asks; `evaluations` compares values with values, `leaves` and `missing` look at the graph,
 `differences` compares derivatives with values, `second_look` does all of it at a moved point, and

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape_nb.numerics import checks
-from landscape_nb.numerics.audit import evaluations, missing, second_look
+from landscape_nb.numerics.audit import evaluations, missing, precision, second_look
 from landscape_nb.numerics.audit.differences import Audited, Probe
 from landscape_nb.numerics.audit.evaluations import Row, own_random_numbers
 
@@ -76,10 +76,10 @@ def refuse_unusable_loss(loss: Audited, model: nn.Module) -> list[Row]:
             "Evaluating the loss changes the parameters in place (by "
             f"{float((w - loss.w0).abs().max()):.1e}). {look}"
         )
-    rows = [
-        evaluations.refuse_random(probe, w, losses, "the model's own parameters"),
-        evaluations.refuse_coupled(probe, w, losses, "at the model's own parameters"),
-    ]
+    rows = [evaluations.refuse_random(probe, w, losses, "the model's own parameters")]
+    if precision.is_low(loss, w, derivatives=False):  # such rounding would look like coupling
+        precision.refuse_low_precision(loss, w)
+    rows.append(evaluations.refuse_coupled(probe, w, losses, "at the model's own parameters"))
     missing.refuse_missing_derivatives(loss, w, range(1), model)
     return rows
 
@@ -131,6 +131,7 @@ def audit(loss: Audited) -> None:
     with own_random_numbers(w0):
         print(f"At w0, {min(n, 32)} of {n} samples")
         _show(refuse_unusable_loss(loss, loss.model))
+        _show([("precision", str(precision.refuse_low_precision(loss, w0)))])
         rows = refuse_wrong_derivatives(loss, loss.model)
     print(f"At a point near w0, N = {len(w0)} parameters, {w0.dtype}")
     _show(rows)

@@ -41,6 +41,9 @@ class Audited(DifferentiableLoss, Protocol):
     def layout(self) -> Any:
         """Which entries of w belong to which parameter."""
 
+    def with_module(self, module: nn.Module, **parts: Any) -> "Audited":
+        """The same losses of another module, with other parts."""
+
 
 @dataclass(frozen=True)
 class Comparison:

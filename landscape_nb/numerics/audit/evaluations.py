@@ -76,9 +76,8 @@ def refuse_random(probe: Probe, w: Tensor, losses: Tensor, where: str) -> Row:
 
 def refuse_stale(probe: Probe, w: Tensor, losses: Tensor, fresh: nn.Module) -> Row:
     """A copy that was never evaluated before must agree, away from where the other one was."""
-    view: Any = copy.copy(probe.loss)
-    view._model = copy.deepcopy(fresh)
-    off, largest = _apart(Probe(view, probe.samples).losses(w), losses), _largest(losses)
+    new = Probe(probe.loss.with_module(copy.deepcopy(fresh)), probe.samples)
+    off, largest = _apart(new.losses(w), losses), _largest(losses)
     if off > relative_tolerance(losses, w) * largest:
         raise ValueError(
             f"The loss has a memory: near the model's own parameters it differs by {off:.1e} from "
@@ -250,7 +249,7 @@ def advice(error: Exception) -> str:
         return "Pass the plain Python module that this one was made from."
     return (
         "Check that inputs have the shape and dtype that the model takes (flattened or not? "
-        "floating point?), that the model takes one input and returns one tensor, and that "
-        "loss_fn(outputs, targets) fits the targets (class labels are int64, shape (n,), in "
-        "0..K-1)."
+        "floating point? several in a dict or tuple?), and that loss_fn(outputs, targets) fits "
+        "what the model returns (a tensor, or a tuple or object that holds one) and the targets "
+        "(class labels are int64, shape (n,), in 0..K-1)."
     )

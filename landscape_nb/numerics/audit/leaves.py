@@ -56,7 +56,10 @@ class Watch(TorchFunctionMode):
         result = function(*args, **(kwargs or {}))
         for x in tree_leaves((args, kwargs)):
             if type(x) in (Tensor, nn.Parameter) and x.layout is torch.strided:
-                name = self.names.get(x.untyped_storage().data_ptr())
+                try:
+                    name = self.names.get(x.untyped_storage().data_ptr())
+                except NotImplementedError:  # what torch.func hands about has no memory of its own
+                    continue
                 if name is not None:
                     self.read.add(name)
         return result

@@ -23,9 +23,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from landscape_nb.numerics.audit.leaves import nodes
 from landscape_nb.numerics.certificate import certify
 from landscape_nb.numerics.operators import DifferentiableLoss, HessianOperator
 
@@ -34,6 +35,7 @@ from landscape_nb.numerics.operators import DifferentiableLoss, HessianOperator
 _LIMIT = 1e-6  # where operations in low precision were seen
 _LIMIT_UNSEEN = 1e-3  # where none were: long sums and cancellation make noise too
 _LIMIT_PRODUCTS = 3e-5  # of the products, where operations in low precision were seen
+_COARSE = 1e-6  # coarser than float32
 _LONG_STEP = 1 / 32  # of a rounding: some activations jump, and few kinks are passed
 _ORDERS = 6  # m: differences up to this order
 _SAMPLES = 8
@@ -62,7 +64,7 @@ class Precision:
     @property
     def low(self) -> bool:
         """Whether an operation in a lower precision than float32 was seen."""
-        return torch.finfo(self.coarsest).eps > 1e-6
+        return torch.finfo(self.coarsest).eps > _COARSE
 
     def __str__(self) -> str:
         return (
@@ -97,6 +99,7 @@ def loss_precision(loss: DifferentiableLoss, w: Tensor) -> Precision:
     with _Watch() as watch:
         line = _Line(loss, w, u, samples)
         noise, step = line.first_noise()
+        watch.graph(*_gradient(loss, w, samples))
         H = HessianOperator(loss, w, samples)
         proof = certify(H, w.new_zeros(2), torch.stack([u, v], dim=1), r)
     rounding = torch.finfo(watch.coarsest).eps
@@ -106,6 +109,26 @@ def loss_precision(loss: DifferentiableLoss, w: Tensor) -> Precision:
     return Precision(
         noise, step, proof.nonlinearity / size if size else 0.0, watch.coarsest, watch.operation
     )
+
+
+def is_low(loss: DifferentiableLoss, w: Tensor, derivatives: bool = True) -> bool:
+    """Whether an operation in a lower precision than float32 is seen, in two samples' losses.
+
+    In two derivatives of them too, unless told otherwise. What fails here is for others to name.
+    """
+    samples = range(min(loss.num_samples, 2))
+    with _Watch() as watch:
+        try:
+            if derivatives:
+                watch.graph(*_gradient(loss, w, samples))
+            else:
+                with torch.no_grad():
+                    loss.losses_at(w, samples)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:
+            pass
+    return torch.finfo(watch.coarsest).eps > _COARSE
 
 
 def refuse_low_precision(loss: DifferentiableLoss, w: Tensor) -> Precision:
@@ -139,6 +162,14 @@ def refuse_low_precision(loss: DifferentiableLoss, w: Tensor) -> Precision:
         "not known: rounding or quantisation of activations, an iteration that stops early, and "
         "sums that cancel (then model.double() helps) are usual ones."
     )
+
+
+@torch.enable_grad()
+def _gradient(loss: DifferentiableLoss, w: Tensor, samples: range) -> tuple[Tensor, Tensor]:
+    """Losses, and the gradient of their sum with its graph."""
+    leaf = w.clone().requires_grad_()
+    losses = loss.losses_at(leaf, samples)
+    return losses, torch.autograd.grad(losses.sum(), leaf, create_graph=True)[0]
 
 
 def _unit(N: int, g: torch.Generator) -> Tensor:
@@ -189,19 +220,33 @@ class _Line:
         return 0.0, math.inf
 
 
-class _Watch(TorchDispatchMode):
-    """Notes the coarsest floating point numbers that an operation returns."""
+class _Watch(TorchFunctionMode):
+    """Notes the coarsest floating point numbers that an operation returns.
+
+    Not a TorchDispatchMode, which sees more: under it, differentiating a graph that torch.func
+    made inside a model kills the process (torch 2.13).
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.coarsest, self.operation = torch.float64, ""
 
-    def __torch_dispatch__(
+    def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
+        """Call as ever."""
         out = function(*args, **(kwargs or {}))
         for x in tree_leaves(out):
-            if isinstance(x, Tensor) and x.is_floating_point():
-                if torch.finfo(x.dtype).eps > torch.finfo(self.coarsest).eps:
-                    self.coarsest, self.operation = x.dtype, str(function)
+            if isinstance(x, Tensor):
+                self._note(x.dtype, getattr(function, "__name__", "an operation"))
         return out
+
+    def graph(self, *ends: Tensor) -> None:
+        """Look through the graphs of `ends` too: what no function of Python's returned."""
+        for node in nodes(*ends):
+            for tensor in getattr(node, "_input_metadata", ()):
+                self._note(tensor.dtype, node.name().removesuffix("Backward0"))
+
+    def _note(self, dtype: torch.dtype, operation: str) -> None:
+        if dtype.is_floating_point and torch.finfo(dtype).eps > torch.finfo(self.coarsest).eps:
+            self.coarsest, self.operation = dtype, operation

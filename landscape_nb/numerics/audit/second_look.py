@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
-from landscape_nb.numerics.audit import evaluations, missing
+from landscape_nb.numerics.audit import evaluations, missing, precision
 from landscape_nb.numerics.audit.differences import (
     COARSE_STEPS,
     STEPS,
@@ -27,17 +26,23 @@ from landscape_nb.numerics.audit.differences import (
     slope,
 )
 from landscape_nb.numerics.audit.evaluations import Row
+from landscape_nb.numerics.batches import changed
 from landscape_nb.numerics.operators import ASYMMETRIC, SMALL_BATCH
 
 STEP = 0.05  # of a parameter's own size: chosen here
+WHERE = "near the model's own parameters"
 
 
 def at_a_moved_point(loss: Audited, model: nn.Module) -> list[Row]:
     """All checks near w0."""
     native = Probe(loss, _spread(loss))
     w, size, rows = _moved(native, seed=2)
+    losses = native.losses(w)
+    if precision.is_low(loss, w):
+        evaluations.refuse_random(native, w, losses, WHERE)
+        precision.refuse_low_precision(loss, w)
     rows += _in_its_best_form(native, w, size, model)
-    return [*rows, evaluations.refuse_stale(native, w, native.losses(w), model)]
+    return [*rows, evaluations.refuse_stale(native, w, losses, model)]
 
 
 def _in_its_best_form(native: Probe, w: Tensor, size: Tensor, model: nn.Module) -> list[Row]:
@@ -69,6 +74,7 @@ def _in_its_best_form(native: Probe, w: Tensor, size: Tensor, model: nn.Module) 
         found, decided = _checked(probe, elsewhere, size, model, steps)
         if decided:
             return moved + found
+    precision.refuse_low_precision(native.loss, w)  # noise may be what hides it
     return rows
 
 
@@ -141,18 +147,16 @@ def _in_float64(loss: Audited) -> Any:
     def raised(x: Any) -> Any:
         return x.double() if isinstance(x, Tensor) and x.is_floating_point() else x
 
-    view: Any = copy.copy(loss)
     try:
-        view._model = copy.deepcopy(loss.model).double()
-        view.inputs, view.targets = tree_map(raised, (view.inputs, view.targets))
+        parts = {name: changed(getattr(loss, name), raised) for name in ("inputs", "targets")}
         if isinstance(loss.loss_fn, nn.Module):
-            view.loss_fn = copy.deepcopy(loss.loss_fn).double()
+            parts["loss_fn"] = copy.deepcopy(loss.loss_fn).double()
+        module = copy.deepcopy(loss.model).double()
     except torch.OutOfMemoryError:
         raise
     except Exception:
         return None
-    view.w0 = loss.w0.double()
-    return view
+    return loss.with_module(module, w0=loss.w0.double(), **parts)
 
 
 def _checked(
@@ -161,10 +165,9 @@ def _checked(
     """What is seen at w, and whether the differences decide."""
     w, size = w.to(probe.loss.w0), size.to(probe.loss.w0)
     losses = probe.losses(w)
-    where = "near the model's own parameters"
     rows = [
-        evaluations.refuse_random(probe, w, losses, where),
-        evaluations.refuse_coupled(probe, w, losses, where),
+        evaluations.refuse_random(probe, w, losses, WHERE),
+        evaluations.refuse_coupled(probe, w, losses, WHERE),
     ]
     leaf, of_leaf, gradient = probe.graph(w)
     missing.refuse_foreign(probe.loss, leaf, of_leaf, gradient, probe.samples, model)
@@ -262,9 +265,9 @@ def _refuse_curvature(
 
 def _placed(probe: Probe) -> Probe:
     """The same with w in the module itself too, so that late work reads the right parameters."""
-    view: Any = copy.copy(probe.loss)
-    view._model = copy.deepcopy(probe.loss.model)
-    return Probe(view, probe.samples, probe.scale, probe.context, view._model)
+    module = copy.deepcopy(probe.loss.model)
+    loss = probe.loss.with_module(module)
+    return Probe(loss, probe.samples, probe.scale, probe.context, module)
 
 
 def _numbers(what: str, c: Comparison, probe: Probe) -> str:
