@@ -61,22 +61,28 @@ k, w = 400, None
 # ## 2. Set-up checks
 #
 # `EmpiricalLoss` did not only store these things. It made a copy of the model (yours is never
-# changed), evaluated it twice, evaluated samples alone and in company, and compared two second
-# derivatives that must agree. A model that fails is refused with a sentence; section 9 tries 29
-# ways to fail. The next cells repeat three of these checks by hand.
-
-
-# %%
-print(f"samples: {loss.num_samples}, parameters: {loss.num_params}")
-few = torch.arange(5)
-once, again = loss.per_sample(loss.w0, few), loss.per_sample(loss.w0, few)
-alone = torch.cat([loss.per_sample(loss.w0, few[i : i + 1]) for i in range(5)])
-everyone = loss.per_sample(loss.w0)
+# changed) and put it through an **audit**: is this a function of the parameters and of one sample,
+# nothing else, and are its derivatives right? A model that fails is refused with a sentence;
+# section 9 tries 29 ways to fail. Here is the audit alone, with its numbers:
 
 # %% tags=["nbval-ignore-output"]
-print(f"evaluated twice, the losses differ by {float((once - again).abs().max()):.0e}")
-print(f"alone and in company, they differ by {float((once - alone).abs().max()):.0e}")
-print(f"all of them are finite: {float(everyone.min()):.2f} to {float(everyone.max()):.2f}")
+ln.audit(loss)
+
+# %% [markdown]
+# **How to read it.** Each line is one quantity by two routes, and how far they are apart. In double
+# precision about 1e-16 is rounding. Differences of values show slopes and curvatures to about 1e-8,
+# and what is wrong is wrong by 1e-3 or more, so nothing lies in between. The second half is done
+# beside your parameters, because many mistakes are silent at the starting point.
+#
+# The most telling line by hand: a slope by differentiation, and by nothing but values of the loss.
+
+# %%
+u = torch.randn(loss.num_params, generator=torch.Generator().manual_seed(0)).to(loss.w0)
+u, h = u / u.norm(), 1e-5
+by_autograd = float(loss.gradient(loss.w0, k) @ u)
+ahead, behind = loss.value(loss.w0 + h * u, k), loss.value(loss.w0 - h * u, k)
+by_values = float((ahead - behind) / (2 * h))
+print(f"slope by differentiation {by_autograd:.4f}, by values {by_values:.4f}")
 
 # %% [markdown]
 # And this is how we shall see that your model was never changed:
@@ -210,11 +216,12 @@ reveal_number("Largest sigma with an error below 10 %", sigma_guess, local or fo
 # ### How much data is enough
 #
 # **How to read it.** $K$ is the first $k$ from which on the squared increment *stays* below a
-# tolerance. If you give none, it is one hundredth of the loss, squared: one more sample then moves
-# the loss by less than 1 %. The interval comes from drawing the next samples again and again. It does
-# not know about other seeds or other orders of the data. Where the model is small it is trained anew
-# for each $k$. Where it is not, the curve only *counts*: at a fixed point the squared increment falls as
-# $(k+1)^{-2}$ by arithmetic, and the report says so among the doubts.
+# tolerance. If you give none, it is one hundredth of the loss, squared, and the loss is counted from
+# the smallest one of a sample: one more sample then moves it by less than 1 %. The interval comes from
+# drawing the next samples again and again. It does not know about other seeds or other orders of the
+# data. Where the model is small it is trained anew for each $k$. Where it is not, the curve only
+# *counts*: at a fixed point the squared increment falls as $(k+1)^{-2}$ by arithmetic, and the report
+# says so among the doubts.
 
 # %% tags=["nbval-ignore-output"]
 part("How much data is enough")
@@ -248,9 +255,7 @@ print("pictures inside the page:", len(pictures))
 
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: sections 2 to 5.
-print("two evaluations agree:", torch.equal(once, again))
-print("a sample's loss does not depend on its company:", torch.allclose(once, alone))
-print("every loss is finite:", bool(everyone.isfinite().all()))
+print("two routes to a slope agree:", abs(by_autograd - by_values) < 1e-6)
 print("the eigenvectors converged:", found.certified)
 residual, largest = float(found.pairs.residuals.max()), float(found.pairs.values[0])
 print("the largest residual is below lambda_1 / 500:", residual < largest / 500)

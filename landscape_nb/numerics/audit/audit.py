@@ -131,7 +131,7 @@ def audit(loss: Audited) -> None:
     with own_random_numbers(w0):
         print(f"At w0, {min(n, 32)} of {n} samples")
         _show(refuse_unusable_loss(loss, loss.model))
-        _show([("precision", str(precision.refuse_low_precision(loss, w0)))])
+        _show(precision.refuse_low_precision(loss, w0).rows())
         rows = refuse_wrong_derivatives(loss, loss.model)
     print(f"At a point near w0, N = {len(w0)} parameters, {w0.dtype}")
     _show(rows)

@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from landscape_nb.numerics.audit.evaluations import Row
 from landscape_nb.numerics.audit.leaves import nodes
 from landscape_nb.numerics.certificate import certify
 from landscape_nb.numerics.operators import DifferentiableLoss, HessianOperator
@@ -66,11 +67,14 @@ class Precision:
         """Whether an operation in a lower precision than float32 was seen."""
         return torch.finfo(self.coarsest).eps > _COARSE
 
-    def __str__(self) -> str:
-        return (
-            f"values move by {self.noise:.1e} of the loss by chance, products miss linearity by "
-            f"{self.nonlinearity:.1e}, coarsest operation {self.coarsest}"
-        )
+    def rows(self) -> list[Row]:
+        """What was measured, line by line."""
+        by = f" ({self.operation})" if self.operation else ""
+        return [
+            ("noise of the values", f"{self.noise:.1e} of the loss"),
+            ("H(u + v) and Hu + Hv", f"apart by {self.nonlinearity:.1e}"),
+            ("coarsest operation", f"{self.coarsest}{by}"),
+        ]
 
 
 def loss_precision(loss: DifferentiableLoss, w: Tensor) -> Precision:

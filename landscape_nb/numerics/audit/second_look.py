@@ -171,7 +171,7 @@ def _checked(
     ]
     leaf, of_leaf, gradient = probe.graph(w)
     missing.refuse_foreign(probe.loss, leaf, of_leaf, gradient, probe.samples, model)
-    rows.append(("leaves other than w", "none in the graphs of the losses and of their gradient"))
+    rows.append(("trainable besides w", "nothing that the losses or their gradient hang on"))
     g = gradient.detach()
     if not bool(g.isfinite().all()):
         return [*rows, ("derivatives", "not compared: the gradient is not finite there")], True
