@@ -19,6 +19,9 @@ from torch import Tensor, nn
 
 import landscape_nb
 import landscape_nb as ln
+from landscape_nb.numerics.audit.differences import Comparison
+from landscape_nb.numerics.audit.precision import loss_precision
+from landscape_nb.numerics.certificate import certify
 from landscape_nb.problems.models import MLP
 from landscape_nb.study.budget import Budget
 from landscape_nb.study.report import report
@@ -109,7 +112,7 @@ def results():
     factors = layers.kronecker_factors(loss, loss.w0, 20, "0")
     budget = Budget(10, 12, 6, 0)
     page = report(loss, 20, w, D=2, budget=budget, progress=False)
-    steps = torch.tensor([-0.1, 0.1])
+    steps, start = torch.tensor([-0.1, 0.1]), ln.random_subspace(len(w), 1, g)[:, 0]
     made = [
         fitted, top, model, models, models.leading(1), models[0], modes, factors, budget, page,
         page.diagnosis, page.sections[0], page.diagnosis.enough, loss.layout,
@@ -122,12 +125,14 @@ def results():
         layers.kronecker_modes(modes, factors), layers.exponents(modes.sigma, modes.sigma**2),
         ln.log_slope(modes.sigma, modes.sigma), ln.toys.quadratics(3, 2),
         ln.toys.linear_regression(5, 2, generator=g), ln.models.TransformerConfig(103),
+        loss_precision(loss, w), certify(loss.hessian_operator(w, 20), top.values, U, start),
+        Comparison(0.1, 0.2, False, True, 1.0, 1.1),
     ]  # fmt: skip
     return {type(result).__name__: result for result in made}
 
 
 # Not results: what lives only while a function runs, and what has its own files and tests.
-INSIDE = {"_Probe", "_Candidate", "TrainingRun", "SetupReport"}
+INSIDE = {"_Probe", "_Candidate", "TrainingRun", "SetupReport", "Probe", "UsedOutputs"}
 
 
 def test_every_result_of_the_numerics_and_the_theory_is_among_them(results):

@@ -58,9 +58,12 @@ def refilled(container: Any, tensors: Sequence[Tensor]) -> Any:
     return changed(container, lambda x: next(following) if isinstance(x, Tensor) else x)
 
 
-def rows(samples: Any, chosen: slice | Tensor) -> Any:
+def rows(samples: Any, chosen: range | Tensor) -> Any:
     """A copy of these rows of every tensor: what a model does in place stays in it."""
-    return changed(samples, lambda t: t[chosen].clone() if isinstance(t, Tensor) else t)
+    where: Any = chosen
+    if isinstance(chosen, range):
+        where = slice(chosen.start, chosen.stop, chosen.step)
+    return changed(samples, lambda t: t[where].clone() if isinstance(t, Tensor) else t)
 
 
 def detached(container: Any, copies: bool = False) -> Any:

@@ -200,8 +200,8 @@ class EmpiricalLoss:
                 "batch_size", batch_size, 1, None, "samples held in memory at once"
             )
         with audit.own_random_numbers(self.w0):
+            # of a copy of w0: a model that writes into it is the audit's to refuse
             few = range(min(2, self.num_samples))
-            # a copy of w0: the model may write into it, which the audit then sees
             self._module.settle(lambda: self.losses_at(self.w0.clone(), few), self.inputs)
             audit.refuse_unusable_loss(self, model)
             self.sample_bytes = self.activation_bytes(self.w0, 0)
@@ -235,12 +235,7 @@ class EmpiricalLoss:
         return view
 
     def with_module(self, module: nn.Module, **parts: Any) -> "EmpiricalLoss":
-        """The same losses of another module with the same layout, unchecked: for the audit.
-
-        Args:
-            module: not copied.
-            parts: attributes to replace besides, such as inputs.
-        """
+        """The same of another module (not copied) with the same layout, and of other parts."""
         view = copy.copy(self)
         view._module = self._module.of(module)
         vars(view).update(parts)
@@ -316,7 +311,7 @@ class EmpiricalLoss:
         return out
 
     def _gradients_at_once(self, w: Tensor, chosen: Indices) -> Tensor:
-        data = [batches.rows(d, _rows(chosen)) for d in (self.inputs, self.targets)]
+        data = [batches.rows(d, chosen) for d in (self.inputs, self.targets)]
         tensors = [[t for _, t in batches.leaves(d) if isinstance(t, Tensor)] for d in data]
 
         def one(w: Tensor, *given: list[Tensor]) -> Tensor:
@@ -360,12 +355,12 @@ class EmpiricalLoss:
         if self._module.needs_graph and not torch.is_grad_enabled():
             with torch.enable_grad():
                 return batches.detached(self.outputs_at(w.clone().requires_grad_(), batch))
-        inputs = batches.rows(self.inputs, _rows(batch))
+        inputs = batches.rows(self.inputs, batch)
         return self._module(self._layout.unflatten(w), inputs)
 
     def losses_of(self, outputs: Any, batch: Indices) -> Tensor:
         """The losses of given outputs, (m,); differentiable in the outputs."""
-        return self.loss_fn(outputs, batches.rows(self.targets, _rows(batch)))
+        return self.loss_fn(outputs, batches.rows(self.targets, batch))
 
     def losses_at(self, w: Tensor, batch: Indices) -> Tensor:
         """The losses l_i(w) of a batch, (m,); differentiable in w, in both modes."""
@@ -401,7 +396,3 @@ class EmpiricalLoss:
                 )
             return samples
         return range(checks.whole_number("k", samples, 1, n, "how many of the n samples"))
-
-
-def _rows(batch: Indices) -> slice | Tensor:
-    return slice(batch.start, batch.stop, batch.step) if isinstance(batch, range) else batch
