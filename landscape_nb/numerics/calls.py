@@ -72,8 +72,9 @@ class ModuleOfThreads:
             raise
 
     def of(self, model: nn.Module) -> "ModuleOfThreads":
-        """Another module, called in the same way."""
+        """Another module, called in the same way; this thread calls it itself."""
         other = ModuleOfThreads(model)
+        other._own.model = model
         other.spread, other.needs_graph = self.spread, self.needs_graph
         return other
 

@@ -82,7 +82,7 @@ u, h = u / u.norm(), 1e-5
 by_autograd = float(loss.gradient(loss.w0, k) @ u)
 ahead, behind = loss.value(loss.w0 + h * u, k), loss.value(loss.w0 - h * u, k)
 by_values = float((ahead - behind) / (2 * h))
-print(f"slope by differentiation {by_autograd:.4f}, by values {by_values:.4f}")
+print(f"slope by differentiation {by_autograd:.5g}, by values {by_values:.5g}")
 
 # %% [markdown]
 # And this is how we shall see that your model was never changed:

@@ -172,8 +172,8 @@ class Probe:
 def directions(size: Tensor, count: int, seed: int = 0) -> list[Tensor]:
     """Generic directions, each entry of the size of its parameter; always the same ones."""
     g = torch.Generator().manual_seed(seed)
-    draws = (torch.rand(len(size), generator=g, dtype=torch.float64) for _ in range(count))
-    return [size * (3 * draw - 1.5).to(size) for draw in draws]
+    draws = (torch.rand(len(size), generator=g, dtype=torch.float32) for _ in range(count))
+    return [size * draw.mul_(3).sub_(1.5).to(size) for draw in draws]
 
 
 def slope(
@@ -202,10 +202,10 @@ def curvature(
         return size * (up - down) / (2 * h), size * (up + down - 2 * g) / (2 * h)
 
     def noise() -> float:
+        near = directions(size, 2, seed=1)
         pairs = [probe.gradient(w + 1e-8 * u) + probe.gradient(w - 1e-8 * u) for u in near]
         return 10 * max(float((size * (pair - 2 * g)).norm()) for pair in pairs)
 
-    near = directions(size, 2, seed=1)
     found = _Differences(difference, size * Hu, 0.0, steps)
     return found.judged(32 * torch.finfo(w.dtype).eps * float((size * g).norm()), noise)
 

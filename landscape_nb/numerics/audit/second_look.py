@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from landscape_nb.numerics import batches
 from landscape_nb.numerics.audit import evaluations, missing, precision
 from landscape_nb.numerics.audit.differences import (
     COARSE_STEPS,
@@ -26,7 +27,6 @@ from landscape_nb.numerics.audit.differences import (
     slope,
 )
 from landscape_nb.numerics.audit.evaluations import Row
-from landscape_nb.numerics.batches import changed
 from landscape_nb.numerics.operators import ASYMMETRIC, SMALL_BATCH
 
 STEP = 0.05  # of a parameter's own size: chosen here
@@ -123,12 +123,14 @@ def _forms(native: Probe, w: Tensor) -> Iterator[tuple[Probe, Any]]:
     losses = native.losses(w)
     largest = float(losses.abs().nan_to_num(0, 0, 0).max())
     scale = max(largest, 1e-290) if largest else 1.0
-    double = native.loss if w.dtype == torch.float64 else _in_float64(native.loss)
+    double, samples = native.loss, native.samples
+    if w.dtype != torch.float64:
+        double, samples = _in_float64(native.loss, native.samples), range(len(native.samples))
     for loss, context in ((double, nullcontext), (double, Upcast)):
         if loss is native.loss and context is nullcontext:
-            yield Probe(loss, native.samples, scale), STEPS
+            yield Probe(loss, samples, scale), STEPS
         elif loss is not None:
-            probe = Probe(loss, native.samples, scale, context)
+            probe = Probe(loss, samples, scale, context)
             try:
                 same = bool(((probe.losses(w.double()) - losses).abs() <= 0.03 * scale).all())
             except torch.OutOfMemoryError:
@@ -141,14 +143,16 @@ def _forms(native: Probe, w: Tensor) -> Iterator[tuple[Probe, Any]]:
         yield Probe(native.loss, native.samples, max(scale, 1e-30)), COARSE_STEPS
 
 
-def _in_float64(loss: Audited) -> Any:
-    """A copy of the loss in float64, model, samples and loss_fn; None if it can't be had."""
+def _in_float64(loss: Audited, samples: range) -> Any:
+    """A copy in float64, of the model, loss_fn and these samples; None if it can't be had."""
 
     def raised(x: Any) -> Any:
         return x.double() if isinstance(x, Tensor) and x.is_floating_point() else x
 
+    parts: dict[str, Any] = {"num_samples": len(samples)}
     try:
-        parts = {name: changed(getattr(loss, name), raised) for name in ("inputs", "targets")}
+        for name in ("inputs", "targets"):
+            parts[name] = batches.changed(batches.rows(getattr(loss, name), samples), raised)
         if isinstance(loss.loss_fn, nn.Module):
             parts["loss_fn"] = copy.deepcopy(loss.loss_fn).double()
         module = copy.deepcopy(loss.model).double()
@@ -175,10 +179,11 @@ def _checked(
     g = gradient.detach()
     if not bool(g.isfinite().all()):
         return [*rows, ("derivatives", "not compared: the gradient is not finite there")], True
-    *along, u = directions(size, 4)
-    slopes = [slope(probe, w, g, v, size, steps) for v in along[:2]]
+    *along, u = directions(size, 3)
+    slopes = [slope(probe, w, g, v, size, steps) for v in along]
     if not all(s.settled for s in slopes):
-        slopes.append(slope(probe, w, g, along[2], size, steps))
+        (third,) = directions(size, 1, seed=6)
+        slopes.append(slope(probe, w, g, third, size, steps))
     rows.append(_row("slope by differences", slopes, steps))
     if sum(s.wrong for s in slopes) >= 2:
         worst = next(s for s in slopes if s.wrong)
@@ -216,7 +221,7 @@ def _refuse_slope(
 ) -> None:
     placed = _placed(probe)
     g = placed.gradient(w)
-    if all(slope(placed, w, g, v, size, steps).settled for v in along[:2]):
+    if all(slope(placed, w, g, v, size, steps).settled for v in along):
         raise ValueError(missing.LATE_WORK.format(seen=_numbers("slope", worst, probe)))
     raise ValueError(
         "Autograd's gradient is not that of the loss's values: near the model's own parameters "
