@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from landscape_nb.numerics import checks
-from landscape_nb.numerics.loss import parameter_layout
+from landscape_nb.numerics.layout import parameter_layout
 from landscape_nb.problems import data
 from landscape_nb.problems.checkpoints import (
     CheckpointError,
