@@ -21,10 +21,11 @@ NO_TOKENS = dict(bos_token_id=None, eos_token_id=None, pad_token_id=None)
 
 def batch(seed=0):
     """Token ids and a mask, some sequences shorter than the rest."""
-    ids = torch.randint(WORDS, (NUM_SAMPLES, LENGTH), generator=generator(seed))
+    ids = torch.randint(1, WORDS, (NUM_SAMPLES, LENGTH), generator=generator(seed))
     mask = torch.ones_like(ids)
     mask[1, 3:] = mask[4, 2:] = 0
-    return {"input_ids": ids, "attention_mask": mask}
+    # 0 is the word of padding; used as any other word it would have no derivative (padding_idx)
+    return {"input_ids": ids * mask, "attention_mask": mask}
 
 
 def next_token(outputs, ids):

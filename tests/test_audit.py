@@ -627,7 +627,7 @@ def batch_norm_training():
     return normalised().train()
 
 
-BATCH_SOFTMAX = "No batch normalisation of the model is in training mode"
+BATCH_SOFTMAX = "No batch normalisation of the model or loss_fn is in training mode"
 LATE = "after the model's forward has ended"
 WRONG_SLOPE = "gradient is not that of the loss's values"
 WRONG_BEND = "second derivatives are not those of the loss"

@@ -476,8 +476,8 @@ hugging = pytest.mark.skipif(
     reason=f"needs {' and '.join(missing)}, which the test extra installs",
 )
 # Llama's norms and rotations are in float32 whatever the model: values are noisy at 1e-8.
-STEP = {"gpt2": 1e-3, "llama": 4e-3, "bert": 4e-3, "lora": 1e-3}
-TOLERANCE = {"gpt2": 1e-8, "llama": 2e-3, "bert": 2e-5, "lora": 1e-8}
+STEP = {"gpt2": 1e-3, "llama": 4e-3, "bert": 1e-3, "lora": 1e-3}
+TOLERANCE = {"gpt2": 1e-8, "llama": 2e-3, "bert": 1e-8, "lora": 1e-8}
 
 
 @hugging
@@ -568,7 +568,8 @@ def test_labels_in_the_batch(wrap):
     loss = ln.EmpiricalLoss(wrap(model), fn, given, ids)
     with torch.no_grad():
         mean = float(model(**given).loss)  # no padding among the labels: the mean of our means
-    assert abs(float(loss.value(loss.w0, loss.num_samples)) - mean) < 1e-7
+    rounding = torch.finfo(torch.float32).eps * mean  # their mean is taken in float32
+    assert abs(float(loss.value(loss.w0, loss.num_samples)) - mean) <= rounding
     found = loss.outputs(loss.w0, 3)
     assert list(found)[0] in (None, "loss") and (wrap is AsTuple or found["loss"] is None)
     G = ln.GaussNewtonOperator(loss, loss.w0, 3).dense()

@@ -1,13 +1,17 @@
 """One module called at many w: how it takes its inputs, and from many threads at once.
 
 A functional call puts w in the place of the parameters inside the module and takes it out again.
-Two threads inside one module would read each other's w, so every thread has a module of its own.
+Two threads inside one module would read each other's w, so every thread has a module of its own,
+and a loss function that is a module, too. What functions share besides can't be copied: where they
+hold anything that can change (a hook that fills a dict), threads take turns.
 """
 
 import copy
 import inspect
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -17,23 +21,16 @@ from torch.func import functional_call
 from landscape_nb.numerics.settings import plain_attention
 
 
-class ModuleOfThreads:
-    """A module as a function of its parameters and its inputs, for any number of threads.
+class Copies:
+    """Something of which every thread has a copy of its own; what is no module is only handed on.
 
     Args:
-        model: never called itself; the copies that are called share its parameters, in whose
-            place others stand during every call, and have buffers and caches of their own.
-
-    Attributes:
-        spread: whether a dict is handed over as model(**inputs) and a tuple or list as
-            model(*inputs), and not whole.
-        needs_graph: whether values too need autograd at work, because the model or the loss
-            differentiates inside.
+        original: never called itself; the copies share its parameters, and have buffers and caches
+            of their own.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
-        self.spread = self.needs_graph = False
+    def __init__(self, original: Any) -> None:
+        self.original = original
         self._share()
 
     def _share(self) -> None:
@@ -41,23 +38,51 @@ class ModuleOfThreads:
 
     def __getstate__(self) -> dict[str, Any]:
         """Neither locks nor what belongs to a thread can travel."""
-        state = self.__dict__.copy()
-        del state["_own"], state["_lock"]
-        return state
+        return {name: value for name, value in vars(self).items() if name not in _PRIVATE}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over the module; copies for threads are made anew."""
+        """Take over the original; copies for threads are made anew."""
         self.__dict__.update(state)
         self._share()
 
     @property
-    def here(self) -> nn.Module:
-        """This thread's copy of the module, made at the first use."""
-        if not hasattr(self._own, "model"):
+    def here(self) -> Any:
+        """This thread's copy, made at the first use."""
+        if not isinstance(self.original, nn.Module):
+            return self.original
+        if not hasattr(self._own, "copy"):
             with self._lock:
-                shared = {id(p): p for p in self._model.parameters()}
-                self._own.model = copy.deepcopy(self._model, shared)
-        return self._own.model
+                shared = {id(p): p for p in self.original.parameters()}
+                self._own.copy = copy.deepcopy(self.original, shared)
+        return self._own.copy
+
+
+_PRIVATE = ("_own", "_lock", "turns")
+
+
+class ModuleOfThreads(Copies):
+    """A module as a function of its parameters and its inputs, for any number of threads.
+
+    Args:
+        model: as of `Copies`; in the place of the parameters others stand during every call.
+        in_turns: whether threads must not be inside it at the same time.
+
+    Attributes:
+        turns: what a thread enters for the time of an evaluation, loss function included.
+        spread: whether a dict is handed over as model(**inputs) and a tuple or list as
+            model(*inputs), and not whole.
+        needs_graph: whether values too need autograd at work, because the model or the loss
+            differentiates inside.
+    """
+
+    def __init__(self, model: nn.Module, in_turns: bool = False) -> None:
+        self.in_turns = in_turns
+        self.spread = self.needs_graph = False
+        super().__init__(model)
+
+    def _share(self) -> None:
+        super()._share()
+        self.turns = threading.RLock() if self.in_turns else nullcontext()
 
     def __call__(self, parameters: dict[str, Tensor], inputs: Any) -> Any:
         """The outputs of these inputs with these parameters."""
@@ -68,35 +93,55 @@ class ModuleOfThreads:
             )
         except BaseException:
             # Broken off half way, it may hold anything, another call's w too: make a new one.
-            self._own.__dict__.pop("model", None)
+            self._own.__dict__.pop("copy", None)
             raise
 
     def of(self, model: nn.Module) -> "ModuleOfThreads":
         """Another module, called in the same way; this thread calls it itself."""
-        other = ModuleOfThreads(model)
-        other._own.model = model
-        other.spread, other.needs_graph = self.spread, self.needs_graph
+        other = copy.copy(self)
+        other._own.copy = model
         return other
 
-    def settle(self, losses: Callable[[], Tensor], inputs: Any) -> None:
+    def __copy__(self) -> "ModuleOfThreads":
+        """The same, to be called apart from this one."""
+        other = object.__new__(type(self))
+        other.__setstate__(self.__getstate__())
+        return other
+
+    def settle(self, losses: Callable[[range], Any], inputs: Any, num_samples: int) -> None:
         """Find out by a trial how inputs are handed over and whether values need a graph.
+
+        Of the ways that can be evaluated the first is taken in which three samples have three
+        losses, the last of them the same alone: rows of a batch may be mistaken for arguments.
 
         Args:
             losses: evaluates some samples, in whatever mode is set here.
             inputs: of all samples.
+            num_samples: how many there are.
         """
-        ways = [(spread, graph) for spread in _ways(self._model, inputs) for graph in (False, True)]
-        for self.spread, self.needs_graph in ways:
+        few = range(min(3, num_samples))  # two rows can pass for a pair
+        spreads = list(_ways(self.original, inputs))
+        working = []
+        for self.spread, self.needs_graph in itertools.product(spreads, (False, True)):
             try:
                 with torch.no_grad():
-                    values = losses()
-                self.needs_graph = self.needs_graph or _differ(values, losses)
-                return
+                    values = losses(few)
+                self.needs_graph = self.needs_graph or _differ(values, lambda: losses(few))
+                if len(spreads) == 1 or self._by_sample(values, losses, few):
+                    return
             except torch.OutOfMemoryError:
                 raise
             except Exception:  # the audit's own evaluation will say what is wrong
                 continue
-        self.spread, self.needs_graph = ways[0]
+            working.append((self.spread, self.needs_graph))
+        self.spread, self.needs_graph = [*working, (spreads[0], False)][0]
+
+    def _by_sample(self, values: Any, losses: Callable[[range], Any], few: range) -> bool:
+        if not isinstance(values, Tensor) or values.shape != (len(few),):
+            return False
+        with torch.no_grad():
+            alone = losses(few[-1:])
+        return alone.shape == (1,) and torch.allclose(values[-1:], alone, rtol=1e-3, equal_nan=True)
 
 
 def _differ(values: Any, losses: Callable[[], Tensor]) -> bool:

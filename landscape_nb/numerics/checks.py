@@ -40,7 +40,10 @@ def shown(value: Any, most: int = 200) -> str:
 
 def first_line(error: BaseException, most: int = 300) -> str:
     """The first line of an error's message, cut where a screen would be flooded."""
-    line = (str(error).splitlines() or [type(error).__name__])[0]
+    try:
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+    except Exception:  # an error whose own text fails
+        line = f"{type(error).__name__} without a readable message"
     return line if len(line) <= most else f"{line[:most]} ..."
 
 

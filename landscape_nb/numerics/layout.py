@@ -21,9 +21,21 @@ class ParameterLayout:
         return sum(shape.numel() for shape in self.shapes)
 
     def unflatten(self, w: Tensor) -> dict[str, Tensor]:
-        """Cut w, shape (N,), into named views; no copy, and gradients flow back into w."""
+        """Cut w, shape (N,), into named views, and gradients flow back into w.
+
+        No copy, but of what may be complex numbers as pairs: torch.view_as_complex asks for an even
+        place in memory.
+        """
         pieces = w.split([shape.numel() for shape in self.shapes])
-        return {n: p.view(s) for n, p, s in zip(self.names, pieces, self.shapes, strict=True)}
+        return {
+            n: 1 * p.view(s) if s[-1:] == (2,) and self._odd else p.view(s)
+            for n, p, s in zip(self.names, pieces, self.shapes, strict=True)
+        }
+
+    @property
+    def _odd(self) -> bool:
+        """Whether any parameter stands at an odd place of w or of a block of columns."""
+        return any(shape.numel() % 2 for shape in self.shapes)
 
     def slices(self) -> dict[str, slice]:
         """Where in w each parameter stands."""

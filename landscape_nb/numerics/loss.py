@@ -21,7 +21,7 @@ from torch.func import grad, vmap
 from landscape_nb.numerics import batches, checks
 from landscape_nb.numerics.audit import audit
 from landscape_nb.numerics.blocks import refuse_large_dense
-from landscape_nb.numerics.calls import ModuleOfThreads, graph_bytes
+from landscape_nb.numerics.calls import Copies, ModuleOfThreads, graph_bytes
 from landscape_nb.numerics.layout import ParameterLayout, parameter_layout
 from landscape_nb.numerics.operators import (
     HessianOperator,
@@ -65,7 +65,7 @@ class EmpiricalLoss:
         sample_bytes: what one sample's forward pass leaves behind.
         w0: (N,), copy of the model's trainable parameters.
         inputs, targets: (n, ...), its own copy of the samples.
-        loss_fn: as given.
+        loss_fn: as given; of a module a copy, one for each thread.
 
     Raises:
         ValueError: empty or unequal data, mixed dtypes or devices, a model without trainable
@@ -106,12 +106,13 @@ class EmpiricalLoss:
             )
         self._layout, self.w0 = parameter_layout(model)
         self.inputs, self.targets = batches.checked_samples(inputs, targets, self.w0)
-        self.loss_fn = loss_fn
-        self._module = ModuleOfThreads(audit.own_copy(model))
+        self._loss_fn = Copies(audit.own_loss_fn(loss_fn))
+        self._module = ModuleOfThreads(audit.own_copy(model), audit.shares_state(model, loss_fn))
         self.l2 = checks.non_negative("l2", l2, "weight of the L2 term")
         self.num_samples = batches.num_samples(self.inputs)
         self.num_params = self._layout.num_params
         self.memory = checks.positive("memory", memory, "bytes")
+        self.sample_bytes = int(self.memory)  # until it is measured: nothing is small
         self.batch_size = 1024
         if batch_size is not None:
             self.batch_size = checks.whole_number(
@@ -119,15 +120,15 @@ class EmpiricalLoss:
             )
         with audit.own_random_numbers(self.w0):
             # of a copy of w0: a model that writes into it is the audit's to refuse
-            few = range(min(2, self.num_samples))
-            self._module.settle(lambda: self.losses_at(self.w0.clone(), few), self.inputs)
+            self._module.settle(
+                lambda few: self.losses_at(self.w0.clone(), few), self.inputs, self.num_samples
+            )
             audit.refuse_unusable_loss(self, model)
             self.sample_bytes = self.activation_bytes(self.w0, 0)
             if batch_size is None:
                 fits = int(self.memory / (_GRAPH_OF_GRADIENT * self.sample_bytes))
                 self.batch_size = max(1, min(1024, fits))
-            self.per_sample(self.w0)
-            audit.refuse_wrong_derivatives(self, model)
+            audit.refuse_wrong_derivatives(self, model, self.per_sample(self.w0))
 
     def __repr__(self) -> str:
         """Sizes at a glance."""
@@ -152,10 +153,22 @@ class EmpiricalLoss:
         view.l2 = 0.0
         return view
 
+    @property
+    def uncalled(self) -> nn.Module:
+        """The copy of the module that is never called, only copied: it has no cache."""
+        return self._module.original
+
+    @property
+    def loss_fn(self) -> LossFunction:
+        """The loss function; of a module this thread's copy."""
+        return self._loss_fn.here
+
     def with_module(self, module: nn.Module, **parts: Any) -> "EmpiricalLoss":
         """The same of another module (not copied) with the same layout, and of other parts."""
         view = copy.copy(self)
         view._module = self._module.of(module)
+        if "loss_fn" in parts:
+            view._loss_fn = Copies(parts.pop("loss_fn"))
         vars(view).update(parts)
         return view
 
@@ -235,11 +248,14 @@ class EmpiricalLoss:
         def one(w: Tensor, *given: list[Tensor]) -> Tensor:
             ones = ([t[None] for t in row] for row in given)
             x, y = (batches.refilled(d, row) for d, row in zip(data, ones, strict=True))
-            return self.loss_fn(self._module(self._layout.unflatten(w), x), y)[0]
+            with self._module.turns:
+                return self.loss_fn(self._module(self._layout.unflatten(w), x), y)[0]
 
         batched = vmap(grad(one), in_dims=(None, 0, 0))
         try:
             return batched(w, *tensors).detach()
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
         except Exception:  # recurrent layers, masks and one_hot can't be batched like this
             loss = self.without_l2()
             return torch.stack([loss.gradient(w, chosen[j : j + 1]) for j in range(len(chosen))])
@@ -274,7 +290,8 @@ class EmpiricalLoss:
             with torch.enable_grad():
                 return batches.detached(self.outputs_at(w.clone().requires_grad_(), batch))
         inputs = batches.rows(self.inputs, batch)
-        return self._module(self._layout.unflatten(w), inputs)
+        with self._module.turns:
+            return self._module(self._layout.unflatten(w), inputs)
 
     def losses_of(self, outputs: Any, batch: Indices) -> Tensor:
         """The losses of given outputs, (m,); differentiable in the outputs."""
@@ -285,7 +302,8 @@ class EmpiricalLoss:
         if self._module.needs_graph and not torch.is_grad_enabled():
             with torch.enable_grad():
                 return self.losses_at(w.clone().requires_grad_(), batch).detach()
-        return self.losses_of(self.outputs_at(w, batch), batch)
+        with self._module.turns:
+            return self.losses_of(self.outputs_at(w, batch), batch)
 
     def batches(self, samples: Samples) -> list[Indices]:
         """The chosen samples, as many at a time as memory allows."""

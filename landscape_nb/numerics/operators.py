@@ -241,7 +241,7 @@ class GaussNewtonOperator(SymmetricOperator):
         rows = self._loss.outputs_at(leaf, batch)
         used = used_outputs(rows, lambda f: self._loss.losses_of(f, batch), leaf)
         outputs = used.flat()
-        u = torch.zeros_like(outputs, requires_grad=True)
+        u = torch.ones_like(outputs, requires_grad=True)  # any: J'u is linear in it
         pulled = torch.autograd.grad(outputs, leaf, u, create_graph=True)[0]
         at = outputs.detach().requires_grad_()
         slope = torch.autograd.grad(used.losses(at).sum(), at, create_graph=True)[0]

@@ -13,7 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from landscape_nb.numerics import checks
-from landscape_nb.numerics.audit import evaluations, missing, precision, second_look
+from landscape_nb.numerics.audit import (
+    evaluations,
+    leaves,
+    missing,
+    precision,
+    second_look,
+    ties,
+)
 from landscape_nb.numerics.audit.differences import Audited, Probe
 from landscape_nb.numerics.audit.evaluations import Row, own_random_numbers
 
@@ -21,14 +28,42 @@ from landscape_nb.numerics.audit.evaluations import Row, own_random_numbers
 def own_copy(model: nn.Module) -> nn.Module:
     """A copy of the model, which keeps the caller's untouched."""
     _refuse_wrapped(model)
+    ties.separate_memory(model)
+    ties.refuse_other_names(model)
+    return _copied(model, "model")
+
+
+def own_loss_fn(loss_fn: Any) -> Any:
+    """A copy of a loss function that is a module: what changes the caller's changes nothing."""
+    return _copied(loss_fn, "loss_fn") if isinstance(loss_fn, nn.Module) else loss_fn
+
+
+def _copied(module: nn.Module, what: str) -> nn.Module:
     try:
-        return copy.deepcopy(model)
+        return copy.deepcopy(module)
     except (RuntimeError, TypeError, NotImplementedError) as error:
         raise ValueError(
-            "The model can't be copied, and a copy is what keeps yours untouched "
-            f"({str(error).splitlines()[0]}). Cached tensors that carry a graph are the usual "
-            "cause; detach them."
+            f"The {what} can't be copied, and a copy is what keeps yours untouched "
+            f"({checks.first_line(error)}). {_with_graph(module)}"
         ) from error
+
+
+def _with_graph(module: nn.Module) -> str:
+    kept = [path for path, t in leaves.held_by(module) if isinstance(t, Tensor) and not t.is_leaf]
+    if kept:
+        return f"{checks.shown(kept[0])} was kept with its graph from an earlier call; detach it."
+    return "Cached tensors that carry a graph are the usual cause; detach them."
+
+
+def shares_state(model: nn.Module, loss_fn: Any) -> bool:
+    """Whether functions that can't be copied hold something that can change, as hooks often do."""
+    functions = [hook for m in model.modules() for hook in leaves.hooks_of(m)]
+    functions += [m.__dict__["forward"] for m in model.modules() if "forward" in m.__dict__]
+    functions += [
+        type(m).forward for m in model.modules() if not type(m).__module__.startswith("torch.")
+    ]
+    functions += [] if isinstance(loss_fn, nn.Module) else [loss_fn]
+    return any(leaves.may_change(function) for function in functions)
 
 
 def _refuse_wrapped(model: nn.Module) -> None:
@@ -93,13 +128,21 @@ def _first_losses(probe: Probe, w: Tensor) -> Tensor:
     except Exception as error:
         raise ValueError(
             f"The loss can't be evaluated on the first {len(probe.samples)} samples: "
-            f"{type(error).__name__}: {evaluations.first_line(error)} "
+            f"{type(error).__name__}: {checks.first_line(error)} "
             f"{evaluations.advice(error)}"
         ) from error
 
 
-def refuse_wrong_derivatives(loss: Audited, model: nn.Module) -> list[Row]:
-    """Look at a point near w0: all of the above again, and derivatives against differences."""
+def refuse_wrong_derivatives(loss: Audited, model: nn.Module, everything: Tensor) -> list[Row]:
+    """Look at a point near w0: all of the above again, and derivatives against differences.
+
+    Args:
+        loss: the loss.
+        model: the caller's module, only to name what belongs to it.
+        everything: (n,), the losses of all samples at w0, in batches as large as they come.
+    """
+    probe = Probe(loss, second_look.spread(loss))
+    evaluations.refuse_coupled_in_large(probe, loss.w0, everything[probe.samples])
     return second_look.at_a_moved_point(loss, model)
 
 
@@ -130,9 +173,9 @@ def audit(loss: Audited) -> None:
     w0, n = loss.w0, loss.num_samples
     with own_random_numbers(w0):
         print(f"At w0, {min(n, 32)} of {n} samples")
-        _show(refuse_unusable_loss(loss, loss.model))
-        _show(precision.refuse_low_precision(loss, w0).rows())
-        rows = refuse_wrong_derivatives(loss, loss.model)
+        _show(refuse_unusable_loss(loss, loss.uncalled))
+        _show(precision.loss_precision(loss, w0).rows())
+        rows = refuse_wrong_derivatives(loss, loss.uncalled, loss.per_sample(w0))
     print(f"At a point near w0, N = {len(w0)} parameters, {w0.dtype}")
     _show(rows)
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
-from landscape_nb.numerics.operators import DifferentiableLoss
+from landscape_nb.numerics.operators import DifferentiableLoss, Indices
 
 # Steps relative to the size of the parameters, the best ones first. Chosen here: rounding costs
 # 1e-16 / h, the difference itself h^2, in float64.
@@ -31,7 +31,16 @@ AGREE, AGREE_COARSELY = 1e-5, 3e-2  # good models: 1e-8; wrong ones: 3e-3 and mo
 class Audited(DifferentiableLoss, Protocol):
     """What the audit asks of a loss besides."""
 
-    loss_fn: Any
+    @property
+    def loss_fn(self) -> Any:
+        """The loss function."""
+
+    @property
+    def uncalled(self) -> nn.Module:
+        """A copy of the module that was never called."""
+
+    def per_sample(self, w: Tensor) -> Tensor:
+        """All losses at w, (n,)."""
 
     @property
     def model(self) -> nn.Module:
@@ -106,7 +115,7 @@ class Probe:
     """
 
     loss: Audited
-    samples: range
+    samples: Indices
     scale: float = 1.0
     context: Callable[[], Any] = nullcontext
     module: Any = None
@@ -117,7 +126,7 @@ class Probe:
         weights = (1 + i.cos() / 2) / len(i)  # no two samples can cancel each other unseen
         object.__setattr__(self, "weights", weights.to(self.loss.w0.device))
 
-    def losses(self, w: Tensor, samples: range | None = None) -> Tensor:
+    def losses(self, w: Tensor, samples: Indices | None = None) -> Tensor:
         """The losses of single samples, without a graph."""
         with torch.no_grad(), self.context():
             return self.loss.losses_at(w, self.samples if samples is None else samples)

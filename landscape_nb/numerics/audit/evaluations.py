@@ -7,17 +7,23 @@ loss_fn, with every operation in float64, with w moved by its own rounding.
 """
 
 import copy
+import math
+import random
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.utils._pytree import tree_leaves
 
-from landscape_nb.numerics.audit.differences import Probe, Upcast, directions
+from landscape_nb.numerics import checks
+from landscape_nb.numerics.audit.differences import Audited, Probe, Upcast, directions
+from landscape_nb.numerics.audit.leaves import Reads
+from landscape_nb.numerics.operators import Indices
 
 BATCH_STATISTICS = (
     "by the statistics of the batch; call model.eval() (and keep track_running_stats)."
@@ -25,14 +31,16 @@ BATCH_STATISTICS = (
 Row = tuple[str, str]  # what was looked at, and what was seen
 
 
-def own_random_numbers(like: Tensor) -> Any:
-    """A context that leaves the global random state as it was."""
-    return torch.random.fork_rng(devices=[like.device] if like.is_cuda else [])
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says first, cut to a readable length."""
-    return (str(error).splitlines() or [""])[0][:300]
+@contextmanager
+def own_random_numbers(like: Tensor) -> Iterator[None]:
+    """Leave the global random states as they were: PyTorch's, NumPy's and Python's own."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[like.device] if like.is_cuda else []):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 def relative_tolerance(*tensors: Tensor) -> float:
@@ -42,7 +50,7 @@ def relative_tolerance(*tensors: Tensor) -> float:
 
 def refuse_random(probe: Probe, w: Tensor, losses: Tensor, where: str) -> Row:
     """Two evaluations at the same w must agree."""
-    buffers = {name: b.clone() for name, b in probe.loss.model.named_buffers()}
+    before = untrained(probe.loss.model)
     again = probe.losses(w)
     off, largest = _apart(losses, again), _largest(losses)
     # atomic additions on a GPU come in any order; a perfect fit is nothing but such rounding
@@ -50,15 +58,14 @@ def refuse_random(probe: Probe, w: Tensor, losses: Tensor, where: str) -> Row:
     if off <= max(relative_tolerance(losses, w) * largest, floor):
         return "evaluated twice", f"off by {off / largest if largest else 0.0:.1e} of the loss"
     numbers = f"two evaluations at the same w, {where}, differ by {off:.1e}"
-    now = dict(probe.loss.model.named_buffers())
-    changed = [n for n, b in buffers.items() if not torch.equal(b, now[n])]
+    changed = changed_since(before, probe.loss.model)
     seeded = [_seeded(probe, w) for _ in range(2)]
-    dropout = _dropout(probe.loss.model)
+    dropout = _dropout(probe.loss)
     if _apart(*seeded) > off / 100 and changed:
         raise ValueError(
-            f"The loss has a memory: {numbers}, and an evaluation changes the model's buffer "
-            f"'{changed[0]}'. Running statistics in training mode are the usual cause; call "
-            "model.eval() first."
+            f"The loss has a memory: {numbers}, and an evaluation changes the model's "
+            f"{changed[0]}. Running statistics in training mode, or an average over calls that "
+            "forward keeps, are the usual cause; call model.eval() first."
         )
     if dropout:
         raise ValueError(
@@ -68,10 +75,54 @@ def refuse_random(probe: Probe, w: Tensor, losses: Tensor, where: str) -> Row:
     torch_draws = _apart(*seeded) <= off / 100
     seen = "the same seed of torch makes them equal" if torch_draws else "even with torch's seed"
     raise ValueError(
-        f"The loss is random: {numbers} ({seen}). No dropout layer of the model is in training "
-        "mode; look for torch.rand, numpy.random or functional.dropout in forward and loss_fn, "
-        "or for something that counts its calls. Call model.eval() first if they look at the mode."
+        f"The loss is random: {numbers} ({seen}). No dropout layer of the model or loss_fn is in "
+        "training mode; look for torch.rand, numpy.random or functional.dropout in forward and "
+        "loss_fn, or for something that counts its calls. Call model.eval() first if they look at "
+        "the mode."
     )
+
+
+def untrained(model: nn.Module) -> dict[str, Tensor | int]:
+    """Buffers and frozen parameters as they are: their numbers, of large ones the version."""
+    frozen = [(f"frozen parameter '{n}'", p) for n, p in model.named_parameters()]
+    named = [(name, p.detach()) for name, p in frozen if not p.requires_grad]
+    named += [(f"buffer '{name}'", b) for name, b in model.named_buffers()]
+    # 2**16: chosen here
+    return {name: t.clone() if t.numel() <= 2**16 else t._version for name, t in named}
+
+
+def changed_since(before: dict[str, Tensor | int], model: nn.Module) -> list[str]:
+    """Which of them are not what they were."""
+
+    def same(a: Tensor | int | None, b: Tensor | int | None) -> bool:
+        if isinstance(a, Tensor) and isinstance(b, Tensor):
+            return a.shape == b.shape and _apart(a.double(), b.double()) == 0
+        return a == b if isinstance(a, int) and isinstance(b, int) else False
+
+    now = untrained(model)
+    return [name for name in before if not same(before[name], now.get(name))]
+
+
+def refuse_memory(before: dict[str, Tensor | int], probe: Probe, w: Tensor) -> None:
+    """Nothing that the loss reads may change as it is evaluated, even if the losses stay.
+
+    What is only written, a record of the last activations, is let pass.
+    """
+    model = probe.loss.model
+    changed = changed_since(before, model)
+    if not changed:
+        return
+    held = {f"buffer '{name}'": b for name, b in model.named_buffers()}
+    held |= {f"frozen parameter '{name}'": p for name, p in model.named_parameters()}
+    reads = Reads((name, held[name]) for name in changed if name in held)
+    with reads:
+        probe.losses(w)
+    if reads.seen:
+        raise ValueError(
+            "The loss has a memory: evaluating it reads and changes the model's "
+            f"{min(reads.seen)}. The losses did not change here, but nothing says that they never "
+            "will. Call model.eval(), or keep what counts or averages calls out of forward."
+        )
 
 
 def refuse_stale(probe: Probe, w: Tensor, losses: Tensor, fresh: nn.Module) -> Row:
@@ -94,6 +145,14 @@ def refuse_coupled(probe: Probe, w: Tensor, losses: Tensor, where: str) -> Row:
     off, largest = _apart(losses, alone), _largest(losses)
     if off <= relative_tolerance(losses, w) * largest:
         return "alone and in a batch", f"off by {off / largest if largest else 0.0:.1e} of the loss"
+    if not math.isfinite(off):
+        i = int((losses.isfinite() != alone.isfinite()).nonzero()[0])
+        raise ValueError(
+            f"The loss is not per-sample: {where}, sample {int(probe.samples[i])} has the loss "
+            f"{float(losses[i]):.3g} in a batch of {len(losses)} and {float(alone[i]):.3g} in a "
+            "smaller one. A standard deviation or variance over the first dimension is the usual "
+            "cause: of one sample there is none."
+        )
     rounding = _rounding(probe, w, losses)
     if bool(
         ((losses - alone).abs() <= 100 * rounding + relative_tolerance(losses, w) * largest).all()
@@ -108,7 +167,7 @@ def refuse_coupled(probe: Probe, w: Tensor, losses: Tensor, where: str) -> Row:
             "and no longer does when every operation is done in float64. Look for .float(), "
             ".half() or autocast; make the whole model one precision, for example model.float()."
         )
-    batch_norm = _batch_norm(probe.loss.model)
+    batch_norm = _batch_norm(probe.loss)
     if batch_norm:
         raise ValueError(
             "The loss is not per-sample: a sample's loss changes with the other samples of its "
@@ -117,10 +176,37 @@ def refuse_coupled(probe: Probe, w: Tensor, losses: Tensor, where: str) -> Row:
     mixes = "loss_fn" if _outputs_agree(probe, w) else "the model or loss_fn"
     raise ValueError(
         "The loss is not per-sample: a sample's loss changes with the other samples of its batch, "
-        f"{numbers}. No batch normalisation of the model is in training mode; look in {mixes} for "
-        "a mean, a maximum, a softmax or a sort over the first dimension, random numbers with a "
-        "fixed seed, or reduction='mean' (use reduction='none')."
+        f"{numbers}. No batch normalisation of the model or loss_fn is in training mode; look in "
+        f"{mixes} for a mean, a maximum, a softmax or a sort over the first dimension, random "
+        "numbers with a fixed seed, or reduction='mean' (use reduction='none')."
     )
+
+
+def refuse_coupled_in_large(probe: Probe, w: Tensor, losses: Tensor) -> None:
+    """The same for losses that were computed in a larger batch than the probe's own."""
+    off = _apart(losses, probe.losses(w))
+    if not off <= relative_tolerance(losses, w) * _largest(losses):
+        refuse_coupled(probe, w, losses, "at the model's own parameters, in a large batch")
+
+
+def refuse_coupled_far(probe: Probe, w: Tensor) -> None:
+    """Far away too, where what only large values do shows; not where the loss does not go."""
+    try:
+        losses = probe.losses(w)
+        parts = torch.cat([probe.losses(w, part) for part in _halves(probe.samples)])
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:
+        return
+    if not bool(losses.isfinite().all() and parts.isfinite().all()):
+        return
+    if _apart(losses, parts) > relative_tolerance(losses, w) * _largest(losses):
+        refuse_coupled(probe, w, losses, "far from the model's own parameters")
+
+
+def _halves(samples: Indices) -> list[Indices]:
+    """One alone, and the rest."""
+    return [samples[:1], samples[1:]] if len(samples) > 1 else [samples]
 
 
 def _in_parts(probe: Probe, w: Tensor) -> Tensor:
@@ -133,14 +219,14 @@ def _in_parts(probe: Probe, w: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def _of_few(probe: Probe, w: Tensor, part: range) -> Tensor:
+def _of_few(probe: Probe, w: Tensor, part: Indices) -> Tensor:
     """The losses of a small batch, or a sentence on why there are none."""
     try:
         losses = probe.losses(w, part)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
-        batch_norm = _batch_norm(probe.loss.model)
+        batch_norm = _batch_norm(probe.loss)
         why = (
             f"'{batch_norm[0]}' is batch normalisation {BATCH_STATISTICS}"
             if batch_norm
@@ -149,7 +235,7 @@ def _of_few(probe: Probe, w: Tensor, part: range) -> Tensor:
         raise ValueError(
             f"The loss is not per-sample: it can't be evaluated for {_count(part)} alone, though "
             f"for {len(probe.samples)} together it can ({type(error).__name__}: "
-            f"{first_line(error)}). {why}"
+            f"{checks.first_line(error)}). {why}"
         ) from error
     if losses.shape != (len(part),):
         raise ValueError(
@@ -160,7 +246,7 @@ def _of_few(probe: Probe, w: Tensor, part: range) -> Tensor:
     return losses
 
 
-def _count(part: range) -> str:
+def _count(part: Indices) -> str:
     return "one sample" if len(part) == 1 else f"{len(part)} samples"
 
 
@@ -174,7 +260,7 @@ def _rounding(probe: Probe, w: Tensor, losses: Tensor) -> Tensor:
 def _outputs_agree(probe: Probe, w: Tensor) -> bool:
     """Whether the outputs alone and in a batch agree, so that only loss_fn is left."""
 
-    def outputs(part: range) -> list[Tensor]:
+    def outputs(part: Indices) -> list[Tensor]:
         with torch.no_grad():
             return [t for t in tree_leaves(probe.loss.outputs_at(w, part)) if isinstance(t, Tensor)]
 
@@ -209,11 +295,19 @@ def _largest(losses: Tensor) -> float:
     return float(losses.abs().masked_fill(~losses.isfinite(), 0).max())
 
 
-def _dropout(model: nn.Module) -> list[str]:
+def _modules(loss: Audited) -> list[tuple[str, nn.Module]]:
+    """All modules of the model, and of a loss function that is a module, with their names."""
+    found = [(name or "model", m) for name, m in loss.model.named_modules()]
+    if isinstance(loss.loss_fn, nn.Module):
+        found += [(f"loss_fn.{name}".rstrip("."), m) for name, m in loss.loss_fn.named_modules()]
+    return found
+
+
+def _dropout(loss: Audited) -> list[str]:
     """The layers in training mode that drop at random: dropout, and layers with dropout=..."""
     return [
-        n or "model"
-        for n, m in model.named_modules()
+        n
+        for n, m in _modules(loss)
         if m.training
         and (
             isinstance(m, _DropoutNd) or isinstance(d := getattr(m, "dropout", 0), float) and d > 0
@@ -221,11 +315,11 @@ def _dropout(model: nn.Module) -> list[str]:
     ]
 
 
-def _batch_norm(model: nn.Module) -> list[str]:
+def _batch_norm(loss: Audited) -> list[str]:
     """The layers that normalise by statistics of the batch."""
     return [
-        n or "model"
-        for n, m in model.named_modules()
+        n
+        for n, m in _modules(loss)
         if isinstance(m, _BatchNorm) and (m.training or m.running_mean is None)
     ]
 

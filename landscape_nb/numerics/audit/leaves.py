@@ -4,14 +4,19 @@ A derivative in w leaves out every way to the loss that does not start at w. Suc
 leaf of autograd's graph that is not w; it is named, and what it looks like decides what is advised.
 """
 
-from collections.abc import Iterator
+import functools
+import logging
+from collections.abc import Iterable, Iterator
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from landscape_nb.numerics import checks
 from landscape_nb.numerics.audit.differences import Audited
 from landscape_nb.numerics.operators import Indices
 
@@ -36,46 +41,86 @@ def foreign_leaves(leaf: Tensor, *ends: Tensor) -> list[Tensor]:
     return [variable for variable in found if variable is not leaf]
 
 
-class Watch(TorchFunctionMode):
-    """Notes which of some parameters any operation reads, be it detached or under no_grad."""
+class Reads(TorchFunctionMode):
+    """Notes which of some tensors any operation reads, be it detached or under no_grad.
 
-    def __init__(self, *models: nn.Module) -> None:
+    Known by their memory, so that views count. To be written in place is not to be read.
+
+    Args:
+        named: names and tensors.
+        home: another tensor, for `replaced`.
+
+    Attributes:
+        seen: names of those that were read.
+        replaced: whether an operation gave new memory to a tensor that lives in `home` (.data = x).
+    """
+
+    def __init__(self, named: Iterable[tuple[str, Tensor]], home: Tensor | None = None) -> None:
         super().__init__()
-        self.names = {
-            p.untyped_storage().data_ptr(): name
-            for model in models
-            for name, p in model.named_parameters()
-            if p.requires_grad and p.numel()
-        }
-        self.read: set[str] = set()
+        self.names = {m: name for name, t in named if (m := memory_of(t)) is not None}
+        self.home = None if home is None else memory_of(home)
+        self.seen: set[str] = set()
+        self.replaced = False
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         """Call as ever."""
-        result = function(*args, **(kwargs or {}))
-        for x in tree_leaves((args, kwargs)):
-            if type(x) in (Tensor, nn.Parameter) and x.layout is torch.strided:
-                try:
-                    name = self.names.get(x.untyped_storage().data_ptr())
-                except NotImplementedError:  # what torch.func hands about has no memory of its own
-                    continue
-                if name is not None:
-                    self.read.add(name)
-        return result
+        name = getattr(function, "__name__", "")
+        read = args
+        if name == "__set__":
+            self.replaced |= self.home is not None and memory_of(args[0]) == self.home
+        elif name.endswith("_") and (not name.endswith("__") or name.startswith("__i")):
+            read = args[1:]
+        memories = [memory_of(x) for x in tree_leaves((read, kwargs)) if isinstance(x, Tensor)]
+        self.seen |= {self.names[m] for m in memories if m in self.names}
+        return function(*args, **(kwargs or {}))
 
 
-def refuse_read_parameters(loss: Audited, batch: Indices, model: nn.Module) -> None:
-    """No operation may read the parameters of the module itself, of the caller's or of the copy."""
-    watch = Watch(model, loss.model)
-    with torch.no_grad(), watch:
-        loss.losses_at(loss.w0, batch)
-    if watch.read:
+def memory_of(tensor: Any) -> int | None:
+    """Where the memory of a tensor begins; None of one that has none of its own."""
+    if type(tensor) not in (Tensor, nn.Parameter) or tensor.layout != torch.strided:
+        return None
+    try:
+        return tensor.untyped_storage().data_ptr() or None
+    except RuntimeError:  # what torch.func hands about, and the device "meta"
+        return None
+
+
+def refuse_read_parameters(loss: Audited, w: Tensor, batch: Indices, model: nn.Module) -> None:
+    """No operation may read the parameters of the module itself, of the caller's or of the copy.
+
+    Nor what the caller's module keeps from a call of its own: the calls here are of copies.
+    """
+    both = [(name, p) for m in (loss.model, model) for name, p in m.named_parameters()]
+    trained = Reads(((name, p) for name, p in both if p.requires_grad and p.numel()), w)
+    kept = Reads(
+        (f"{name}.{key}".lstrip("."), value)
+        for name, module in model.named_modules()
+        for key, value in vars(module).items()
+        if isinstance(value, Tensor)
+    )
+    with torch.no_grad(), trained, kept:
+        loss.losses_at(w, batch)
+    if trained.seen:
         raise ValueError(
-            f"The loss reads the model's parameter '{min(watch.read)}' past the vector w, without "
-            "a gradient (detach(), .data or no_grad): this part would stay as it is when w moves. "
-            "A replaced forward, a hook or a function that holds the module is the usual cause; "
-            "write the change as a module of its own. If a constant is meant, give it a .clone()."
+            f"The loss reads the model's parameter {checks.shown(min(trained.seen))} past the "
+            "vector w, without a gradient (detach(), .data or no_grad): this part would stay as it "
+            "is when w moves. A replaced forward, a hook or a function that holds the module is "
+            "the usual cause; write the change as a module of its own. If a constant is meant, "
+            "give it a .clone()."
+        )
+    if kept.seen:
+        raise ValueError(
+            f"The loss reads {checks.shown(min(kept.seen))}, which your module keeps from an "
+            "earlier call: the calls here are of copies of it, so this part would never change. "
+            "Let forward return it beside the outputs, and loss_fn take it from there."
+        )
+    if trained.replaced:
+        raise ValueError(
+            "Evaluating the loss gives a parameter new numbers through .data: the derivatives are "
+            "then of another point than w. Leave the projection out of forward, or write it in "
+            "differentiable operations."
         )
 
 
@@ -158,11 +203,22 @@ def _outputs_reach(loss: Audited, tensor: Tensor, batch: Indices) -> bool:
     return any(t is tensor for t in foreign_leaves(leaf, *outputs))
 
 
-def _tensors(thing: Any, path: str = "", depth: int = 6) -> Iterator[tuple[str, Tensor]]:
+def _tensors(thing: Any) -> Iterator[tuple[str, Tensor]]:
     """The tensors that an object holds, with the names under which it holds them."""
-    if isinstance(thing, Tensor):
-        yield path or "output", thing
+    return ((path or "output", held) for path, held in held_by(thing) if isinstance(held, Tensor))
+
+
+def held_by(
+    thing: Any, path: str = "", depth: int = 6, seen: set[int] | None = None
+) -> Iterator[tuple[str, Any]]:
+    """The tensors and arrays that an object holds, with the names under which it holds them."""
+    if isinstance(thing, Tensor | np.ndarray):
+        yield path, thing
         return
+    seen = set() if seen is None else seen
+    if id(thing) in seen or isinstance(thing, type | ModuleType):
+        return
+    seen.add(id(thing))
     parts: dict[Any, Any] = {}
     if isinstance(thing, dict):
         parts = thing
@@ -170,14 +226,64 @@ def _tensors(thing: Any, path: str = "", depth: int = 6) -> Iterator[tuple[str, 
         parts = dict(enumerate(thing))
     elif isinstance(thing, nn.Module):
         hidden = {k: v for k, v in vars(thing).items() if not k.startswith("_")}
-        parts = {**thing._parameters, **thing._buffers, **thing._modules, **hidden}
-    elif callable(thing) and not isinstance(thing, type):
+        hooks = {f"hook {i}": hook for i, hook in enumerate(hooks_of(thing))}
+        parts = {**thing._parameters, **thing._buffers, **thing._modules, **hidden, **hooks}
+    elif callable(thing):
         parts = _held_by_function(thing)
-    elif hasattr(thing, "__dict__") and not isinstance(thing, type):
+    elif hasattr(thing, "__dict__"):
         parts = vars(thing)
     if depth:
         for name, part in list(parts.items()):
-            yield from _tensors(part, f"{path}.{name}" if path else str(name), depth - 1)
+            yield from held_by(part, f"{path}.{name}" if path else str(name), depth - 1, seen)
+
+
+def hooks_of(module: nn.Module) -> list[Any]:
+    """The functions that run before and after one module's forward."""
+    return [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
+
+
+_FIXED = (
+    int, float, complex, str, bytes, type(None), type, ModuleType, Tensor, torch.dtype,
+    torch.device, np.generic, BuiltinFunctionType, logging.Logger,
+)  # fmt: skip
+
+
+def may_change(thing: Any, depth: int = 4) -> bool:
+    """Whether a function holds an object with a state: in its closure, defaults or globals.
+
+    Functions and modules of PyTorch's own, and what is made of fixed values, have none.
+    """
+    home = str(getattr(thing if isinstance(thing, FunctionType) else type(thing), "__module__", ""))
+    if isinstance(thing, _FIXED) or not depth or home.startswith("torch."):
+        return False
+    if isinstance(thing, tuple | frozenset):
+        return any(may_change(part, depth - 1) for part in thing)
+    if isinstance(thing, functools.partial):
+        return may_change((thing.func, thing.args, *thing.keywords.values()), depth - 1)
+    if isinstance(thing, MethodType):
+        return may_change(thing.__self__, depth - 1)
+    if not isinstance(thing, FunctionType):
+        return True
+    held = [cell.cell_contents for cell in thing.__closure__ or () if _filled(cell)]
+    held += [*(thing.__defaults__ or ()), *(thing.__kwdefaults__ or {}).values()]
+    names = {name for part in _codes(thing.__code__) for name in part.co_names}
+    held += [thing.__globals__[name] for name in names if name in thing.__globals__]
+    return any(may_change(part, depth - 1) for part in held)
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """A function's code and that of the functions inside it."""
+    yield code
+    for part in code.co_consts:
+        if isinstance(part, CodeType):
+            yield from _codes(part)
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
 
 
 def _held_by_function(function: Any) -> dict[str, Any]:
@@ -196,5 +302,6 @@ def _held_by_function(function: Any) -> dict[str, Any]:
                 continue
         known = getattr(function, "__globals__", {})
         held = {name: known[name] for name in code.co_names if name in known}
-        parts |= {n: v for n, v in held.items() if isinstance(v, Tensor | nn.Module | list | dict)}
+        kinds = (Tensor, nn.Module, list, dict, np.ndarray)
+        parts |= {n: v for n, v in held.items() if isinstance(v, kinds)}
     return parts

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from landscape_nb.numerics import checks
 from landscape_nb.numerics.audit import evaluations, leaves
 from landscape_nb.numerics.audit.differences import Audited
-from landscape_nb.numerics.audit.evaluations import first_line
 from landscape_nb.numerics.operators import Indices
 
 LATE_WORK = (
@@ -35,7 +35,7 @@ def refuse_missing_derivatives(loss: Audited, w: Tensor, batch: Indices, model: 
         if not losses.requires_grad:
             raise ValueError(_disconnected(loss, leaf, batch, warning))
         refuse_foreign(loss, leaf, losses, None, batch, model)  # before it cuts w off
-        leaves.refuse_read_parameters(loss, batch, model)
+        leaves.refuse_read_parameters(loss, w, batch, model)
         gradient = _tried(
             "first derivative",
             lambda: torch.autograd.grad(
@@ -78,7 +78,7 @@ WAYS_OUT = {
 
 def missing(what: str, error: Exception) -> ValueError:
     """What PyTorch says, which operator it names, and a way out where one is known."""
-    said = f"{type(error).__name__}: {first_line(error)}"
+    said = f"{type(error).__name__}: {checks.first_line(error)}"
     operator = re.search(r"derivative for '?([\w:]+?)'? is not implemented", said)
     named = f" of {operator[1]}" if operator else ""
     ways = [way for sign, way in WAYS_OUT.items() if re.search(sign, said, re.IGNORECASE)]

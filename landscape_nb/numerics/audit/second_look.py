@@ -6,7 +6,9 @@ compared with differences there too.
 """
 
 import copy
-from collections.abc import Iterator
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape_nb.numerics import batches
-from landscape_nb.numerics.audit import evaluations, missing, precision
+from landscape_nb.numerics.audit import evaluations, leaves, missing, precision
 from landscape_nb.numerics.audit.differences import (
     COARSE_STEPS,
     STEPS,
@@ -27,21 +29,25 @@ from landscape_nb.numerics.audit.differences import (
     slope,
 )
 from landscape_nb.numerics.audit.evaluations import Row
-from landscape_nb.numerics.operators import ASYMMETRIC, SMALL_BATCH
+from landscape_nb.numerics.operators import ASYMMETRIC, SMALL_BATCH, Indices
 
-STEP = 0.05  # of a parameter's own size: chosen here
+STEP, FAR = 0.05, 3.0  # of a parameter's own size: chosen here
 WHERE = "near the model's own parameters"
 
 
 def at_a_moved_point(loss: Audited, model: nn.Module) -> list[Row]:
     """All checks near w0."""
-    native = Probe(loss, _spread(loss))
+    native, before = Probe(loss, spread(loss)), evaluations.untrained(loss.model)
     w, size, rows = _moved(native, seed=2)
     losses = native.losses(w)
     if precision.is_low(loss, w):
         evaluations.refuse_random(native, w, losses, WHERE)
         precision.refuse_low_precision(loss, w)
+    leaves.refuse_read_parameters(loss, w, native.samples, model)
     rows += _in_its_best_form(native, w, size, model)
+    (d,) = directions(size, 1, seed=7)
+    evaluations.refuse_coupled_far(native, loss.w0 + FAR * d)
+    evaluations.refuse_memory(before, native, w)
     return [*rows, evaluations.refuse_stale(native, w, losses, model)]
 
 
@@ -78,12 +84,13 @@ def _in_its_best_form(native: Probe, w: Tensor, size: Tensor, model: nn.Module) 
     return rows
 
 
-def _spread(loss: Audited) -> range:
+def spread(loss: Audited) -> Tensor:
     """Samples from all over the data, which may be sorted: as many as cost little."""
     m = 32  # 32, 8 and 4: chosen here
     if 32 * loss.sample_bytes > SMALL_BATCH:
         m = 8 if loss.w0.dtype == torch.float64 else 4  # float64 costs a float32 model more
-    return range(0, loss.num_samples, max(1, loss.num_samples // m))[:m]
+    m = min(m, loss.num_samples)
+    return torch.linspace(0, loss.num_samples - 1, m, dtype=torch.float64).round().long()
 
 
 def _moved(native: Probe, seed: int) -> tuple[Tensor, Tensor, list[Row]]:
@@ -143,7 +150,7 @@ def _forms(native: Probe, w: Tensor) -> Iterator[tuple[Probe, Any]]:
         yield Probe(native.loss, native.samples, max(scale, 1e-30)), COARSE_STEPS
 
 
-def _in_float64(loss: Audited, samples: range) -> Any:
+def _in_float64(loss: Audited, samples: Indices) -> Any:
     """A copy in float64, of the model, loss_fn and these samples; None if it can't be had."""
 
     def raised(x: Any) -> Any:
@@ -155,7 +162,7 @@ def _in_float64(loss: Audited, samples: range) -> Any:
             parts[name] = batches.changed(batches.rows(getattr(loss, name), samples), raised)
         if isinstance(loss.loss_fn, nn.Module):
             parts["loss_fn"] = copy.deepcopy(loss.loss_fn).double()
-        module = copy.deepcopy(loss.model).double()
+        module = copy.deepcopy(loss.uncalled).double()
     except torch.OutOfMemoryError:
         raise
     except Exception:
@@ -178,7 +185,7 @@ def _checked(
     rows.append(("trainable besides w", "nothing that the losses or their gradient hang on"))
     g = gradient.detach()
     if not bool(g.isfinite().all()):
-        return [*rows, ("derivatives", "not compared: the gradient is not finite there")], True
+        return _without_poles(probe, w, size, model, steps, rows, "gradient")
     *along, u = directions(size, 3)
     slopes = [slope(probe, w, g, v, size, steps) for v in along]
     if not all(s.settled for s in slopes):
@@ -190,12 +197,52 @@ def _checked(
         _refuse_slope(probe, w, size, worst, along, model, steps)
     Hu = probe.product(leaf, gradient, u)
     if not bool(Hu.isfinite().all()):
-        return [*rows, ("curvature", "not compared: the product H u is not finite there")], True
+        return _without_poles(probe, w, size, model, steps, rows, "product H u")
     bent = curvature(probe, w, g, Hu, u, size, steps)
     rows.append(_row("curvature by differences", [bent], steps))
     if bent.wrong and steps is not COARSE_STEPS:  # kinks can't be told from curvature in float32
         _refuse_curvature(probe, w, size, bent, leaf, gradient, u, along[0], steps)
     return rows, bent.settled and all(s.settled for s in slopes)
+
+
+def _without_poles(
+    probe: Probe, w: Tensor, size: Tensor, model: nn.Module, steps: Any, rows: list[Row], what: str
+) -> tuple[list[Row], bool]:
+    """The same without the samples whose own derivative is not finite."""
+    kept = []
+    (u,) = directions(size, 1)
+    for i in map(int, probe.samples):
+        leaf, _, g = dataclasses.replace(probe, samples=range(i, i + 1)).graph(w)
+        if bool((g if what == "gradient" else probe.product(leaf, g, u)).isfinite().all()):
+            kept.append(i)
+    left = len(probe.samples) - len(kept)
+    seen = f"not finite for {left} of {len(probe.samples)} samples, which are left out"
+    rows.append((what, seen))
+    if not kept:
+        _refuse_poles(probe, what)
+    if not kept or not left:
+        return rows, True
+    few = dataclasses.replace(probe, samples=torch.tensor(kept))
+    found, decided = _checked(few, w, size, model, steps)
+    return [*rows, *found], decided
+
+
+def _refuse_poles(probe: Probe, what: str) -> None:
+    """Refuse if no derivative of any sample is finite, neither near w0 nor at it."""
+    w0 = probe.loss.w0
+    (u,) = directions(_sizes(probe.loss, w0), 1)
+    leaf, losses, g = probe.graph(w0)
+    if bool((g if what == "gradient" else probe.product(leaf, g, u)).isfinite().all()):
+        return
+    names = {node.name().removesuffix("Backward0") for node in leaves.nodes(losses)}
+    found = sorted(names & {"Logcumsumexp", "LinalgEig", "LinalgEigh", "Norm", "Sqrt", "Cdist"})
+    look = f"The graph holds {', '.join(found)}. " if found else ""
+    raise ValueError(
+        f"The loss is finite, but its {what} is not, for any of {len(probe.samples)} samples, at "
+        f"the model's own parameters or near them. {look}A square root or a norm at zero, equal "
+        "eigenvalues, NaN behind a mask and the logarithm inside logcumsumexp's derivative are "
+        "usual causes: write that operation in a smooth form, such as sqrt(x + 1e-12)."
+    )
 
 
 def _row(what: str, found: list[Comparison], steps: Any) -> Row:
@@ -219,13 +266,16 @@ def _refuse_slope(
     model: nn.Module,
     steps: Any,
 ) -> None:
-    placed = _placed(probe)
-    g = placed.gradient(w)
-    if all(slope(placed, w, g, v, size, steps).settled for v in along):
+    def settled(other: Probe) -> bool:
+        g = other.gradient(w)
+        return all(slope(other, w, g, v, size, steps).settled for v in along)
+
+    if _holds(lambda: settled(_placed(probe))):
         raise ValueError(missing.LATE_WORK.format(seen=_numbers("slope", worst, probe)))
     raise ValueError(
         "Autograd's gradient is not that of the loss's values: near the model's own parameters "
-        f"{_numbers('slope', worst, probe)}{_most_in(probe, w, size, steps)}. {_causes(probe)}"
+        f"{_numbers('slope', worst, probe)}{_most_in(probe, w, size, steps)}. "
+        f"{_embedding(probe, settled) or _fake_quantize(probe) or _CAUSES}"
     )
 
 
@@ -241,11 +291,18 @@ def _refuse_curvature(
     steps: Any,
 ) -> None:
     numbers = _numbers("curvature", bent, probe)
-    placed = _placed(probe)
-    there, _, again = placed.graph(w)
-    Hu = placed.product(there, again, u)
-    if curvature(placed, w, again.detach(), Hu, u, size, steps).settled:
+
+    def settled(other: Probe) -> bool:
+        there, _, again = other.graph(w)
+        Hu = other.product(there, again, u)
+        return curvature(other, w, again.detach(), Hu, u, size, steps).settled
+
+    if _holds(lambda: settled(_placed(probe))):
         raise ValueError(missing.LATE_WORK.format(seen=numbers))
+    if said := _embedding(probe, settled):
+        raise ValueError(
+            f"Autograd's derivatives are not those of the loss's values: {numbers}. {said}"
+        )
     Hu, Hv = probe.product(leaf, gradient, u), probe.product(leaf, gradient, v)
     uHv, vHu = float(u @ Hv), float(v @ Hu)
     scale = float((size * Hu).norm() + (size * Hv).norm())
@@ -270,13 +327,18 @@ def _refuse_curvature(
 
 def _placed(probe: Probe) -> Probe:
     """The same with w in the module itself too, so that late work reads the right parameters."""
-    module = copy.deepcopy(probe.loss.model)
+    module = copy.deepcopy(probe.loss.uncalled).to(probe.loss.w0.dtype)
     loss = probe.loss.with_module(module)
     return Probe(loss, probe.samples, probe.scale, probe.context, module)
 
 
 def _numbers(what: str, c: Comparison, probe: Probe) -> str:
     a, b = c.by_autograd * probe.scale, c.by_differences * probe.scale
+    if what == "curvature":  # of a vector, H u, each entry in the size of its parameter
+        return (
+            f"along a generic direction u the vector H u of autograd has length {a:.3g}, that of "
+            f"differences {b:.3g}, and the two are {100 * c.off:.2g} % apart"
+        )
     return (
         f"autograd's {what} along a generic direction is {a:.3g}, differences give {b:.3g} "
         f"(off by {100 * c.off:.2g} %)"
@@ -291,27 +353,58 @@ def _most_in(probe: Probe, w: Tensor, size: Tensor, steps: Any) -> str:
     for name, part in list(probe.loss.layout.slices().items())[:100]:
         alone = torch.zeros_like(u)
         alone[part] = u[part]
-        if slope(probe, w, g, alone, size * (alone != 0), steps).wrong:
+        only = size * (alone != 0)
+        if _holds(functools.partial(_is_wrong, probe, w, g, alone, only, steps)):
             wrong.append(name)
     shown = ", ".join(f"'{name}'" for name in wrong[:3]) + (", ..." if wrong[3:] else "")
     return f"; wrong in {shown}" if wrong else ""
 
 
-def _causes(probe: Probe) -> str:
-    for name, module in probe.loss.model.named_modules():
-        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.padding_idx is not None:
-            return (
-                f"'{name}' has padding_idx={module.padding_idx}, whose row autograd leaves out, "
+def _is_wrong(probe: Probe, w: Tensor, g: Tensor, u: Tensor, size: Tensor, steps: Any) -> bool:
+    return slope(probe, w, g, u, size, steps).wrong
+
+
+def _holds(question: Callable[[], bool]) -> bool:
+    """The answer; no where asking fails, for what was found stays found."""
+    try:
+        return question()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:
+        return False
+
+
+def _embedding(probe: Probe, settled: Callable[[Probe], bool]) -> str:
+    """A sentence, if all is well as soon as an embedding has no padding_idx."""
+    module = copy.deepcopy(probe.loss.uncalled).to(probe.loss.w0.dtype)
+    said = ""
+    for name, layer in module.named_modules():
+        if not isinstance(layer, nn.Embedding | nn.EmbeddingBag):
+            continue
+        if layer.padding_idx is not None:
+            said = said or (
+                f"'{name}' has padding_idx={layer.padding_idx}, whose row autograd leaves out, "
                 "and samples use it: leave padding_idx out, or mask padding in forward."
             )
-        if getattr(module, "scale_grad_by_freq", False):
-            return f"'{name}' has scale_grad_by_freq: leave it out."
+            layer.padding_idx = None
+        if layer.scale_grad_by_freq:
+            said = said or f"'{name}' has scale_grad_by_freq: leave it out."
+            layer.scale_grad_by_freq = False
+    other = dataclasses.replace(probe, loss=probe.loss.with_module(module))
+    return said if said and _holds(lambda: settled(other)) else ""
+
+
+def _fake_quantize(probe: Probe) -> str:
+    for name, module in probe.loss.model.named_modules():
         if "FakeQuantize" in type(module).__name__:
             return f"'{name}' rounds and passes gradients straight through; switch it off."
-    return (
-        "The usual causes are detach() or torch.no_grad() on a part of the way (freeze these "
-        "parameters instead, with requires_grad_(False)), rounding or fake_quantize with a "
-        "straight-through gradient, gradient reversal, a hook that changes gradients, padding_idx, "
-        "torch.linalg.cholesky or eigh of a matrix that w does not keep symmetric, or an "
-        "autograd.Function; the numbers don't tell which."
-    )
+    return ""
+
+
+_CAUSES = (
+    "The usual causes are detach() or torch.no_grad() on a part of the way (freeze these "
+    "parameters instead, with requires_grad_(False)), rounding or fake_quantize with a "
+    "straight-through gradient, gradient reversal, a hook that changes gradients, saved tensors "
+    "kept in a lower precision, torch.linalg.cholesky or eigh of a matrix that w does not keep "
+    "symmetric, or an autograd.Function; the numbers don't tell which."
+)

@@ -1,7 +1,47 @@
 """Parameters whose numbers are also held under another name, where w can't reach them."""
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from landscape_nb.numerics import checks
+from landscape_nb.numerics.audit import leaves
+
+
+def refuse_other_names(model: nn.Module) -> None:
+    """Refuse attributes, lists and closures that hold a trainable parameter's memory.
+
+    A view (`.data`, `.detach()`, `.numpy()`) stays as it is when w moves, and the copy of a model
+    unties it. The Parameter itself under another name is fine.
+    """
+    trained = {
+        memory: name
+        for name, p in model.named_parameters()
+        if p.requires_grad and p.numel() and (memory := leaves.memory_of(p)) is not None
+    }
+    registered = {id(t) for t in (*model.parameters(), *model.buffers())}
+    for path, held in leaves.held_by(model):
+        if id(held) in registered or isinstance(held, nn.Parameter):
+            continue
+        name = trained.get(_memory(held) or 0)
+        if name is not None:
+            raise ValueError(
+                f"{checks.shown(path)} is a view of the parameter {checks.shown(name)}: it "
+                "holds the same numbers without being that parameter, and stays as it is when w "
+                "moves. Use the Parameter itself where it belongs to the model, and .clone() "
+                "where a constant is meant."
+            )
+
+
+def _memory(held: Any) -> int | None:
+    """Where the numbers of a tensor's or an array's memory begin."""
+    if isinstance(held, np.ndarray):
+        while isinstance(held.base, np.ndarray):
+            held = held.base
+        return int(held.__array_interface__["data"][0])
+    return leaves.memory_of(held)
 
 
 def separate_memory(model: nn.Module) -> None:
