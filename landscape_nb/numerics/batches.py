@@ -16,6 +16,8 @@ from torch import Tensor
 
 from landscape_nb.numerics import checks
 
+_DEEPEST = 30  # containers in containers: chosen here
+
 
 def leaves(container: Any, name: str = "") -> list[tuple[str, Any]]:
     """What a container holds at its ends, each with its name, such as inputs['mask'][0].
@@ -26,6 +28,8 @@ def leaves(container: Any, name: str = "") -> list[tuple[str, Any]]:
     parts = _parts(container)
     if parts is None:
         return [(name, container)]
+    if name.count("[") > _DEEPEST:
+        raise ValueError(f"{checks.shown(name)} lies too deep; does a container hold itself?")
     return [leaf for label, part in parts for leaf in leaves(part, name + label)]
 
 
@@ -229,7 +233,7 @@ def used_outputs(outputs: Any, losses_of: Callable[[Any], Tensor], w: Tensor) ->
 def _parts(container: Any) -> list[tuple[str, Any]] | None:
     """Labels and contents of one layer; None for a leaf."""
     if isinstance(container, Mapping):
-        return [(f"[{key!r}]", container[key]) for key in container]
+        return [(f"[{checks.shown(key)}]", container[key]) for key in container]
     if isinstance(container, list | tuple):
         return [(f"[{i}]", item) for i, item in enumerate(container)]
     attributes = _tensor_attributes(container)
@@ -256,6 +260,13 @@ def _refuse_bad_leaf(name: str, leaf: Any, like: Tensor) -> None:
             f"{name} must be a torch tensor with one sample per row (or a dict, tuple or list of "
             f"such); got {type(leaf).__name__}. Convert it with torch.as_tensor, let a tokenizer "
             "return_tensors='pt', and keep options that are no data inside the model."
+        )
+    if leaf.layout != torch.strided or leaf.is_nested or leaf.is_meta:
+        kind = "on the device meta, without numbers" if leaf.is_meta else f"of {leaf.layout}"
+        kind = "nested" if leaf.is_nested else kind
+        raise ValueError(
+            f"{name} must be a dense tensor with one sample per row; got one that is {kind}. Use "
+            ".to_dense(), or pad rows of unequal length."
         )
     if leaf.ndim == 0:
         raise ValueError(f"{name} must hold one sample per row; got a single number.")

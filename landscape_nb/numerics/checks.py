@@ -190,6 +190,7 @@ def parameter_vector(w: Any, like: Tensor, name: str = "w") -> Tensor:
             f"{name} must be a flat vector of length N = {like.numel()} (the number of trainable "
             f"parameters); got shape {tuple(w.shape)}. Start from loss.w0."
         )
+    plain_numbers(name, w)
     same_kind(name, w, like)
     if not torch.isfinite(w).all():
         raise ValueError(
@@ -198,6 +199,25 @@ def parameter_vector(w: Any, like: Tensor, name: str = "w") -> Tensor:
             "sigma is the usual cause."
         )
     return w.detach()
+
+
+def plain_numbers(name: str, tensor: Tensor) -> None:
+    """Refuse what torch.func hands about, sparse tensors, and settings that change derivatives."""
+    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        raise ValueError(
+            f"{name} must be a plain tensor; got one that torch.func traces (grad, vmap, jvp), "
+            "through which nothing would flow here. Use loss.gradient, loss.hvp and "
+            "loss.sample_gradients, or loss.losses_at, which is differentiable."
+        )
+    if tensor.layout != torch.strided or tensor.is_nested:
+        raise ValueError(f"{name} must be a dense tensor; got layout {tensor.layout}.")
+    if torch.is_inference_mode_enabled():
+        raise ValueError("Nothing has derivatives inside torch.inference_mode(): leave it out.")
+    if tensor.dtype == torch.float32 and torch.is_autocast_enabled(tensor.device.type):
+        raise ValueError(
+            "torch.autocast is on around this call, which would compute in low precision: losses "
+            "and derivatives would be off by a thousandth or more. Call it outside autocast."
+        )
 
 
 def same_kind(name: str, tensor: Tensor, like: Any) -> None:
@@ -223,6 +243,7 @@ def directions(V: Any, like: Any, name: str = "V") -> Tensor:
             f"{name} must be one direction of shape ({N},) or several as columns, ({N}, b); "
             f"got {shape}."
         )
+    plain_numbers(name, V)
     same_kind(name, V, like)
     return V.detach()
 

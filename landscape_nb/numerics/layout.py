@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from landscape_nb.numerics import checks
+
 
 @dataclass(frozen=True)
 class ParameterLayout:
@@ -63,6 +65,13 @@ def parameter_layout(model: nn.Module) -> tuple[ParameterLayout, Tensor]:
         ValueError: no trainable parameters, parameters that are not real floating point numbers,
             or a mixture of dtypes or devices.
     """
+    unreal = [n for n, p in model.named_parameters() if p.is_meta]
+    if unreal:
+        raise ValueError(
+            f"The parameter {checks.shown(unreal[0])} is on the device 'meta' and has no numbers. "
+            "Give the model some first: model.to_empty(device='cpu') and an initialisation, or "
+            "load its weights."
+        )
     trainable = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
     if not trainable:
         raise ValueError(
@@ -73,7 +82,8 @@ def parameter_layout(model: nn.Module) -> tuple[ParameterLayout, Tensor]:
     for name, p in trainable.items():
         if not p.is_floating_point():
             raise ValueError(
-                f"Parameters must be real floating point numbers; '{name}' has dtype {p.dtype}. "
+                "Parameters must be real floating point numbers; "
+                f"{checks.shown(name)} has dtype {p.dtype}. "
                 "Keep complex numbers as two real ones (torch.view_as_real) and join them in "
                 "forward (torch.view_as_complex)."
             )

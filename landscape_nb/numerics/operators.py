@@ -317,8 +317,9 @@ def refuse_nan_derivatives(derivative: Tensor, what: str) -> None:
     """Raise a ValueError that names `what` if the derivative is not finite."""
     if not torch.isfinite(derivative).all():
         raise ValueError(
-            f"The {what} is not finite though the loss is: a square root or a norm at zero, or NaN "
-            "behind a mask, is the usual cause. Use a smooth form such as sqrt(x + 1e-12)."
+            f"The {what} is not finite though the loss is: a square root or a norm at zero, NaN "
+            "behind a mask, or an infinite input is the usual cause. Use a smooth form such as "
+            "sqrt(x + 1e-12)."
         )
 
 

@@ -339,6 +339,11 @@ def advice(error: Exception) -> str:
         return "Leave torch.inference_mode out of the model and loss_fn."
     if "checkpoint" in said:
         return "Switch activation checkpointing off."
+    if isinstance(error, AttributeError) and "object has no attribute" in said:
+        return (
+            "The calls here are of copies of your module: what forward leaves on it (self.aux = "
+            "...) is not on yours. Let forward return it beside the outputs."
+        )
     if "stateless" in said or "functional_call" in said:
         return "Pass the plain Python module that this one was made from."
     return (

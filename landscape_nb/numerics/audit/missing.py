@@ -83,6 +83,11 @@ def missing(what: str, error: Exception) -> ValueError:
     named = f" of {operator[1]}" if operator else ""
     ways = [way for sign, way in WAYS_OUT.items() if re.search(sign, said, re.IGNORECASE)]
     way = ways[0] if ways else "Write the operation out in others that PyTorch differentiates."
+    if what == "its loss":
+        return ValueError(
+            f"The loss has values without autograd and none with it ({said}). {way} Operations in "
+            "place on a parameter or a view of it (clamp_, add_) are a usual cause."
+        )
     return ValueError(
         f"The loss can be evaluated, but PyTorch can't compute {what}{named} ({said}). {way}"
     )
