@@ -315,7 +315,9 @@ class Bare:
 
     @torch.no_grad()
     def __call__(self, w):
-        nn.utils.vector_to_parameters(w, self.parameters)
+        pieces = w.split([p.numel() for p in self.parameters])
+        for p, piece in zip(self.parameters, pieces, strict=True):
+            p.copy_(piece.view_as(p))
         loss_fn, x, y, l2 = self.rest
         return float(loss_fn(self.model(x), y).double().mean() + l2 / 2 * w @ w)
 

@@ -153,14 +153,15 @@ def refuse_coupled(probe: Probe, w: Tensor, losses: Tensor, where: str) -> Row:
             "smaller one. A standard deviation or variance over the first dimension is the usual "
             "cause: of one sample there is none."
         )
-    rounding = _rounding(probe, w, losses)
+    rounding = _rounding(probe, w)
     if bool(
         ((losses - alone).abs() <= 100 * rounding + relative_tolerance(losses, w) * largest).all()
     ):
         return "alone and in a batch", f"off by {off:.1e}, as far as rounding w moves them"
     numbers = f"by {off:.1e} {where}"
     exact = Probe(probe.loss, probe.samples, context=Upcast)
-    if _settles(lambda: _apart(exact.losses(w), _in_parts(exact, w)), off / 100):
+    here = _apart(probe.losses(w), alone) > off / 100  # not only in a still larger batch
+    if here and _settles(lambda: _apart(exact.losses(w), _in_parts(exact, w)), off / 100):
         raise ValueError(
             "The loss is computed in a lower precision than its parameters, "
             f"{w.dtype}: a sample's loss changes with the other samples of its batch, {numbers}, "
@@ -250,10 +251,10 @@ def _count(part: Indices) -> str:
     return "one sample" if len(part) == 1 else f"{len(part)} samples"
 
 
-def _rounding(probe: Probe, w: Tensor, losses: Tensor) -> Tensor:
+def _rounding(probe: Probe, w: Tensor) -> Tensor:
     """How far each loss moves when w moves by its own rounding."""
     eps = torch.finfo(w.dtype).eps
-    moves = directions(eps * w.abs(), 4)
+    moves, losses = directions(eps * w.abs(), 4), probe.losses(w)
     return torch.stack([(probe.losses(w + m) - losses).abs() for m in moves]).amax(0)
 
 
@@ -334,7 +335,7 @@ def heard(action: Callable[[], Tensor]) -> tuple[Tensor, str]:
 
 def advice(error: Exception) -> str:
     """What to look at after an evaluation that failed, by what the error says."""
-    said = f"{type(error).__name__} {error}".lower()
+    said = f"{type(error).__name__} {checks.first_line(error)}".lower()
     if "inference" in said:
         return "Leave torch.inference_mode out of the model and loss_fn."
     if "checkpoint" in said:

@@ -31,7 +31,7 @@ from landscape_nb.numerics.audit.differences import (
 from landscape_nb.numerics.audit.evaluations import Row
 from landscape_nb.numerics.operators import ASYMMETRIC, SMALL_BATCH, Indices
 
-STEP, FAR = 0.05, 3.0  # of a parameter's own size: chosen here
+STEP, FAR = 0.05, 6.0  # of a parameter's own size: chosen here
 WHERE = "near the model's own parameters"
 
 
