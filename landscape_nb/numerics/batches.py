@@ -39,6 +39,8 @@ def changed(container: Any, change: Callable[[Any], Any]) -> Any:
     >>> changed({"a": (1, 2)}, lambda x: -x)
     {'a': (-1, -2)}
     """
+    if isinstance(container, Tensor):
+        return change(container)
     if isinstance(container, Mapping):
         new = copy.copy(container) if isinstance(container, MutableMapping) else dict(container)
         for key in list(container):

@@ -22,15 +22,17 @@ from landscape_nb.numerics.settings import plain_attention
 
 
 class Copies:
-    """Something of which every thread has a copy of its own; what is no module is only handed on.
+    """Something of which every thread has a copy of its own, if it is a module.
 
     Args:
         original: never called itself; the copies share its parameters, and have buffers and caches
             of their own.
+        shared: whether all threads call the original: it has no state.
     """
 
-    def __init__(self, original: Any) -> None:
+    def __init__(self, original: Any, shared: bool = False) -> None:
         self.original = original
+        self.shared = shared or not isinstance(original, nn.Module)
         self._share()
 
     def _share(self) -> None:
@@ -48,7 +50,7 @@ class Copies:
     @property
     def here(self) -> Any:
         """This thread's copy, made at the first use."""
-        if not isinstance(self.original, nn.Module):
+        if self.shared:
             return self.original
         if not hasattr(self._own, "copy"):
             with self._lock:

@@ -106,7 +106,7 @@ class EmpiricalLoss:
             )
         self._layout, self.w0 = parameter_layout(model)
         self.inputs, self.targets = batches.checked_samples(inputs, targets, self.w0)
-        self._loss_fn = Copies(audit.own_loss_fn(loss_fn))
+        self._loss_fn = Copies(audit.own_loss_fn(loss_fn), not audit.may_change(loss_fn))
         self._module = ModuleOfThreads(audit.own_copy(model), audit.shares_state(model, loss_fn))
         self.l2 = checks.non_negative("l2", l2, "weight of the L2 term")
         self.num_samples = batches.num_samples(self.inputs)

@@ -23,6 +23,7 @@ from landscape_nb.numerics.audit import (
 )
 from landscape_nb.numerics.audit.differences import Audited, Probe
 from landscape_nb.numerics.audit.evaluations import Row, own_random_numbers
+from landscape_nb.numerics.audit.leaves import may_change
 
 
 def own_copy(model: nn.Module) -> nn.Module:
@@ -63,7 +64,7 @@ def shares_state(model: nn.Module, loss_fn: Any) -> bool:
         type(m).forward for m in model.modules() if not type(m).__module__.startswith("torch.")
     ]
     functions += [] if isinstance(loss_fn, nn.Module) else [loss_fn]
-    return any(leaves.may_change(function) for function in functions)
+    return any(may_change(function) for function in functions)
 
 
 def _refuse_wrapped(model: nn.Module) -> None:
@@ -97,7 +98,7 @@ def refuse_unusable_loss(loss: Audited, model: nn.Module) -> list[Row]:
     """
     probe = Probe(loss, range(min(loss.num_samples, 32)))  # 32: chosen here
     w = loss.w0.clone()
-    losses = _first_losses(probe, w)
+    low, losses = _first_losses(probe, w)
     _refuse_wrong_shape(losses, len(probe.samples))
     if not torch.equal(w, loss.w0):
         limited = [n for n, m in model.named_modules() if getattr(m, "max_norm", None) is not None]
@@ -112,17 +113,19 @@ def refuse_unusable_loss(loss: Audited, model: nn.Module) -> list[Row]:
             f"{float((w - loss.w0).abs().max()):.1e}). {look}"
         )
     rows = [evaluations.refuse_random(probe, w, losses, "the model's own parameters")]
-    if precision.is_low(loss, w, derivatives=False):  # such rounding would look like coupling
+    if low:  # such rounding would look like coupling
         precision.refuse_low_precision(loss, w)
     rows.append(evaluations.refuse_coupled(probe, w, losses, "at the model's own parameters"))
     missing.refuse_missing_derivatives(loss, w, range(1), model)
     return rows
 
 
-def _first_losses(probe: Probe, w: Tensor) -> Tensor:
-    """The first evaluation of all: what does not fit together shows here."""
+def _first_losses(probe: Probe, w: Tensor) -> tuple[bool, Tensor]:
+    """The first evaluation of all: what does not fit together shows here; and low precision."""
     try:
-        return probe.losses(w)
+        with precision.Watch() as watch:
+            losses = probe.losses(w)
+        return watch.low, losses
     except torch.OutOfMemoryError:
         raise
     except Exception as error:

@@ -211,13 +211,10 @@ def _halves(samples: Indices) -> list[Indices]:
 
 
 def _in_parts(probe: Probe, w: Tensor) -> Tensor:
-    """The losses of the first alone, of the second alone, of the next 2, 4, 8, ..."""
-    parts, start, length = [], 0, 1
-    while start < len(probe.samples):
-        part = probe.samples[start : start + length]
-        parts.append(_of_few(probe, w, part))
-        start, length = start + len(part), max(1, start + len(part)) if start else 1
-    return torch.cat(parts)
+    """The losses of the first alone, of the second alone, of two, of the rest."""
+    ends = (0, 1, 2, 4, len(probe.samples))
+    parts = [probe.samples[i:j] for i, j in zip(ends, ends[1:], strict=False)]
+    return torch.cat([_of_few(probe, w, part) for part in parts if len(part)])
 
 
 def _of_few(probe: Probe, w: Tensor, part: Indices) -> Tensor:

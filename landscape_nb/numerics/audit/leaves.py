@@ -72,8 +72,9 @@ class Reads(TorchFunctionMode):
             self.replaced |= self.home is not None and memory_of(args[0]) == self.home
         elif name.endswith("_") and (not name.endswith("__") or name.startswith("__i")):
             read = args[1:]
-        memories = [memory_of(x) for x in tree_leaves((read, kwargs)) if isinstance(x, Tensor)]
-        self.seen |= {self.names[m] for m in memories if m in self.names}
+        for x in tree_leaves((read, kwargs)):
+            if isinstance(x, Tensor) and (memory := memory_of(x)) in self.names:
+                self.seen.add(self.names[memory])
         return function(*args, **(kwargs or {}))
 
 
@@ -93,30 +94,31 @@ def refuse_read_parameters(loss: Audited, w: Tensor, batch: Indices, model: nn.M
     Nor what the caller's module keeps from a call of its own: the calls here are of copies.
     """
     both = [(name, p) for m in (loss.model, model) for name, p in m.named_parameters()]
-    trained = Reads(((name, p) for name, p in both if p.requires_grad and p.numel()), w)
-    kept = Reads(
+    trained = {name for name, p in both if p.requires_grad and p.numel()}
+    kept = [
         (f"{name}.{key}".lstrip("."), value)
         for name, module in model.named_modules()
         for key, value in vars(module).items()
         if isinstance(value, Tensor)
-    )
-    with torch.no_grad(), trained, kept:
+    ]
+    reads = Reads([*kept, *((name, p) for name, p in both if name in trained)], w)
+    with torch.no_grad(), reads:
         loss.losses_at(w, batch)
-    if trained.seen:
+    if found := reads.seen & trained:
         raise ValueError(
-            f"The loss reads the model's parameter {checks.shown(min(trained.seen))} past the "
+            f"The loss reads the model's parameter {checks.shown(min(found))} past the "
             "vector w, without a gradient (detach(), .data or no_grad): this part would stay as it "
             "is when w moves. A replaced forward, a hook or a function that holds the module is "
             "the usual cause; write the change as a module of its own. If a constant is meant, "
             "give it a .clone()."
         )
-    if kept.seen:
+    if reads.seen:
         raise ValueError(
-            f"The loss reads {checks.shown(min(kept.seen))}, which your module keeps from an "
+            f"The loss reads {checks.shown(min(reads.seen))}, which your module keeps from an "
             "earlier call: the calls here are of copies of it, so this part would never change. "
             "Let forward return it beside the outputs, and loss_fn take it from there."
         )
-    if trained.replaced:
+    if reads.replaced:
         raise ValueError(
             "Evaluating the loss gives a parameter new numbers through .data: the derivatives are "
             "then of another point than w. Leave the projection out of forward, or write it in "

@@ -35,7 +35,6 @@ def refuse_missing_derivatives(loss: Audited, w: Tensor, batch: Indices, model: 
         if not losses.requires_grad:
             raise ValueError(_disconnected(loss, leaf, batch, warning))
         refuse_foreign(loss, leaf, losses, None, batch, model)  # before it cuts w off
-        leaves.refuse_read_parameters(loss, w, batch, model)
         gradient = _tried(
             "first derivative",
             lambda: torch.autograd.grad(

@@ -100,7 +100,7 @@ def loss_precision(loss: DifferentiableLoss, w: Tensor) -> Precision:
     samples = range(min(loss.num_samples, _SAMPLES))
     g = torch.Generator().manual_seed(0)
     u, v, r = (_unit(len(w), g).to(w) for _ in range(3))
-    with _Watch() as watch:
+    with Watch() as watch:
         line = _Line(loss, w, u, samples)
         noise, step = line.first_noise()
         watch.graph(*_gradient(loss, w, samples))
@@ -115,24 +115,19 @@ def loss_precision(loss: DifferentiableLoss, w: Tensor) -> Precision:
     )
 
 
-def is_low(loss: DifferentiableLoss, w: Tensor, derivatives: bool = True) -> bool:
-    """Whether an operation in a lower precision than float32 is seen, in two samples' losses.
+def is_low(loss: DifferentiableLoss, w: Tensor) -> bool:
+    """Whether an operation in a lower precision than float32 is seen in two samples' gradients.
 
-    In two derivatives of them too, unless told otherwise. What fails here is for others to name.
+    What fails here is for others to name.
     """
-    samples = range(min(loss.num_samples, 2))
-    with _Watch() as watch:
+    with Watch() as watch:
         try:
-            if derivatives:
-                watch.graph(*_gradient(loss, w, samples))
-            else:
-                with torch.no_grad():
-                    loss.losses_at(w, samples)
+            watch.graph(*_gradient(loss, w, range(min(loss.num_samples, 2))))
         except torch.OutOfMemoryError:
             raise
         except Exception:
             pass
-    return torch.finfo(watch.coarsest).eps > _COARSE
+    return watch.low
 
 
 def refuse_low_precision(loss: DifferentiableLoss, w: Tensor) -> Precision:
@@ -224,7 +219,7 @@ class _Line:
         return 0.0, math.inf
 
 
-class _Watch(TorchFunctionMode):
+class Watch(TorchFunctionMode):
     """Notes the coarsest floating point numbers that an operation returns.
 
     Not a TorchDispatchMode, which sees more: under it, differentiating a graph that torch.func
@@ -234,6 +229,11 @@ class _Watch(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.coarsest, self.operation = torch.float64, ""
+
+    @property
+    def low(self) -> bool:
+        """Whether any of them is coarser than float32."""
+        return torch.finfo(self.coarsest).eps > _COARSE
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None

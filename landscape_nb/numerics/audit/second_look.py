@@ -38,24 +38,25 @@ WHERE = "near the model's own parameters"
 def at_a_moved_point(loss: Audited, model: nn.Module) -> list[Row]:
     """All checks near w0."""
     native, before = Probe(loss, spread(loss)), evaluations.untrained(loss.model)
-    w, size, rows = _moved(native, seed=2)
-    losses = native.losses(w)
+    w, losses, size, rows = _moved(native, seed=2)
     if precision.is_low(loss, w):
         evaluations.refuse_random(native, w, losses, WHERE)
         precision.refuse_low_precision(loss, w)
     leaves.refuse_read_parameters(loss, w, native.samples, model)
-    rows += _in_its_best_form(native, w, size, model)
+    rows += _in_its_best_form(native, w, losses, size, model)
     (d,) = directions(size, 1, seed=7)
     evaluations.refuse_coupled_far(native, loss.w0 + FAR * d)
     evaluations.refuse_memory(before, native, w)
     return [*rows, evaluations.refuse_stale(native, w, losses, model)]
 
 
-def _in_its_best_form(native: Probe, w: Tensor, size: Tensor, model: nn.Module) -> list[Row]:
+def _in_its_best_form(
+    native: Probe, w: Tensor, losses: Tensor, size: Tensor, model: nn.Module
+) -> list[Row]:
     """The checks in the most exact form in which the loss can be evaluated."""
     refusal: ValueError | None = None
     undecided: tuple[list[Row], Probe, Any] | None = None
-    for probe, steps in _forms(native, w):
+    for probe, steps in _forms(native, w, losses):
         if steps is COARSE_STEPS and (refusal or undecided):
             break  # seen with more digits already
         try:
@@ -76,7 +77,7 @@ def _in_its_best_form(native: Probe, w: Tensor, size: Tensor, model: nn.Module) 
         return []
     rows, probe, steps = undecided
     for seed in [3, 4] * (steps is STEPS):  # a jump or a kink may just be too near
-        elsewhere, size, moved = _moved(native, seed)
+        elsewhere, _, size, moved = _moved(native, seed)
         found, decided = _checked(probe, elsewhere, size, model, steps)
         if decided:
             return moved + found
@@ -93,22 +94,24 @@ def spread(loss: Audited) -> Tensor:
     return torch.linspace(0, loss.num_samples - 1, m, dtype=torch.float64).round().long()
 
 
-def _moved(native: Probe, seed: int) -> tuple[Tensor, Tensor, list[Row]]:
-    """A generic point near w0, nearer if the loss is not finite there."""
+def _moved(native: Probe, seed: int) -> tuple[Tensor, Tensor, Tensor, list[Row]]:
+    """A generic point near w0 (nearer if the loss is not finite there) and the losses at it."""
     w0 = native.loss.w0
     size = _sizes(native.loss, w0)
     (d,) = directions(size, 1, seed)
     for step in (STEP, STEP / 10, STEP / 100):
         try:
-            losses = native.losses(w0 + step * d)
+            w = w0 + step * d
+            losses = native.losses(w)
         except torch.OutOfMemoryError:
             raise
         except Exception:  # a matrix that is positive definite at w0 only, for example
             continue
         if bool(losses.isfinite().all()):
             seen = f"w0 + d, |d| = {float((step * d).norm()):.1e}, {len(native.samples)} samples"
-            return w0 + step * d, size, [("moved point", seen)]
-    return w0.clone(), size, [("moved point", "none: the loss is not finite near w0")]
+            return w, losses, size, [("moved point", seen)]
+    seen = "none: the loss is not finite near w0"
+    return w0.clone(), native.losses(w0), size, [("moved point", seen)]
 
 
 def _sizes(loss: Audited, w: Tensor) -> Tensor:
@@ -125,9 +128,8 @@ def _root_mean_square(x: Tensor) -> float:
     return largest * float((x / largest).square().mean().sqrt()) if largest else 0.0
 
 
-def _forms(native: Probe, w: Tensor) -> Iterator[tuple[Probe, Any]]:
+def _forms(native: Probe, w: Tensor, losses: Tensor) -> Iterator[tuple[Probe, Any]]:
     """The loss in float64, then with every single operation in float64, last as it is."""
-    losses = native.losses(w)
     largest = float(losses.abs().nan_to_num(0, 0, 0).max())
     scale = max(largest, 1e-290) if largest else 1.0
     double, samples = native.loss, native.samples
