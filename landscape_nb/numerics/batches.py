@@ -263,9 +263,8 @@ def _refuse_bad_leaf(name: str, leaf: Any, like: Tensor) -> None:
             f"such); got {type(leaf).__name__}. Convert it with torch.as_tensor, let a tokenizer "
             "return_tensors='pt', and keep options that are no data inside the model."
         )
-    if leaf.layout != torch.strided or leaf.is_nested or leaf.is_meta:
-        kind = "on the device meta, without numbers" if leaf.is_meta else f"of {leaf.layout}"
-        kind = "nested" if leaf.is_nested else kind
+    if leaf.layout != torch.strided or leaf.is_nested:
+        kind = "nested" if leaf.is_nested else f"of layout {leaf.layout}"
         raise ValueError(
             f"{name} must be a dense tensor with one sample per row; got one that is {kind}. Use "
             ".to_dense(), or pad rows of unequal length."

@@ -65,13 +65,6 @@ def parameter_layout(model: nn.Module) -> tuple[ParameterLayout, Tensor]:
         ValueError: no trainable parameters, parameters that are not real floating point numbers,
             or a mixture of dtypes or devices.
     """
-    unreal = [n for n, p in model.named_parameters() if p.is_meta]
-    if unreal:
-        raise ValueError(
-            f"The parameter {checks.shown(unreal[0])} is on the device 'meta' and has no numbers. "
-            "Give the model some first: model.to_empty(device='cpu') and an initialisation, or "
-            "load its weights."
-        )
     trainable = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
     if not trainable:
         raise ValueError(
@@ -104,6 +97,11 @@ def parameter_layout(model: nn.Module) -> tuple[ParameterLayout, Tensor]:
         raise ValueError(
             f"All parameters must be on one device; got {sorted(map(str, devices))}. "
             "Move the whole model, for example model.to('cpu')."
+        )
+    if devices == {torch.device("meta")}:
+        raise ValueError(
+            "All parameters are on the device 'meta': they have no numbers. Give the model some first: model.to_empty(device='cpu') and an initialisation, or "
+            "load its weights."
         )
     layout = ParameterLayout(tuple(trainable), tuple(p.shape for p in trainable.values()))
     return layout, layout.flatten(trainable).clone()
