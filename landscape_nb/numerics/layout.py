@@ -100,8 +100,8 @@ def parameter_layout(model: nn.Module) -> tuple[ParameterLayout, Tensor]:
         )
     if devices == {torch.device("meta")}:
         raise ValueError(
-            "All parameters are on the device 'meta': they have no numbers. Give the model some first: model.to_empty(device='cpu') and an initialisation, or "
-            "load its weights."
+            "All parameters are on the device 'meta': they have no numbers. Give the model some "
+            "first: model.to_empty(device='cpu') and an initialisation, or load its weights."
         )
     layout = ParameterLayout(tuple(trainable), tuple(p.shape for p in trainable.values()))
     return layout, layout.flatten(trainable).clone()
