@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from draws import F64, generator, randn
 from test_audit import Around, Bare, Embedded, cross_entropy, mlp
+from test_precision import CoarseBackward
 from torch import nn
 
 import landscape_nb as ln
@@ -394,6 +395,19 @@ def test_low_precision_is_refused_by_the_constructor(f, dtype, n):
         ln.EmpiricalLoss(Around(f).to(dtype), cross_entropy, x.to(dtype), y)
 
 
+def test_low_precision_is_not_taken_for_samples_that_meet():
+    """In products of many rows each sum is rounded in another order."""
+    model = Around(autocast, mlp(widths=(256, 256, 3)))
+    with pytest.raises(ValueError, match="computed in low precision"):
+        ln.EmpiricalLoss(model, cross_entropy, randn(100, 256).float(), data(100)[1])
+
+
+def test_low_precision_of_derivatives_alone_is_refused_by_the_constructor():
+    model = Around(lambda m, x: m[2](CoarseBackward.apply(m[1](m[0](x))))).double()
+    with pytest.raises(ValueError, match="computed in low precision"):
+        ln.EmpiricalLoss(model, cross_entropy, *data())
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_constants_in_low_precision_are_let_pass(dtype):
     x, y = data()
@@ -491,7 +505,9 @@ def test_a_loss_module_is_copied():
     loss = ln.EmpiricalLoss(double(mlp()), weighted, *data())
     before = loss.value(loss.w0, 24)
     weighted.weight.mul_(7)
-    assert torch.equal(loss.value(loss.w0, 24), before)
+    with ThreadPoolExecutor(1) as pool:  # a thread that has no copy yet
+        later = pool.submit(loss.value, loss.w0, 24).result()
+    assert torch.equal(loss.value(loss.w0, 24), before) and torch.equal(later, before)
 
 
 def test_layers_of_a_loss_module_are_named():
