@@ -69,10 +69,10 @@ k, w = 400, None
 ln.audit(loss)
 
 # %% [markdown]
-# **How to read it.** Each line is one quantity by two routes, and how far they are apart. In double
-# precision about 1e-16 is rounding. Differences of values show slopes and curvatures to about 1e-8,
-# and what is wrong is wrong by 1e-3 or more, so nothing lies in between. The second half is done
-# beside your parameters, because many mistakes are silent at the starting point.
+# **How to read it.** Each line is one quantity by two routes, and how far they are apart. `w0` is the
+# point at which your model stood when you handed it over. In double precision about 1e-16 is rounding,
+# differences of values show slopes and curvatures to about 1e-8, and most of what is wrong is wrong by
+# 1e-3 or more. The second half is done beside your point, because many mistakes are silent at it.
 #
 # The most telling line by hand: a slope by differentiation, and by nothing but values of the loss.
 
