@@ -300,6 +300,14 @@ def test_a_loss_that_reads_what_forward_leaves_on_the_model(called):
         )
 
 
+def test_a_loss_may_read_a_constant_that_the_model_keeps():
+    model = Around(lambda m, x: m(x)).double()
+    model.weights = torch.tensor([1.0, 2.0, 3.0], **F64)
+    with torch.no_grad():
+        model(data()[0])
+    accepted(model, lambda out, y: cross_entropy(out, y) * model.weights[y], *data())
+
+
 VIEWS = {
     "data": lambda w: w.data,
     "in a list": lambda w: [w.detach()],

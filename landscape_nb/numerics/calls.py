@@ -70,6 +70,7 @@ class ModuleOfThreads(Copies):
         in_turns: whether threads must not be inside it at the same time.
 
     Attributes:
+        uncalled: a module that was never called, to be copied: it has no cache.
         turns: what a thread enters for the time of an evaluation, loss function included.
         spread: whether a dict is handed over as model(**inputs) and a tuple or list as
             model(*inputs), and not whole.
@@ -78,7 +79,7 @@ class ModuleOfThreads(Copies):
     """
 
     def __init__(self, model: nn.Module, in_turns: bool = False) -> None:
-        self.in_turns = in_turns
+        self.in_turns, self.uncalled = in_turns, model
         self.spread = self.needs_graph = False
         super().__init__(model)
 
@@ -101,7 +102,7 @@ class ModuleOfThreads(Copies):
     def of(self, model: nn.Module) -> "ModuleOfThreads":
         """Another module, called in the same way; this thread calls it itself."""
         other = copy.copy(self)
-        other._own.copy = model
+        other.original = other._own.copy = model
         return other
 
     def __copy__(self) -> "ModuleOfThreads":

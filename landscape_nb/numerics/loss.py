@@ -156,7 +156,7 @@ class EmpiricalLoss:
     @property
     def uncalled(self) -> nn.Module:
         """The copy of the module that is never called, only copied: it has no cache."""
-        return self._module.original
+        return self._module.uncalled
 
     @property
     def loss_fn(self) -> LossFunction:

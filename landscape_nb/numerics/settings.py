@@ -109,6 +109,7 @@ def _set_blas_threads(threads: list[int]) -> None:
 
 _order = itertools.count()
 _done = -1
+_setter: threading.Thread | None = None
 _one_at_a_time = threading.Lock()
 
 
@@ -121,9 +122,13 @@ def _set_from_elsewhere(threads: list[int]) -> None:
     number = next(_order)
 
     def work() -> None:
-        global _done
+        global _done, _setter
         with _one_at_a_time:
             if number > _done:
+                # Where its caller was interrupted, the last one may still be at its end.
+                if _setter is not None:
+                    _setter.join()
+                _setter = threading.current_thread()
                 _set_blas_threads(threads)
                 _done = number
 

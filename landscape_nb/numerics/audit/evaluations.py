@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_leaves
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.audit.differences import Audited, Probe, Upcast, directions
-from landscape_nb.numerics.audit.leaves import Reads
+from landscape_nb.numerics.audit.leaves import Reads, equal
 from landscape_nb.numerics.operators import Indices
 
 BATCH_STATISTICS = (
@@ -95,9 +95,7 @@ def changed_since(before: dict[str, Tensor | int], model: nn.Module) -> list[str
     """Which of them are not what they were."""
 
     def same(a: Tensor | int | None, b: Tensor | int | None) -> bool:
-        if isinstance(a, Tensor) and isinstance(b, Tensor):
-            return a.shape == b.shape and _apart(a.double(), b.double()) == 0
-        return a == b if isinstance(a, int) and isinstance(b, int) else False
+        return equal(a, b) if isinstance(a, Tensor) else a == b
 
     now = untrained(model)
     return [name for name in before if not same(before[name], now.get(name))]
@@ -146,7 +144,8 @@ def refuse_coupled(probe: Probe, w: Tensor, losses: Tensor, where: str) -> Row:
     if off <= relative_tolerance(losses, w) * largest:
         return "alone and in a batch", f"off by {off / largest if largest else 0.0:.1e} of the loss"
     if not math.isfinite(off):
-        i = int((losses.isfinite() != alone.isfinite()).nonzero()[0])
+        same = (losses == alone) | (losses.isnan() & alone.isnan())
+        i = int((~same & ~(losses.isfinite() & alone.isfinite())).nonzero()[0])
         raise ValueError(
             f"The loss is not per-sample: {where}, sample {int(probe.samples[i])} has the loss "
             f"{float(losses[i]):.3g} in a batch of {len(losses)} and {float(alone[i]):.3g} in a "

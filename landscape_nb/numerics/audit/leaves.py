@@ -70,7 +70,11 @@ class Reads(TorchFunctionMode):
         read = args
         if name == "__set__":
             self.replaced |= self.home is not None and memory_of(args[0]) == self.home
-        elif name.endswith("_") and (not name.endswith("__") or name.startswith("__i")):
+        elif (
+            name == "__setitem__"
+            or name.endswith("_")
+            and (not name.endswith("__") or name.startswith("__i"))
+        ):
             read = args[1:]
         for x in tree_leaves((read, kwargs)):
             if isinstance(x, Tensor) and (memory := memory_of(x)) in self.names:
@@ -112,9 +116,16 @@ def refuse_read_parameters(loss: Audited, w: Tensor, batch: Indices, model: nn.M
             "the usual cause; write the change as a module of its own. If a constant is meant, "
             "give it a .clone()."
         )
-    if reads.seen:
+    # A constant is the same in the copy; what forward has just made there is not.
+    now = {
+        f"{name}.{key}".lstrip("."): value
+        for name, module in loss.model.named_modules()
+        for key, value in vars(module).items()
+    }
+    old = {name for name, value in kept if not equal(value, now.get(name))}
+    if found := reads.seen & old:
         raise ValueError(
-            f"The loss reads {checks.shown(min(reads.seen))}, which your module keeps from an "
+            f"The loss reads {checks.shown(min(found))}, which your module keeps from an "
             "earlier call: the calls here are of copies of it, so this part would never change. "
             "Let forward return it beside the outputs, and loss_fn take it from there."
         )
@@ -124,6 +135,15 @@ def refuse_read_parameters(loss: Audited, w: Tensor, batch: Indices, model: nn.M
             "then of another point than w. Leave the projection out of forward, or write it in "
             "differentiable operations."
         )
+
+
+def equal(a: Tensor, b: Any) -> bool:
+    """Whether b is a tensor like a with the same numbers; NaN equals NaN."""
+    return (
+        isinstance(b, Tensor)
+        and (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device)
+        and bool(torch.isclose(a, b, rtol=0, atol=0, equal_nan=True).all())
+    )
 
 
 def is_cut_off(gradient: Tensor) -> bool:
