@@ -123,12 +123,12 @@ class EmpiricalLoss:
             self._module.settle(
                 lambda few: self.losses_at(self.w0.clone(), few), self.inputs, self.num_samples
             )
-            audit.refuse_unusable_loss(self, model)
+            _, low = audit.refuse_unusable_loss(self, model)
             self.sample_bytes = self.activation_bytes(self.w0, 0)
             if batch_size is None:
                 fits = int(self.memory / (_GRAPH_OF_GRADIENT * self.sample_bytes))
                 self.batch_size = max(1, min(1024, fits))
-            audit.refuse_wrong_derivatives(self, model, self.per_sample(self.w0))
+            audit.refuse_wrong_derivatives(self, model, self.per_sample(self.w0), low)
 
     def __repr__(self) -> str:
         """Sizes at a glance."""

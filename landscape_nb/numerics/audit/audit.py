@@ -89,12 +89,15 @@ def _refuse_wrapped(model: nn.Module) -> None:
         )
 
 
-def refuse_unusable_loss(loss: Audited, model: nn.Module) -> list[Row]:
+def refuse_unusable_loss(loss: Audited, model: nn.Module) -> tuple[list[Row], bool]:
     """Look at w0: what can't be studied sample by sample, or has no derivatives, is refused.
 
     Args:
         loss: the loss.
         model: the caller's module, only to name what belongs to it.
+
+    Returns:
+        What was seen, and whether a derivative is computed in low precision.
     """
     probe = Probe(loss, range(min(loss.num_samples, 32)))  # 32: chosen here
     w = loss.w0.clone()
@@ -116,8 +119,8 @@ def refuse_unusable_loss(loss: Audited, model: nn.Module) -> list[Row]:
     if low:  # such rounding would look like coupling
         precision.refuse_low_precision(loss, w)
     rows.append(evaluations.refuse_coupled(probe, w, losses, "at the model's own parameters"))
-    missing.refuse_missing_derivatives(loss, w, range(1), model)
-    return rows
+    low = missing.refuse_missing_derivatives(loss, w, range(1), model)
+    return rows, low
 
 
 def _first_losses(probe: Probe, w: Tensor) -> tuple[bool, Tensor]:
@@ -136,17 +139,20 @@ def _first_losses(probe: Probe, w: Tensor) -> tuple[bool, Tensor]:
         ) from error
 
 
-def refuse_wrong_derivatives(loss: Audited, model: nn.Module, everything: Tensor) -> list[Row]:
+def refuse_wrong_derivatives(
+    loss: Audited, model: nn.Module, everything: Tensor, low: bool
+) -> list[Row]:
     """Look at a point near w0: all of the above again, and derivatives against differences.
 
     Args:
         loss: the loss.
         model: the caller's module, only to name what belongs to it.
         everything: (n,), the losses of all samples at w0, in batches as large as they come.
+        low: whether a derivative is computed in low precision.
     """
     probe = Probe(loss, second_look.spread(loss))
     evaluations.refuse_coupled_in_large(probe, loss.w0, everything[probe.samples])
-    return second_look.at_a_moved_point(loss, model)
+    return second_look.at_a_moved_point(loss, model, low)
 
 
 def audit(loss: Audited) -> None:
@@ -176,9 +182,10 @@ def audit(loss: Audited) -> None:
     w0, n = loss.w0, loss.num_samples
     with own_random_numbers(w0):
         print(f"At w0, {min(n, 32)} of {n} samples")
-        _show(refuse_unusable_loss(loss, loss.uncalled))
+        rows, low = refuse_unusable_loss(loss, loss.uncalled)
+        _show(rows)
         _show(precision.loss_precision(loss, w0).rows())
-        rows = refuse_wrong_derivatives(loss, loss.uncalled, loss.per_sample(w0))
+        rows = refuse_wrong_derivatives(loss, loss.uncalled, loss.per_sample(w0), low)
     print(f"At a point near w0, N = {len(w0)} parameters, {w0.dtype}")
     _show(rows)
 

@@ -116,6 +116,8 @@ def refuse_read_parameters(loss: Audited, w: Tensor, batch: Indices, model: nn.M
             "the usual cause; write the change as a module of its own. If a constant is meant, "
             "give it a .clone()."
         )
+    if not reads.seen and not reads.replaced:
+        return
     # A constant is the same in the copy; what forward has just made there is not.
     now = {
         f"{name}.{key}".lstrip("."): value

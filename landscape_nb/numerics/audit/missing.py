@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from landscape_nb.numerics import checks
-from landscape_nb.numerics.audit import evaluations, leaves
+from landscape_nb.numerics.audit import evaluations, leaves, precision
 from landscape_nb.numerics.audit.differences import Audited
 from landscape_nb.numerics.operators import Indices
 
@@ -25,8 +25,12 @@ LATE_WORK = (
 )
 
 
-def refuse_missing_derivatives(loss: Audited, w: Tensor, batch: Indices, model: nn.Module) -> None:
-    """The loss must hang on w, on nothing else, and have first and second derivatives."""
+def refuse_missing_derivatives(loss: Audited, w: Tensor, batch: Indices, model: nn.Module) -> bool:
+    """The loss must hang on w, on nothing else, and have first and second derivatives.
+
+    Returns:
+        Whether a derivative is computed in low precision.
+    """
     leaf = w.clone().requires_grad_()
     with torch.enable_grad():
         losses, warning = _tried(
@@ -47,6 +51,7 @@ def refuse_missing_derivatives(loss: Audited, w: Tensor, batch: Indices, model: 
                 "second derivative",
                 lambda: torch.autograd.grad(gradient.sum(), leaf, materialize_grads=True),
             )
+    return precision.is_low(losses, gradient)
 
 
 def _tried(what: str, action: Callable[[], Any]) -> Any:

@@ -34,11 +34,11 @@ STEP, FAR = 0.05, 6.0  # of a parameter's own size: chosen here
 WHERE = "near the model's own parameters"
 
 
-def at_a_moved_point(loss: Audited, model: nn.Module) -> list[Row]:
+def at_a_moved_point(loss: Audited, model: nn.Module, low: bool) -> list[Row]:
     """All checks near w0."""
     native, before = Probe(loss, spread(loss)), evaluations.untrained(loss.model)
     w, losses, size, rows = _moved(native, seed=2)
-    if precision.is_low(loss, w):
+    if low:
         evaluations.refuse_random(native, w, losses, WHERE)
         precision.refuse_low_precision(loss, w)
     leaves.refuse_read_parameters(loss, w, native.samples, model)
