@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from draws import F64, generator, randn
-from test_audit import Around, Bare, Embedded, cross_entropy, mlp
+from test_audit import Around, Bare, Embedded, KeepsDerivative, cross_entropy, mlp
 from test_precision import CoarseBackward
 from torch import nn
 
@@ -232,19 +232,6 @@ def test_complex_parameters_written_as_pairs_at_any_place(first):
 
 
 # -- what is kept between calls ------------------------------------------------------------------
-
-
-class KeepsDerivative(torch.autograd.Function):
-    """sin, whose derivative is computed in forward, where it has no graph."""
-
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x.cos())
-        return x.sin()
-
-    @staticmethod
-    def backward(ctx, g):
-        return g * ctx.saved_tensors[0]
 
 
 class KeepsFeatures(nn.Module):

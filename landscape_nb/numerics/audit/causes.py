@@ -30,7 +30,6 @@ def refuse_slope(
     size: Tensor,
     worst: Comparison,
     along: list[Tensor],
-    model: nn.Module,
     steps: Any,
 ) -> None:
     """Raise the sentence for a slope that is wrong."""
@@ -97,9 +96,13 @@ def refuse_curvature(
 
 def _placed(probe: Probe) -> Probe:
     """The same with w in the module itself too, so that late work reads the right parameters."""
-    module = copy.deepcopy(probe.loss.uncalled).to(probe.loss.w0.dtype)
-    loss = probe.loss.with_module(module)
-    return Probe(loss, probe.samples, probe.scale, probe.context, module)
+    module = _fresh(probe)
+    return dataclasses.replace(probe, loss=probe.loss.with_module(module), module=module)
+
+
+def _fresh(probe: Probe) -> nn.Module:
+    """A copy of the module that was never called, in the probe's precision."""
+    return copy.deepcopy(probe.loss.uncalled).to(probe.loss.w0.dtype)
 
 
 def _numbers(what: str, c: Comparison, probe: Probe) -> str:
@@ -146,8 +149,7 @@ def _holds(question: Callable[[], bool]) -> bool:
 
 def _embedding(probe: Probe, settled: Callable[[Probe], bool]) -> str:
     """A sentence, if all is well as soon as an embedding has no padding_idx."""
-    module = copy.deepcopy(probe.loss.uncalled).to(probe.loss.w0.dtype)
-    said = ""
+    module, said = _fresh(probe), ""
     for name, layer in module.named_modules():
         if not isinstance(layer, nn.Embedding | nn.EmbeddingBag):
             continue

@@ -65,7 +65,7 @@ class Precision:
     @property
     def low(self) -> bool:
         """Whether an operation in a lower precision than float32 was seen."""
-        return torch.finfo(self.coarsest).eps > _COARSE
+        return _is_coarse(self.coarsest)
 
     def rows(self) -> list[Row]:
         """What was measured, line by line."""
@@ -155,6 +155,10 @@ def refuse_low_precision(loss: DifferentiableLoss, w: Tensor) -> Precision:
     )
 
 
+def _is_coarse(dtype: torch.dtype) -> bool:
+    return torch.finfo(dtype).eps > _COARSE
+
+
 @torch.enable_grad()
 def _gradient(loss: DifferentiableLoss, w: Tensor, samples: range) -> tuple[Tensor, Tensor]:
     """Losses, and the gradient of their sum with its graph."""
@@ -225,7 +229,7 @@ class Watch(TorchFunctionMode):
     @property
     def low(self) -> bool:
         """Whether any of them is coarser than float32."""
-        return torch.finfo(self.coarsest).eps > _COARSE
+        return _is_coarse(self.coarsest)
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None

@@ -195,7 +195,7 @@ def _checked(
     rows.append(_row("slope by differences", slopes, steps))
     if sum(s.wrong for s in slopes) >= 2:
         worst = next(s for s in slopes if s.wrong)
-        causes.refuse_slope(probe, w, size, worst, along, model, steps)
+        causes.refuse_slope(probe, w, size, worst, along, steps)
     Hu = probe.product(leaf, gradient, u)
     if not bool(Hu.isfinite().all()):
         return _without_poles(probe, w, size, model, steps, rows, "product H u")
