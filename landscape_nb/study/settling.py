@@ -52,7 +52,7 @@ def settle(
             sooner there; elsewhere it is another experiment: one model that goes on learning.
 
     Returns:
-        One row for each k, every number rounded to six digits:
+        One row for each k, every number rounded to four digits:
         * k, unseen: samples trained on, samples left;
         * loss, unseen_loss, unseen_stderr: their mean losses, without L2, in units of loss;
         * T, T_stderr: in loss^2, the standard error by the scatter over unseen samples;
@@ -82,7 +82,6 @@ def settle(
 def settle_problem(problem: str, seed: int) -> list[Row]:
     """`settle` of one of the seven learning problems, for one seed; a measure for `sweep`."""
     known = learning_problem(problem)
-    torch.set_num_threads(1)  # of a process of its own: two would fight over the cores
     return settle(
         known.loss(seed), known.ks, max_iterations=known.iterations, warm=known.convex
     )
@@ -116,5 +115,5 @@ def _row(losses: Tensor, k: int) -> Row:
 
 
 def _short(number: float | Tensor) -> float:
-    """Six digits: more would differ from machine to machine, and make the file twice as large."""
-    return float(f"{float(number):.6g}")
+    """Four digits: more say nothing, differ between machines, and double the size of a file."""
+    return float(f"{float(number):.4g}")
