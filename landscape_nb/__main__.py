@@ -1,4 +1,4 @@
-"""The command line: `python -m landscape_nb report mymodule:make_loss`.
+"""The command line: `python -m landscape_nb report mymodule:make_loss`, and `settle FILE`.
 
 The same command writes the same report, except for its sentence on time; with `--seconds`, a timed
 gradient decides how much work is done. The report names its counts, which the options below take.
@@ -12,24 +12,38 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
+from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.problems.learning import LEARNING_PROBLEMS, learning_problem
 from landscape_nb.study.budget import Budget, default_budget, timed_budget
+from landscape_nb.study.settling import settle_problem
+from landscape_nb.study.sweep import sweep
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write a report on the loss that a function of the user's module builds.
+    """Write a report on the loss that a function of the user's module builds, or run the study.
 
     Returns:
         The exit status: 0, or 2 with one line on stderr for a mistake in the call or the model.
     """
     parser = argparse.ArgumentParser("python -m landscape_nb", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser(
+    _report_options(commands.add_parser(
         "report",
         help="a stabilization report as an HTML file",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="\n\n".join([_rule("default", default_budget), _rule("--seconds", timed_budget)]),
-    )
+    ))  # fmt: skip
+    _settle_options(commands.add_parser("settle", help="seven problems along k, saved as it goes"))
+    chosen = parser.parse_args(arguments)
+    try:
+        return {"report": _report, "settle": _settle}[chosen.command](chosen)
+    except (ValueError, OSError) as error:
+        print(f"landscape_nb: {error}", file=sys.stderr)
+        return 2
+
+
+def _report_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "make_loss",
         metavar="MODULE:FUNCTION",
@@ -42,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("-D", type=int, default=10, help="dimension of the probe (default 10)")
     command.add_argument("--sigma", type=float, default=1e-3, help="of the probe (default 1e-3)")
     command.add_argument("--tolerance", type=float, help="squared increment that counts as settled")
+    command.add_argument(
+        "--cost-per-sample", type=float, metavar="COST", help="of one more sample, in any currency"
+    )
     for name, meaning in _COUNTS.items():
         option = "--" + name.replace("_", "-")
         command.add_argument(option, type=int, metavar="COUNT", help=f"{meaning}, at most")
@@ -49,25 +66,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--seconds", type=float, help="about what it may take, instead of counts: see below"
     )
     command.add_argument("--output", default="report.html", help="(default report.html)")
-    chosen = parser.parse_args(arguments)
-    try:
-        loss = _loss(chosen.make_loss)
-        k = max(1, loss.num_samples * 4 // 5) if chosen.k is None else chosen.k
-        _refuse_unwritable(chosen.output)
-        budget = _budget(loss, k, {name: getattr(chosen, name) for name in _COUNTS}, chosen.seconds)
-        # Imported here: matplotlib takes longer to load than a mistake takes to find.
-        from landscape_nb.study.report import report
 
-        page = report(
-            loss, k, loss.w0 if chosen.trained else None, D=chosen.D, sigma=chosen.sigma,
-            tolerance=chosen.tolerance, budget=budget, seconds=chosen.seconds,
-            progress=sys.stderr.isatty(),
-        )  # fmt: skip
-        written = page.save(chosen.output)
-    except (ValueError, OSError) as error:
-        print(f"landscape_nb: {error}", file=sys.stderr)
-        return 2
+
+def _report(chosen: argparse.Namespace) -> int:
+    if chosen.cost_per_sample is not None:
+        checks.non_negative("cost_per_sample", chosen.cost_per_sample, "of one more sample")
+    loss = _loss(chosen.make_loss)
+    k = max(1, loss.num_samples * 4 // 5) if chosen.k is None else chosen.k
+    _refuse_unwritable(chosen.output)
+    budget = _budget(loss, k, {name: getattr(chosen, name) for name in _COUNTS}, chosen.seconds)
+    # Imported here: matplotlib takes longer to load than a mistake takes to find.
+    from landscape_nb.study.report import report
+
+    page = report(
+        loss, k, loss.w0 if chosen.trained else None, D=chosen.D, sigma=chosen.sigma,
+        tolerance=chosen.tolerance, cost_per_sample=chosen.cost_per_sample, budget=budget,
+        seconds=chosen.seconds, progress=sys.stderr.isatty(),
+    )  # fmt: skip
+    written = page.save(chosen.output)
     print(page, f"Written to {written}", sep="\n\n")
+    return 0
+
+
+def _settle_options(command: argparse.ArgumentParser) -> None:
+    names = ", ".join(problem.name for problem in LEARNING_PROBLEMS)
+    command.add_argument("path", help="JSON Lines; what it holds already is not measured again")
+    command.add_argument("--seeds", type=int, default=20, help="how many (default 20)")
+    command.add_argument("--problem", action="append", help=f"one of: {names} (default: all)")
+    command.add_argument("--jobs", type=int, help="processes (default: one)")
+
+
+def _settle(chosen: argparse.Namespace) -> int:
+    seeds = checks.whole_number("seeds", chosen.seeds, 1, None, "orders of the data")
+    names = chosen.problem or [problem.name for problem in LEARNING_PROBLEMS]
+    grid = {"problem": [learning_problem(name).name for name in names], "seed": range(seeds)}
+    rows = sweep(settle_problem, grid, chosen.path, jobs=chosen.jobs, progress=sys.stderr.isatty())
+    print(f"{len(rows)} rows in {chosen.path}")
     return 0
 
 
