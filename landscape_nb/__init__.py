@@ -89,10 +89,7 @@ from landscape_nb.theory.increment import (
 )
 from landscape_nb.theory.moments import (
     Moment,
-    MomentTable,
-    full_space_table,
     gaussian_moment,
-    moment_table,
     next_sample_mean,
     permutation_mean,
     quadratic_mc,
@@ -114,6 +111,7 @@ from landscape_nb.theory.spectrum import (
     spectral_density,
 )
 from landscape_nb.theory.surfaces import Surfaces, loss_surfaces
+from landscape_nb.theory.tables import MomentTable, full_space_table, moment_table
 from landscape_nb.theory.tails import Tail, tail, tail_index
 
 __version__ = "0.1.0"
@@ -149,7 +147,7 @@ _MOVED = {
     "spectrum": "theory.spectrum",
     "surfaces": "theory.surfaces",
     "sweeps": "study.sweep",
-    "tables": "theory.moments",
+    "tables": "theory.tables",
     "training": "numerics.fit",
     "transformer": "problems.models",
     "work": "course.saved_work",

@@ -14,7 +14,7 @@ def full_space_coefficients(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Means over unseen samples of a^2, a tr A, |grad I|^2, curvature; the last one's error.
 
-    `moments.full_space_table` says how they are estimated from the directions G, (N, m).
+    `tables.full_space_table` says how they are estimated from the directions G, (N, m).
     """
     loss, m = loss.without_l2(), G.shape[1]
     mean = loss.hessian_operator(w, k)
