@@ -22,8 +22,9 @@ curvature").
 Seven folders, each importing only from those before it:
   numerics   L_k of any torch module, its derivatives, eigenpairs, minimisers; no paper in it
   theory     one file an idea: increment (Eqs. 5, 9), probes (U_D), criteria (Eqs. 1-4), moments
-             (Eqs. 15-16), bounds (Eq. 10), tails of averages, spectrum (S17), surfaces and enough
-             (N25), descent (LLC), layers, exponents and spectral_newton (C26)
+             (Eqs. 15-16), tables and next_samples (averages), tails, bounds (Eq. 10), spectrum
+             (S17), surfaces and enough (N25), descent (LLC), layers, exponents and
+             spectral_newton (C26)
   problems   toys, data, networks, trained transformers
   figures    one function a picture
   study      sweeps, the report on a model
@@ -95,6 +96,7 @@ from landscape_nb.theory.moments import (
     quadratic_mc,
     spectral_formula,
 )
+from landscape_nb.theory.next_samples import Design, designed_sample, next_sample_table
 from landscape_nb.theory.probes import (
     Energy,
     bottom_eigenpairs,
@@ -184,6 +186,7 @@ def __getattr__(name: str) -> ModuleType:
 __all__ = [
     "ConvergenceError",
     "Descent",
+    "Design",
     "Eigenpairs",
     "EmpiricalLoss",
     "Energy",
@@ -211,6 +214,7 @@ __all__ = [
     "delta1",
     "delta2",
     "delta2_subspace",
+    "designed_sample",
     "enough_data",
     "enough_data_interval",
     "fit",
@@ -236,6 +240,7 @@ __all__ = [
     "next_sample_average",
     "next_sample_mean",
     "next_sample_models",
+    "next_sample_table",
     "permutation_mean",
     "quadratic_mc",
     "random_subspace",
