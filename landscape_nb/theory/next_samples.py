@@ -134,7 +134,7 @@ def designed_sample(surprise: Tensor, size: int, generator: torch.Generator) -> 
     generator = checks.explicit_generator(generator)
     m = len(x)
     if s >= m:
-        return Design(torch.arange(m), torch.ones(m).double(), torch.full((m,), -1), m)
+        return Design(torch.arange(m), torch.ones(m, dtype=torch.float64), torch.full((m,), -1), m)
     shares = (1 - _FLOOR) * x / x.sum() + _FLOOR / m
     certain = _certain(shares, s)
     rows = [(torch.tensor(certain, dtype=torch.int64), 1.0, -1)]
@@ -142,7 +142,7 @@ def designed_sample(surprise: Tensor, size: int, generator: torch.Generator) -> 
         order = torch.randperm(len(stratum), generator=generator, device=generator.device).cpu()
         rows.append((stratum[order[:count]], len(stratum) / count, h))
     indices = torch.cat([some for some, _, _ in rows])
-    weights = torch.cat([torch.full((len(some),), w).double() for some, w, _ in rows])
+    weights = torch.cat([torch.full((len(some),), w, dtype=torch.float64) for some, w, _ in rows])
     strata = torch.cat([torch.full((len(some),), h) for some, _, h in rows])
     order = indices.argsort()
     return Design(indices[order], weights[order], strata[order], m)
