@@ -29,7 +29,8 @@ class BilinearLayer:
         own: dimensions of the output that one position's numbers take (1; of layer norm more).
         trailing: dimensions behind these (the pixels of an image); None: whatever the output has
             past one dimension for the sample and one for the channel.
-        row_without_gradient: of an embedding's padding, else None.
+        rows: of an embedding's table.
+        row_without_gradient: of its padding, if it has one.
     """
 
     weight: str | None
@@ -38,6 +39,7 @@ class BilinearLayer:
     product: Product
     own: int = 1
     trailing: int | None = 0
+    rows: int = 0
     row_without_gradient: int | None = None
 
     def behind(self, output: Tensor) -> int:
@@ -69,7 +71,9 @@ def bilinear_layers(model: nn.Module, names: tuple[str, ...]) -> dict[nn.Module,
         return {}
     found = {}
     for module in model.modules():
-        own = {n: name_of[id(p)] for n, p in module.named_parameters(recurse=False) if id(p) in name_of}
+        own = {
+            n: name_of[id(p)] for n, p in module.named_parameters(recurse=False) if id(p) in name_of
+        }
         if own:
             layer = _layer(module, own)
             if layer is None or "forward" in vars(module):
@@ -107,10 +111,8 @@ def _convolution(
 def _embedding(module: nn.Module, weight: str | None, bias: str | None) -> BilinearLayer | None:
     if module.max_norm is not None or module.scale_grad_by_freq or module.sparse:
         return None
-    row = module.padding_idx
-    return BilinearLayer(
-        weight, bias, _same, lambda W, a: F.embedding(a, W), row_without_gradient=row
-    )
+    rows = dict(rows=module.num_embeddings, row_without_gradient=module.padding_idx)
+    return BilinearLayer(weight, bias, _same, lambda W, a: F.embedding(a, W), **rows)
 
 
 def _layer_norm(module: nn.Module, weight: str | None, bias: str | None) -> BilinearLayer:
