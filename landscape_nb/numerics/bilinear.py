@@ -14,7 +14,7 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Parameters by the layout's names; a product of (weight, features).
+_Conv = nn.Conv1d | nn.Conv2d | nn.Conv3d
 Product = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -29,6 +29,8 @@ class BilinearLayer:
         own: dimensions of the output that one position's numbers take (1; of layer norm more).
         trailing: dimensions behind these (the pixels of an image); None: whatever the output has
             past one dimension for the sample and one for the channel.
+        inner: (m, T, ...) features at T positions -> their inner products (m, T, T), where the
+            weight's gradient is an outer product at each position; else None.
         rows: of an embedding's table.
         row_without_gradient: of its padding, if it has one.
     """
@@ -39,6 +41,7 @@ class BilinearLayer:
     product: Product
     own: int = 1
     trailing: int | None = 0
+    inner: Callable[[Tensor], Tensor] | None = None
     rows: int = 0
     row_without_gradient: int | None = None
 
@@ -95,11 +98,11 @@ def _same(features: Tensor) -> Tensor:
 
 
 def _linear(_: nn.Module, weight: str | None, bias: str | None) -> BilinearLayer:
-    return BilinearLayer(weight, bias, _same, lambda W, a: F.linear(a, W))
+    return BilinearLayer(weight, bias, _same, lambda W, a: F.linear(a, W), inner=lambda a: a @ a.mT)
 
 
 def _convolution(
-    convolve: Callable[..., Tensor], module: nn.Module, weight: str | None, bias: str | None
+    convolve: Callable[..., Tensor], module: _Conv, weight: str | None, bias: str | None
 ) -> BilinearLayer | None:
     if module.padding_mode != "zeros":
         return None
@@ -108,20 +111,32 @@ def _convolution(
     return BilinearLayer(weight, bias, _same, lambda W, a: convolve(a, W, *how), trailing=trailing)
 
 
-def _embedding(module: nn.Module, weight: str | None, bias: str | None) -> BilinearLayer | None:
+def _embedding(module: nn.Embedding, weight: str | None, bias: str | None) -> BilinearLayer | None:
     if module.max_norm is not None or module.scale_grad_by_freq or module.sparse:
         return None
-    rows = dict(rows=module.num_embeddings, row_without_gradient=module.padding_idx)
-    return BilinearLayer(weight, bias, _same, lambda W, a: F.embedding(a, W), **rows)
+
+    def inner(a: Tensor) -> Tensor:
+        same = a[..., None] == a[..., None, :]
+        return same if module.padding_idx is None else same & (a != module.padding_idx)[..., None]
+
+    return BilinearLayer(
+        weight,
+        bias,
+        _same,
+        lambda W, a: F.embedding(a, W),
+        inner=inner,
+        rows=module.num_embeddings,
+        row_without_gradient=module.padding_idx,
+    )
 
 
-def _layer_norm(module: nn.Module, weight: str | None, bias: str | None) -> BilinearLayer:
+def _layer_norm(module: nn.LayerNorm, weight: str | None, bias: str | None) -> BilinearLayer:
     normalised = partial(F.layer_norm, normalized_shape=module.normalized_shape, eps=module.eps)
     own = len(module.normalized_shape)
     return BilinearLayer(weight, bias, normalised, lambda W, a: W * a, own=own)
 
 
-def _rms_norm(module: nn.Module, weight: str | None, bias: str | None) -> BilinearLayer:
+def _rms_norm(module: nn.RMSNorm, weight: str | None, bias: str | None) -> BilinearLayer:
     normalised = partial(F.rms_norm, normalized_shape=module.normalized_shape, eps=module.eps)
     own = len(module.normalized_shape)
     return BilinearLayer(weight, bias, normalised, lambda W, a: W * a, own=own)
@@ -131,12 +146,14 @@ def _by_channel(W: Tensor, a: Tensor) -> Tensor:
     return W.view(-1, *[1] * (a.ndim - 2)) * a
 
 
-def _group_norm(module: nn.Module, weight: str | None, bias: str | None) -> BilinearLayer:
+def _group_norm(module: nn.GroupNorm, weight: str | None, bias: str | None) -> BilinearLayer:
     normalised = partial(F.group_norm, num_groups=module.num_groups, eps=module.eps)
     return BilinearLayer(weight, bias, normalised, _by_channel, trailing=None)
 
 
-def _batch_norm(module: nn.Module, weight: str | None, bias: str | None) -> BilinearLayer | None:
+def _batch_norm(
+    module: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d, weight: str | None, bias: str | None
+) -> BilinearLayer | None:
     if module.training or module.running_mean is None:
         return None  # samples would be normalised by one another
 

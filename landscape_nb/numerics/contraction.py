@@ -14,20 +14,27 @@ the sum compared with reverse mode of the loss weighted in the same way, so that
 missed, a term that is wrong and samples that are permuted all show.
 """
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import grad, jvp, vjp, vmap
 
 from landscape_nb.numerics import checks
-from landscape_nb.numerics.bilinear import BilinearLayer, bilinear_layers
+from landscape_nb.numerics.bilinear import bilinear_layers
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.operators import HessianOperator, Indices
+from landscape_nb.numerics.recording import (
+    ContractionError,
+    Recorder,
+    Use,
+    recorded,
+    sample_weights,
+    tolerance,
+)
 
 Derivatives = tuple[Tensor, Tensor, Tensor]
 
@@ -38,142 +45,6 @@ _BLOCKS = 8  # times that all B of a chunk are held: chosen here
 # More at once is slower, by measurement on the same: new memory costs more than one more chunk.
 _CACHED = 2**27
 _ALONE = 2**23  # bytes that could be moved while the calls for one chunk are prepared: measured
-
-
-class ContractionError(ValueError):
-    """The model's samples can't be contracted layer by layer, or come out wrong."""
-
-
-# -- what a forward and a backward pass leave at each layer ----------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Use:
-    """One call of one layer.
-
-    Attributes:
-        layer: what the layer does.
-        features: what its weight multiplied, m samples in it.
-        d: gradient of the losses' sum in the output, of the output's shape.
-        m: number of samples.
-        before: product of the dimensions in front of the sample's: 1 if the sample comes first.
-        fixed: whether the features do not depend on w: they are the model's inputs.
-    """
-
-    layer: BilinearLayer
-    features: Tensor
-    d: Tensor
-    m: int
-    before: int
-    fixed: bool
-
-    def by_sample(self, rows: Tensor) -> Tensor:
-        """Outputs or features of b directions, (b, ...), as (m, b, numbers of one sample)."""
-        split = rows.reshape(len(rows), self.before, self.m, -1)
-        return split.permute(2, 0, 1, 3).reshape(self.m, len(rows), -1)
-
-
-class Recorder:
-    """A private copy of the loss's module, which notes what goes through its layers.
-
-    Args:
-        loss: the empirical loss.
-
-    Raises:
-        ContractionError: a trainable parameter belongs to no layer that is known.
-    """
-
-    def __init__(self, loss: EmpiricalLoss) -> None:
-        shared = {id(p): p for p in loss.uncalled.parameters()}
-        module = copy.deepcopy(loss.uncalled, shared)
-        self.layers = bilinear_layers(module, loss.layout.names)
-        if not self.layers:
-            raise ContractionError(
-                "Layer contraction needs every trainable parameter to belong to a layer that it "
-                "knows (linear, convolution, embedding, normalisation), and some here does not. "
-                "Use method='reverse'."
-            )
-        self.loss = loss.with_module(module)
-        for (
-            part,
-            layer,
-        ) in self.layers.items():  # prepend: before whatever a hook of the model's changes
-            part.register_forward_hook(partial(self._note, layer), prepend=True, with_kwargs=True)
-
-    def losses(self, w: Tensor, batch: Indices, added: list[Tensor] | None) -> Tensor:
-        """The losses with something added to the output of every use; None: zeros, noted."""
-        self._added, self.notes = added, list[tuple[BilinearLayer, Tensor, Tensor]]()
-        return self.loss.losses_at(w, batch)
-
-    def _note(
-        self, layer: BilinearLayer, _: nn.Module, args: Any, named: Any, output: Tensor
-    ) -> Tensor:
-        features = layer.features(args[0] if args else next(iter(named.values())))
-        if self._added is None:
-            more = torch.zeros_like(output, requires_grad=True)
-        else:
-            more = self._added[len(self.notes)]
-        self.notes.append((layer, features, more))
-        return output + more
-
-
-@torch.enable_grad()
-def recorded(recorder: Recorder, w: Tensor, batch: Indices) -> tuple[Tensor, list[Use]]:
-    """Losses (m,) of a batch and every use of every layer."""
-    m = len(batch)
-    losses = recorder.losses(w.detach(), batch, None)
-    notes, recorder.notes = recorder.notes, []
-    if not notes or losses.shape != (m,):
-        raise ContractionError("No known layer was called. Use method='reverse'.")
-    outputs, r = [note[2] for note in notes], sample_weights(batch, w)
-    options = dict(materialize_grads=True, retain_graph=True)
-    ones = torch.autograd.grad(losses.sum(), outputs, **options)
-    weighted: tuple[Tensor, ...] = ()
-    uses = []
-    for j, (layer, features, output) in enumerate(notes):
-        found = _places(tuple(output.shape[: layer.leading(output)]), m)
-        if len(found) > 1:  # which dimension counts samples is seen by weighting them
-            weighted = weighted or torch.autograd.grad((r * losses).sum(), outputs, **options)
-            found = [p for p in found if _fits(ones[j], weighted[j], r, p)]
-        if not found:
-            raise ContractionError(
-                f"Of a layer's output {tuple(output.shape)} no dimension counts the {m} samples. "
-                "Use method='reverse'."
-            )
-        uses.append(Use(layer, features.detach(), ones[j], m, found[0], not features.requires_grad))
-    return losses.detach().to(w.dtype), uses
-
-
-def _places(leading: tuple[int, ...], m: int) -> list[int]:
-    """What may stand before the samples' dimension, first the likeliest: samples come first.
-
-    Samples may share a dimension with positions: (batch * time, ...) or (time * batch, ...).
-    """
-    found, before = [], 1
-    for size in leading:
-        more, rest = divmod(size, m)
-        if not rest:
-            found += [before * t for t in range(1, more + 1) if more % t == 0]
-        before *= size
-    return sorted({*found} | ({1} if m == 1 else set()))
-
-
-def _fits(d: Tensor, weighted: Tensor, r: Tensor, before: int) -> bool:
-    """Whether weights of the samples are found again where they should be in the gradient."""
-    expected = d.reshape(before, len(r), -1) * r[:, None]
-    difference = (weighted.reshape(expected.shape) - expected).norm()
-    return bool(difference <= _tolerance(d) * expected.norm())
-
-
-def sample_weights(batch: Indices, like: Tensor) -> Tensor:
-    """A weight between 1/2 and 3/2 for each sample, by its index, all of them different."""
-    indices = torch.as_tensor(batch, device=like.device, dtype=torch.float64)
-    return (0.5 + (indices * 0.6180339887498949) % 1).to(
-        like.dtype
-    )  # the golden ratio spreads them
-
-
-# -- contraction -----------------------------------------------------------------------------------
 
 
 def contracted_derivatives(
@@ -235,7 +106,10 @@ def tangents(
         raise
     except Exception:  # an operation that can't be batched: one direction after the other
         each = [along(u) for u in U.unbind(1)]
-    return tuple([torch.stack(rows) for rows in zip(*part, strict=True)] for part in zip(*each, strict=True))  # fmt: skip
+    d_e, a_e = (
+        [torch.stack(rows) for rows in zip(*part, strict=True)] for part in zip(*each, strict=True)
+    )
+    return d_e, a_e
 
 
 Passed = list[tuple[Tensor, Tensor | None]]
@@ -261,10 +135,11 @@ def _through(use: Use, blocks: dict[str, Tensor]) -> tuple[Tensor, Tensor | None
         return vmap(lambda W: product(W, use.features))(blocks[weight]), None
 
     def both(W: Tensor) -> tuple[Tensor, Tensor]:
-        output, pull = vjp(partial(product, W), use.features)
+        output, pull, *_ = vjp(partial(product, W), use.features)
         return output, pull(use.d)[0]
 
-    return vmap(both)(blocks[weight])
+    outputs, pulled = vmap(both)(blocks[weight])
+    return outputs, pulled
 
 
 def gradients(uses: list[Use], passed: Passed) -> tuple[Tensor, Tensor]:
@@ -312,7 +187,7 @@ def without_padding(recorder: Recorder, U: Tensor) -> Tensor:
 # -- comparison ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass
 class WeightedLoss:
     """A loss whose samples carry `sample_weights`, for operators."""
 
@@ -366,20 +241,12 @@ def refuse_wrong_curvatures(
 
 def _refuse(what: str, off: Tensor, size: Tensor, vector: Tensor) -> None:
     # reverse mode rounds in all N directions before U picks its own: 100 times, chosen here
-    allowed = _tolerance(off) * size + 100 * torch.finfo(off.dtype).eps * vector.norm()
+    allowed = tolerance(off) * size + 100 * torch.finfo(off.dtype).eps * vector.norm()
     if not off <= allowed:
         raise ContractionError(
             f"Layer contraction gives wrong {what} for this model (off by {float(off):.1e} where "
             f"rounding allows {float(allowed):.1e}). Use method='reverse'."
         )
-
-
-def _tolerance(like: Tensor) -> float:
-    """Rounding that is allowed, relative to the root of the samples' summed squares.
-
-    4e-10 in float64, 2e-4 in float32: errors of single samples add up in squares. Chosen here.
-    """
-    return 10 * torch.finfo(like.dtype).eps ** (2 / 3)
 
 
 # -- what it takes ---------------------------------------------------------------------------------

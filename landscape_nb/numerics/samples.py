@@ -21,12 +21,12 @@ from torch.func import jacfwd
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.blocks import quadratic_form
 from landscape_nb.numerics.contraction import (
-    ContractionError,
     Derivatives,
     contracted_derivatives,
     cost_bytes,
 )
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.recording import ContractionError
 
 # What the calls for a single sample cost besides, in bytes moved meanwhile: chosen here, from times
 # of dense networks, a convolution and transformers with N = 190 to 980 000 and D = 2, 10, 30.
