@@ -31,8 +31,6 @@ class BilinearLayer:
             past one dimension for the sample and one for the channel.
         inner: (m, T, ...) features at T positions -> their inner products (m, T, T), where the
             weight's gradient is an outer product at each position; else None.
-        rows: of an embedding's table.
-        row_without_gradient: of its padding, if it has one.
     """
 
     weight: str | None
@@ -42,8 +40,6 @@ class BilinearLayer:
     own: int = 1
     trailing: int | None = 0
     inner: Callable[[Tensor], Tensor] | None = None
-    rows: int = 0
-    row_without_gradient: int | None = None
 
     def behind(self, output: Tensor) -> int:
         """Dimensions of an output behind the layer's own."""
@@ -94,7 +90,7 @@ def _layer(module: nn.Module, own: dict[str, str]) -> BilinearLayer | None:
 
 
 def _same(features: Tensor) -> Tensor:
-    return features.clone()  # what a model does in place later must not reach it
+    return features
 
 
 def _linear(_: nn.Module, weight: str | None, bias: str | None) -> BilinearLayer:
@@ -115,18 +111,13 @@ def _embedding(module: nn.Embedding, weight: str | None, bias: str | None) -> Bi
     if module.max_norm is not None or module.scale_grad_by_freq or module.sparse:
         return None
 
-    def inner(a: Tensor) -> Tensor:
-        same = a[..., None] == a[..., None, :]
-        return same if module.padding_idx is None else same & (a != module.padding_idx)[..., None]
-
+    # A row for padding asks nothing more: where samples use it, no gradient may reach it anyway.
     return BilinearLayer(
         weight,
         bias,
         _same,
         lambda W, a: F.embedding(a, W),
-        inner=inner,
-        rows=module.num_embeddings,
-        row_without_gradient=module.padding_idx,
+        inner=lambda a: a[..., None] == a[..., None, :],
     )
 
 

@@ -63,12 +63,11 @@ def contracted_derivatives(
 def _checked_block(loss: EmpiricalLoss, w: Tensor, U: Tensor, batch: range) -> Derivatives:
     try:
         recorder = Recorder(loss)
-        U_seen = without_padding(recorder, U)
         values, uses = recorded(recorder, w, batch)
-        passed = through_layers(uses, blocks_of(loss, U_seen))
+        passed = through_layers(uses, blocks_of(loss, U))
         reverse = HessianOperator(WeightedLoss(loss), w, batch)
         c = refuse_wrong_gradients(reverse, U, batch, *gradients(uses, passed))
-        d_e, a_e = tangents(recorder, w, U_seen, batch, uses)
+        d_e, a_e = tangents(recorder, w, U, batch, uses)
         B, size = curvatures(uses, passed, d_e, a_e)
         del d_e, a_e, uses, passed
         B = refuse_wrong_curvatures(reverse, U, batch, B, size)
@@ -170,18 +169,6 @@ def blocks_of(loss: EmpiricalLoss, U: Tensor) -> dict[str, Tensor]:
     layout, D = loss.layout, U.shape[1]
     shapes = dict(zip(layout.names, layout.shapes, strict=True))
     return {n: U[s].T.reshape(D, *shapes[n]) for n, s in layout.slices().items()}
-
-
-def without_padding(recorder: Recorder, U: Tensor) -> Tensor:
-    """U as autograd sees it: the row of an embedding's padding has no gradient."""
-    places = recorder.loss.layout.slices()
-    for layer in recorder.layers.values():
-        if layer.weight is not None and layer.row_without_gradient is not None:
-            U, place = U.clone(), places[layer.weight]
-            width = (place.stop - place.start) // layer.rows
-            start = place.start + width * layer.row_without_gradient
-            U[start : start + width] = 0
-    return U
 
 
 # -- comparison ------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ def _contracted(loss: EmpiricalLoss, w: Tensor, batch: range, v: Tensor) -> tupl
     generic = torch.arange(1, len(w) + 1, dtype=w.dtype, device=w.device).cos()
     V = torch.stack([generic, v], dim=1)
     _, uses = recorded(recorder, w, batch)
-    blocks = contraction.blocks_of(loss, contraction.without_padding(recorder, V))
+    blocks = contraction.blocks_of(loss, V)
     reverse = HessianOperator(contraction.WeightedLoss(loss), w, batch)
     dots, size = contraction.gradients(uses, contraction.through_layers(uses, blocks))
     contraction.refuse_wrong_gradients(reverse, V, batch, dots, size)
@@ -140,7 +140,4 @@ def _weight_gradient(use: Use, shape: torch.Size) -> Tensor:
     def one(a: Tensor, d: Tensor) -> Tensor:
         return vjp(lambda W: use.layer.product(W, a), zeros)[1](d)[0]
 
-    found = vmap(one)(*_positions(use))
-    if use.layer.row_without_gradient is not None:
-        found[:, use.layer.row_without_gradient] = 0
-    return found
+    return vmap(one)(*_positions(use))
