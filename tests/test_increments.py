@@ -128,6 +128,8 @@ def test_model_error_is_third_order(mlp_problem):
 METHODS = {
     "forward": dict(method="forward"),
     "forward in chunks": dict(method="forward", memory=1.0),
+    "contraction": dict(method="contraction"),
+    "contraction in chunks": dict(method="contraction", memory=1.0),
     "reverse": dict(method="reverse"),
     "segments": dict(method="segments"),
     "auto": {},
@@ -300,6 +302,7 @@ def test_forward_reverse_and_auto_are_the_same_numbers(model, samples):
     for options in (
         dict(method="forward"),
         dict(method="forward", memory=1.0),
+        *([dict(method="contraction")] if model is mlp_on_digits else []),
         dict(method="reverse"),
         dict(method="reverse", memory=1.0),
         dict(method="auto"),
@@ -382,7 +385,7 @@ def test_forward_mode_that_fails_is_an_error_only_if_asked_for():
         sample_derivatives(loss, loss.w0, U, range(4), "forward")
     auto, reverse = (sample_derivatives(loss, loss.w0, U, range(4), m) for m in ("auto", "reverse"))
     close(auto[2], reverse[2])
-    with pytest.raises(ValueError, match="'auto', 'forward' or 'reverse'"):
+    with pytest.raises(ValueError, match="'auto', 'contraction', 'forward' or 'reverse'"):
         sample_derivatives(loss, loss.w0, U, range(4), "backward")
 
 

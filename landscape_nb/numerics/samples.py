@@ -5,13 +5,14 @@ l_i(w + U z) = l_i + c_i'z + z'B_i z/2 + ...,  c_i = U' grad l_i(w),  B_i = U' H
 The L2 term is left out: it cancels in every increment.
 
 The engine under `increments`: whatever is asked about increments is a difference of such samples.
-"forward" differentiates whole batches of samples twice in forward mode, cheap for small samples
-(an image in an MLP); "reverse" takes D Hessian-vector products of one sample at a time, cheap for
-large ones (a sequence in a transformer) and without forward mode's demands.
+"contraction" takes D passes over whole batches of samples and contracts them layer by layer, cheap
+for models of linear layers, convolutions and the like; "forward" differentiates batches twice in
+forward mode, cheap for a few small samples; "reverse" takes D Hessian-vector products of one sample
+at a time, cheap for large ones (a sequence in a transformer) and without any demands.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -19,7 +20,13 @@ from torch.func import jacfwd
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.blocks import quadratic_form
+from landscape_nb.numerics.contraction import (
+    Derivatives,
+    contracted_derivatives,
+    cost_bytes,
+)
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.recording import ContractionError
 
 # What the calls for a single sample cost besides, in bytes moved meanwhile: chosen here, from times
 # of dense networks, a convolution and transformers with N = 190 to 980 000 and D = 2, 10, 30.
@@ -43,21 +50,27 @@ def sample_derivatives(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Losses l (m,), gradients c (m, D) and Hessians B (m, D, D) of m samples along U.
 
-    Forward mode costs about 5 (1 + D)^2 forward passes over the samples, reverse mode about 4 D but
-    one sample at a time: which is faster depends on the model, by the bytes that each has to move.
-    PyTorch's nested forward mode is wrong for some layers without saying so (layer_norm among
-    them), so each chunk's mean B is compared with one reverse-mode product.
+    Layer contraction costs about 5 (1 + D) forward passes over the samples; it serves models whose
+    trainable parameters all belong to linear layers, convolutions, embeddings and normalisations.
+    Forward mode costs about 5 (1 + D)^2 of them, reverse mode about 4 D but one sample at a time:
+    which is fastest depends on the model, by the bytes that each has to move.
+
+    Contraction and forward mode are compared with one reverse-mode product for each chunk: of the
+    samples weighted unequally, so that none may be mistaken for another, and of their mean
+    (PyTorch's nested forward mode is wrong for layer_norm, for one, without saying so).
 
     Args:
         loss: the empirical loss.
         w: (N,).
         U: (N, D), directions; they need not be orthonormal here.
         samples: indices, from 0.
-        method: "forward", "reverse", or "auto": the cheaper one that serves and fits `memory`.
+        method: "contraction", "forward", "reverse", or "auto": the cheapest one that serves and
+            fits `memory`.
         memory: bytes of intermediate results that may be held; `loss.memory` if not given.
 
     Raises:
-        ForwardModeError: "forward" was asked for and can't serve.
+        ContractionError, ForwardModeError: as ValueError, "contraction" or "forward" was asked for
+            and can't serve.
     """
     D, m = U.shape[1], len(samples)
     whole = w.new_empty(m), w.new_empty(m, D), w.new_empty(m, D, D)
@@ -65,9 +78,6 @@ def sample_derivatives(
         for out, part in zip(whole, block, strict=True):
             out[start : start + len(part)] = part
     return whole
-
-
-Derivatives = tuple[Tensor, Tensor, Tensor]
 
 
 def derivative_blocks(
@@ -82,23 +92,22 @@ def derivative_blocks(
 
     A sum over samples takes no more memory than one piece.
     """
-    if method not in ("auto", "forward", "reverse"):
+    if method not in ("auto", "contraction", "forward", "reverse"):
         raise ValueError(
-            f"method must be 'auto', 'forward' or 'reverse'; got {checks.shown(method)}."
+            "method must be 'auto', 'contraction', 'forward' or 'reverse'; got "
+            f"{checks.shown(method)}."
         )
     loss = within(loss.without_l2(), memory)
     memory = loss.memory
-    forward = method == "forward" or (
-        method == "auto" and prefers_forward(loss, w, U, samples, memory)
-    )
     done = 0
-    if forward:
+    for engine in _engines(loss, w, U, samples, method, memory):
         try:
-            for block in forward_derivatives(loss, w, U, samples, memory):
+            for block in engine(loss, w, U, samples[done:], memory):
                 yield done, block
                 done += len(block[0])
-        except ForwardModeError:
-            if method == "forward":
+            break
+        except (ContractionError, ForwardModeError):
+            if method != "auto":
                 raise
     step = max(1, int(memory / (_BLOCKS * U.shape[1] ** 2 * w.element_size())))
     while done < len(samples):  # one by one; the block only gathers them
@@ -130,17 +139,50 @@ def _gathered(loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range) -> Deri
     return values, c, B
 
 
+Engine = Callable[[EmpiricalLoss, Tensor, Tensor, range, float], Iterator[Derivatives]]
+
+
+def _engines(
+    loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range, method: str, memory: float
+) -> list[Engine]:
+    """What to try before reverse mode, which serves always; what fails leaves the rest to the next.
+
+    By bytes and not seconds: each rounds differently, so a clock would make results differ.
+    """
+    auto, engines = method == "auto", list[Engine]()
+    if method == "contraction" or (auto and prefers_contraction(loss, w, U, samples, memory)):
+        engines.append(contracted_derivatives)
+    if method == "forward" or (auto and prefers_forward(loss, w, U, samples, memory)):
+        engines.append(forward_derivatives)
+    return engines
+
+
+def prefers_contraction(
+    loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range, memory: float
+) -> bool:
+    """Whether layer contraction may serve, and has the fewest bytes to move for one sample."""
+    others = _reverse_bytes(w, U.shape[1])
+    if prefers_forward(loss, w, U, samples, memory):
+        others = _forward_bytes(loss, w, U.shape[1], samples)
+    return cost_bytes(loss, w, U, samples, memory) < others
+
+
 def prefers_forward(
     loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range, memory: float
 ) -> bool:
-    """Whether nested forward mode fits the memory, and has fewer bytes to move for one sample.
-
-    Bytes and not seconds: both modes round differently, so a clock would make results differ.
-    """
+    """Whether nested forward mode fits the memory, and has fewer bytes to move than reverse."""
     D = U.shape[1]
-    forward = (1 + D) ** 2 * loss.activation_bytes(w, samples[0])
-    reverse = 4 * D * w.numel() * w.element_size() + _ALONE
-    return _PEAK * forward + _tangent_bytes(w, D) <= memory and forward < reverse
+    forward = _forward_bytes(loss, w, D, samples)
+    fits = _PEAK * forward + _tangent_bytes(w, D) <= memory
+    return fits and forward < _reverse_bytes(w, D)
+
+
+def _forward_bytes(loss: EmpiricalLoss, w: Tensor, D: int, samples: range) -> int:
+    return (1 + D) ** 2 * loss.activation_bytes(w, samples[0])
+
+
+def _reverse_bytes(w: Tensor, D: int) -> int:
+    return 4 * D * w.numel() * w.element_size() + _ALONE
 
 
 def projected_derivatives(

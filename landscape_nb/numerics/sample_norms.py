@@ -1,0 +1,143 @@
+"""Squared lengths of single samples' gradients in the whole space, without the gradients.
+
+|g_i|^2 = sum over weights of |sum_uses sum_t d_t a_t'|_F^2 + sum over biases of |sum d|^2
+
+For a linear layer used once without positions this is |d|^2 (|a|^2 + 1); with positions t, either
+the inner products (d_s'd_t)(a_s'a_t) or the sample's gradient of this one layer, whichever is less
+work. g_i'v needs no gradient either: it is c_i of layer contraction along the one direction v.
+"""
+
+import torch
+from torch import Tensor
+from torch.func import vjp, vmap
+
+from landscape_nb.numerics import checks, contraction
+from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.operators import HessianOperator
+from landscape_nb.numerics.recording import (
+    ContractionError,
+    Recorder,
+    Use,
+    recorded,
+    tolerance,
+)
+
+_HELD = 8  # times that a pass's intermediates and a layer's gradients are held: chosen here
+
+
+def gradient_energies(
+    loss: EmpiricalLoss, w: Tensor, samples: range, v: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """|g_i|^2 (m,) and g_i'v (m,) of single samples' gradients, without the L2 term.
+
+    Exact up to rounding. Costs about four forward passes over the samples where every trainable
+    parameter belongs to a layer that `landscape_nb.numerics.bilinear` knows, and the numbers agree
+    with reverse mode: g_i'v and g_i'x along another direction x, as sums over samples with unequal
+    weights, and |g_i|^2 of two samples alone. Else it costs `sample_gradients`.
+
+    Args:
+        loss: the empirical loss.
+        w: (N,).
+        samples: indices, from 0.
+        v: (N,), zero if not given.
+
+    Raises:
+        ValueError: an argument does not fit, or a derivative is not finite.
+
+    >>> from landscape_nb.problems.toys import quadratics
+    >>> loss = EmpiricalLoss(*quadratics(5, 3).parts)
+    >>> squares, _ = gradient_energies(loss, loss.w0, range(5))
+    >>> torch.allclose(squares, loss.sample_gradients(loss.w0, 5).square().sum(1))
+    True
+    """
+    w, loss = checks.parameter_vector(w, loss.w0), loss.without_l2()
+    v = torch.zeros_like(w) if v is None else checks.parameter_vector(v, loss.w0)
+    squares, dots = w.new_empty(len(samples)), w.new_empty(len(samples))
+    done, step = 0, samples_at_once(loss, w, samples)
+    try:
+        for done in range(0, len(samples), step):
+            here = slice(done, done + step)
+            squares[here], dots[here] = _contracted(loss, w, samples[here], v)
+        return squares, dots
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception:  # other layers, or wrong numbers: the gradients themselves
+        pass
+    step = max(1, int(loss.memory / 8 / (w.numel() * w.element_size())))  # 8: chosen here
+    for i in range(done, len(samples), step):
+        g = loss.sample_gradients(w, samples[i : i + step])
+        squares[i : i + step], dots[i : i + step] = g.square().sum(1), g @ v
+    return squares, dots
+
+
+def samples_at_once(loss: EmpiricalLoss, w: Tensor, samples: range) -> int:
+    """As many as fit memory with what their passes leave behind and one layer's gradients."""
+    largest = max(shape.numel() for shape in loss.layout.shapes) * w.element_size()
+    room = loss.memory - contraction.direction_bytes(w, 2)
+    return max(1, int(room / _HELD / (loss.activation_bytes(w, samples[0]) + largest)))
+
+
+def _contracted(loss: EmpiricalLoss, w: Tensor, batch: range, v: Tensor) -> tuple[Tensor, Tensor]:
+    recorder = Recorder(loss)
+    generic = torch.arange(1, len(w) + 1, dtype=w.dtype, device=w.device).cos()
+    V = torch.stack([generic, v], dim=1)
+    _, uses = recorded(recorder, w, batch)
+    blocks = contraction.blocks_of(loss, V)
+    reverse = HessianOperator(contraction.WeightedLoss(loss), w, batch)
+    dots, size = contraction.gradients(uses, contraction.through_layers(uses, blocks))
+    contraction.refuse_wrong_gradients(reverse, V, batch, dots, size)
+    squares = torch.stack([_of_parameter(loss, uses, name) for name in loss.layout.names]).sum(0)
+    for j in {0, len(batch) - 1}:
+        alone = loss.gradient(w, batch[j : j + 1]).square().sum()
+        if not abs(float(squares[j] - alone)) <= tolerance(w) * float(alone):
+            raise ContractionError("Lengths of gradients differ from reverse mode.")
+    return squares, dots[:, 1]
+
+
+def _of_parameter(loss: EmpiricalLoss, uses: list[Use], name: str) -> Tensor:
+    """|gradient of one parameter|^2 of each sample, (m,)."""
+    shape = dict(zip(loss.layout.names, loss.layout.shapes, strict=True))[name]
+    biases = [_bias_gradient(use, shape) for use in uses if use.layer.bias == name]
+    weighing = [use for use in uses if use.layer.weight == name]
+    if not biases and weighing and _inner_is_shorter(weighing, shape):
+        inner = weighing[0].layer.inner
+        a, d = (torch.cat(parts, 1) for parts in zip(*map(_positions, weighing), strict=True))
+        assert inner is not None
+        return (inner(a) * (d @ d.mT)).flatten(1).sum(1)
+    whole = uses[0].d.new_zeros(uses[0].m, *shape)
+    for gradient in biases + [_weight_gradient(use, shape) for use in weighing]:
+        whole = whole + gradient
+    return whole.flatten(1).square().sum(1)
+
+
+def _inner_is_shorter(uses: list[Use], shape: torch.Size) -> bool:
+    """Whether T^2 inner products of features and gradients are less work than T outer products."""
+    if uses[0].layer.inner is None or len({use.features.is_floating_point() for use in uses}) > 1:
+        return False  # a tied embedding adds to what a linear layer does
+    positions = sum(_positions(use)[1].shape[1] for use in uses)
+    return positions * sum(shape) < shape.numel()
+
+
+def _positions(use: Use) -> tuple[Tensor, Tensor]:
+    """Features (m, T, ...) and gradients (m, T, ...) of each sample's positions."""
+    lead = use.layer.leading(use.d)
+    a, d = (use.by_sample(t[None]) for t in (use.features, use.d))
+    return (
+        a.reshape(use.m, -1, *use.features.shape[lead:]),
+        d.reshape(use.m, -1, *use.d.shape[lead:]),
+    )
+
+
+def _bias_gradient(use: Use, shape: torch.Size) -> Tensor:
+    _, d = _positions(use)
+    return d.reshape(use.m, d.shape[1], shape.numel(), -1).sum((1, 3)).reshape(use.m, *shape)
+
+
+def _weight_gradient(use: Use, shape: torch.Size) -> Tensor:
+    """By the layer's own derivative, batched over samples."""
+    zeros = use.d.new_zeros(shape)
+
+    def one(a: Tensor, d: Tensor) -> Tensor:
+        return vjp(lambda W: use.layer.product(W, a), zeros)[1](d)[0]
+
+    return vmap(one)(*_positions(use))
