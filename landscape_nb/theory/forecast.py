@@ -135,7 +135,7 @@ class Forecast:
         end = "more than can be said" if self.high is None else _plain(self.high)
         ends = f"{share}: {_plain(self.low)} to {end}"
         if not self.extrapolated:
-            return f"already enough: {_plain(self.K)} samples ({ends}; measured)"
+            return f"already enough: {_plain(self.K, 9)} samples ({ends}; measured)"
         return (
             f"about {_plain(self.K)} samples ({ends}; extrapolated from {_plain(self.k_last, 9)})"
         )
@@ -185,9 +185,9 @@ def forecast_enough(
     tolerance = checks.positive("tolerance", tolerance, "in loss^2, as deltas")
     if not 0 < checks.positive("level", level, "of the intervals") < 1:
         raise ValueError(f"level must be between 0 and 1, for example 0.9; got {level}.")
-    rows = _table("deltas", deltas, len(grid))
-    errors = None if stderrs is None else _table("stderrs", stderrs, len(grid), rows.shape)
-    mean, relative = rows.mean(0), _relative(rows, errors, calibration)
+    rows = curve_table("deltas", deltas, len(grid))
+    errors = None if stderrs is None else curve_table("stderrs", stderrs, len(grid), rows.shape)
+    mean, relative = rows.mean(0), relative_errors(rows, errors, calibration.unknown)
 
     k, seen = np.array(grid, dtype=float), mean > 0
     if not seen.any():
@@ -316,8 +316,11 @@ def _law(
 # -- what comes in, and how numbers are told -------------------------------------------------------
 
 
-def _relative(rows: Array, errors: Array | None, calibration: Calibration) -> Array:
-    """Relative standard errors of the mean curve, (m,)."""
+def relative_errors(rows: Array, errors: Array | None, unknown: float) -> Array:
+    """Relative standard errors of the mean of the rows (R, m), (m,): the larger of two estimates.
+
+    From the errors within rows, and from the scatter between them; `unknown` with neither.
+    """
     mean = np.where(rows.mean(0) > 0, rows.mean(0), 1.0)
     found = np.zeros(rows.shape[1])
     if errors is not None:
@@ -326,11 +329,11 @@ def _relative(rows: Array, errors: Array | None, calibration: Calibration) -> Ar
         scatter = rows.std(0, ddof=1) / mean
         pooled = np.sqrt((scatter**2).mean() / len(rows))
         return np.maximum(found, pooled)
-    return found if errors is not None else np.full(rows.shape[1], calibration.unknown)
+    return found if errors is not None else np.full(rows.shape[1], unknown)
 
 
-def _table(name: str, values: Sequence | Tensor, m: int, like: tuple[int, ...] = ()) -> Array:
-    """(R, m), finite and not negative."""
+def curve_table(name: str, values: Sequence | Tensor, m: int, like: tuple[int, ...] = ()) -> Array:
+    """One row or several as (R, m), finite and not negative."""
     try:
         table = torch.as_tensor(values).detach().cpu()
         if table.dtype is torch.bool or table.is_complex():
