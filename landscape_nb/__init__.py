@@ -77,7 +77,12 @@ from landscape_nb.theory.criteria import (
     next_sample_average,
 )
 from landscape_nb.theory.descent import Descent, gradient_descent
-from landscape_nb.theory.enough import EnoughData, enough_data, enough_data_interval
+from landscape_nb.theory.enough import (
+    EnoughData,
+    enough_data,
+    enough_data_interval,
+    one_run_interval,
+)
 from landscape_nb.theory.exponents import Slope, log_slope
 from landscape_nb.theory.increment import (
     IncrementModel,
@@ -236,6 +241,7 @@ __all__ = [
     "next_sample_average",
     "next_sample_mean",
     "next_sample_models",
+    "one_run_interval",
     "permutation_mean",
     "quadratic_mc",
     "random_subspace",
