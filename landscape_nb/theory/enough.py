@@ -63,7 +63,7 @@ def enough_data(
 class EnoughData:
     """K of a mean curve, between the measured k, with an interval.
 
-    All are whole numbers of samples: K and high rounded up, low rounded down. Nothing is
+    All three are rounded up: the smallest whole number of samples that is enough. Nothing is
     extrapolated: `first` stands for every K up to the first k, None for every K beyond the last.
 
     Attributes:
@@ -203,9 +203,8 @@ def _inverted(
     at = math.log(tolerance)
     K, low, high = _settles(grid, mean, at), _may_settle(grid, lower, at), _settles(grid, upper, at)
     # less a hair: 10 (20/10)^1 may be 20 plus rounding
-    K_up, high_up = (None if k is None else math.ceil(k * (1 - 1e-12)) for k in (K, high))
-    low_down = None if low is None else math.floor(low * (1 + 1e-12))
-    return EnoughData(K_up, low_down, high_up, float(level), grid[0], grid[-1], scatter)
+    whole = (None if k is None else math.ceil(k * (1 - 1e-12)) for k in (K, low, high))
+    return EnoughData(*whole, float(level), grid[0], grid[-1], scatter)
 
 
 def _settles(grid: list[int], curve: list[float], at: float) -> float | None:
