@@ -22,8 +22,8 @@ curvature").
 Seven folders, each importing only from those before it:
   numerics   L_k of any torch module, its derivatives, eigenpairs, minimisers; no paper in it
   theory     one file an idea: increment (Eqs. 5, 9), probes (U_D), criteria (Eqs. 1-4), moments
-             (Eqs. 15-16), bounds (Eq. 10), spectrum (S17), surfaces and enough (N25), descent
-             (LLC), layers, exponents and spectral_newton (C26)
+             (Eqs. 15-16), bounds (Eq. 10), tails of averages, spectrum (S17), surfaces and enough
+             (N25), descent (LLC), layers, exponents and spectral_newton (C26)
   problems   toys, data, networks, trained transformers
   figures    one function a picture
   study      sweeps, the report on a model
@@ -119,6 +119,7 @@ from landscape_nb.theory.spectrum import (
     spectral_density,
 )
 from landscape_nb.theory.surfaces import Surfaces, loss_surfaces
+from landscape_nb.theory.tails import Tail, tail, tail_index
 
 __version__ = "0.1.0"
 
@@ -209,6 +210,7 @@ __all__ = [
     "SpectralDensity",
     "Surfaces",
     "SweepFileError",
+    "Tail",
     "audit",
     "bottom_eigenpairs",
     "captured_energy",
@@ -251,6 +253,8 @@ __all__ = [
     "spectral_formula",
     "stabilization",
     "sweep",
+    "tail",
+    "tail_index",
     "top_eigenpairs",
     "toys",
 ]

@@ -127,7 +127,8 @@ def _tumours(seed: int) -> Parts:
     """Wisconsin breast cancer, 569 patients (UCI, Wolberg et al. 1995)."""
     from sklearn.datasets import load_breast_cancer  # slow to load, as in `data.digits`
 
-    x, y = _shuffled(*load_breast_cancer(return_X_y=True), seed)
+    X, labels = load_breast_cancer(return_X_y=True)
+    x, y = _shuffled(X, labels, seed)
     return MLP([30, 8, 2], generator=_generator(seed)), _cross_entropy, x, y.long(), 1e-2
 
 
