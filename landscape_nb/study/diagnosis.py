@@ -29,8 +29,8 @@ from landscape_nb.study.budget import (
     training_size,
 )
 from landscape_nb.study.local_regime import model_error
-from landscape_nb.theory.criteria import Estimate
 from landscape_nb.theory.bands import one_run_band
+from landscape_nb.theory.criteria import Estimate
 from landscape_nb.theory.enough import EnoughData, one_run_interval
 from landscape_nb.theory.increment import increment, next_sample_models
 from landscape_nb.theory.moments import MomentTable, full_space_table, moment_table

@@ -82,7 +82,7 @@ def one_run_band(
     return low.exp(), high.exp()
 
 
-# -- the same in logarithms, with the log of the mean first -----------------------------------------
+# -- the same in logarithms, with the log of the mean first ---------------------------------------
 
 
 def runs_band(rows: Tensor, level: float) -> Band:

@@ -201,10 +201,14 @@ def _inverted(
     """The k at which the tolerance lies inside the band, and where the mean crosses it."""
     mean, lower, upper = (edge.tolist() for edge in band)
     at = math.log(tolerance)
-    K, low, high = _settles(grid, mean, at), _may_settle(grid, lower, at), _settles(grid, upper, at)
+    K, high = (_rounded_up(_settles(grid, curve, at)) for curve in (mean, upper))
+    low = _rounded_up(_may_settle(grid, lower, at))
+    return EnoughData(K, low, high, float(level), grid[0], grid[-1], scatter)
+
+
+def _rounded_up(k: float | None) -> int | None:
     # less a hair: 10 (20/10)^1 may be 20 plus rounding
-    whole = (None if k is None else math.ceil(k * (1 - 1e-12)) for k in (K, low, high))
-    return EnoughData(*whole, float(level), grid[0], grid[-1], scatter)
+    return None if k is None else math.ceil(k * (1 - 1e-12))
 
 
 def _settles(grid: list[int], curve: list[float], at: float) -> float | None:

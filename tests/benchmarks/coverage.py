@@ -31,7 +31,7 @@ from landscape_nb.problems.learning import LEARNING_PROBLEMS, LearningProblem, l
 
 HERE = Path(__file__).parent
 LEVEL = 0.9
-RUNS = [3, 5, 10]
+RUNS = [2, 3, 5, 10]
 SAMPLES = [50, 120, 400]
 # where K lies between the first and the last k, on a logarithmic scale: six tolerances a problem
 PLACES = [0.15, 0.3, 0.45, 0.6, 0.75, 0.9]
@@ -86,7 +86,9 @@ class Pool:
     def __init__(self, folder: Path, problem: LearningProblem) -> None:
         self.name, self.ks = problem.name, [UNIT * k for k in problem.ks]
         curves, self.squares = [], []
-        for path in sorted(folder.glob(file_of(folder, problem.name, 0).name.replace("_0.", "_*."))):
+        for path in sorted(
+            folder.glob(file_of(folder, problem.name, 0).name.replace("_0.", "_*."))
+        ):
             if ".part" in path.name or ".tmp" in path.name:
                 continue
             with np.load(path) as kept:
@@ -274,6 +276,7 @@ def drawn(found: Study, path: Path) -> None:
                 x, y, error, fmt=MARKS[i], color=COLOURS[i], markerfacecolor=fill, markersize=5,
                 linewidth=1, label=None if method else name,
             )  # fmt: skip
+    axes.axvline(len(RUNS) - 0.5, color="0.8", linewidth=1)
     axes.plot([], [], "o", color="0.3", markerfacecolor="white", label="percentile bootstrap")
     axes.set_xticks(range(len(columns)), columns)
     axes.set(ylabel="true K inside the interval, %", ylim=(None, 100))
