@@ -78,7 +78,12 @@ from landscape_nb.theory.criteria import (
     next_sample_average,
 )
 from landscape_nb.theory.descent import Descent, gradient_descent
-from landscape_nb.theory.enough import EnoughData, enough_data, enough_data_interval
+from landscape_nb.theory.enough import (
+    EnoughData,
+    enough_data,
+    enough_data_interval,
+    one_run_interval,
+)
 from landscape_nb.theory.exponents import Slope, log_slope
 from landscape_nb.theory.forecast import Forecast, forecast_enough
 from landscape_nb.theory.increment import (
@@ -244,6 +249,7 @@ __all__ = [
     "next_sample_mean",
     "next_sample_models",
     "next_sample_table",
+    "one_run_interval",
     "permutation_mean",
     "quadratic_mc",
     "random_subspace",

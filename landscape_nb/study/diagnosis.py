@@ -29,8 +29,9 @@ from landscape_nb.study.budget import (
     training_size,
 )
 from landscape_nb.study.local_regime import model_error
+from landscape_nb.theory.bands import one_run_band
 from landscape_nb.theory.criteria import Estimate
-from landscape_nb.theory.enough import EnoughData, enough_data_interval, resampled_means
+from landscape_nb.theory.enough import EnoughData, one_run_interval
 from landscape_nb.theory.increment import increment, next_sample_models
 from landscape_nb.theory.probes import bottom_eigenpairs, random_subspace, top_eigenpairs
 from landscape_nb.theory.spectrum import hutchpp_trace
@@ -217,9 +218,8 @@ def diagnose(
                 tiny = torch.finfo(torch.float64).tiny
                 tolerance = max(max(0.01 * scale, rounding) ** 2, tiny)
             ks, curves = _along_k(loss, w, k, unseen, budget.retrain_iterations)
-            enough = enough_data_interval(ks, curves, tolerance, seeded)
-            means = resampled_means(curves, 1000, seeded)
-            band = means.quantile(torch.tensor([0.05, 0.95]).double(), dim=0)
+            enough = one_run_interval(ks, curves, tolerance, seeded)
+            band = torch.stack(one_run_band(curves, seeded))
 
     found = Diagnosis(
         description=repr(loss), k=k, D=D, sigma=sigma, l2=loss.l2, w=w, value=float(value),
@@ -351,7 +351,7 @@ def doubts(found: Diagnosis) -> list[str]:
             "The model was not trained anew along k, which this budget leaves out: the curve "
             "shows what counting alone does, not what learning does."
         )
-    if found.enough.K == found.ks[-1]:
+    if found.enough.K is not None and found.enough.K > max((0, *found.ks[:-1])):
         says.append("Only the last k lies below the tolerance: no evidence that it stays there.")
     return says
 

@@ -302,8 +302,8 @@ def _enough(d: Diagnosis) -> Section:
         else f"at the point of k = {d.k}, not retrained"
     )
     settled = (
-        "The tolerance is not reached, in no resample of the next samples either."
-        if d.enough.reached == 0
+        "The tolerance is not reached, whichever next samples come."
+        if d.enough.reached is False
         else f"K = {d.enough}, from the scatter over next samples only; other seeds and orders "
         "of the data move it as well."
     )

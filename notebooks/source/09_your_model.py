@@ -265,7 +265,7 @@ print("sigma of this report is in the local regime:", local is not None and foun
 growth = float(error[4] / error[2])  # sigma grows tenfold between them
 print("ten times the width, 60 to 160 times the error:", 60 < growth < 160)
 K, means = found.enough.K, found.curves.mean(0)
-stays = K is None or bool((means[found.ks.index(K) :] < found.tolerance).all())
+stays = K is None or bool((means[torch.tensor(found.ks) >= K] < found.tolerance).all())
 print("from K on the curve stays below the tolerance:", stays)
 print("your model is as it was:", same(before, fingerprint(model)))
 print("each has a description for readers who can't see it:", all("alt=" in p for p in pictures))
