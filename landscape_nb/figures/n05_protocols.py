@@ -107,9 +107,9 @@ def delta_against_loss(
     plots.show(
         figure,
         "Left: one network, one set of batches, in the two of 50 orders with the clearest lines. "
-        f"One rises, one falls; of all orders {rising:.0%} rise. Right: with training, the criterion falls "
-        "while the training loss rises (black), and falls with the loss of unseen digits (orange), "
-        f"as its power {power:.1f}.",
+        f"One rises, one falls; of all orders {rising:.0%} rise. Right: with training, the "
+        "criterion falls while the training loss rises (black), and falls with the loss of unseen "
+        f"digits (orange), as its power {power:.1f}.",
     )
 
 

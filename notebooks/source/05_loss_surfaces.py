@@ -3,13 +3,12 @@
 #
 # **What does settling look like, and how much data is enough?**
 #
-# Each sample that we add bends the loss landscape a little. The more samples there are, the less one
-# more can do: the landscape *settles*. Here we look at that, first as a picture of hills and valleys, then
-# as curves, and finally as a decision: at which number of samples $k$ may we stop collecting?
+# Each sample that we add bends the loss landscape a little. The more there are, the less one more can do: the landscape
+# *settles*. We look at that as hills and valleys, then as curves, and finally as a decision: at which number of
+# samples $k$ may we stop collecting?
 #
-# We follow an experiment of Nikitin, *Neural Networks Loss Landscape Convergence in Hessian
-# Low-Dimensional Space* (MIPT 2025), called **N25** below, and test what it says. You do not need to have
-# read it. **KG26** is the paper of [notebook 04](04_mlp_stabilization.ipynb).
+# We follow, and test, Nikitin et al., *Neural Networks Loss Landscape Convergence in Hessian Low-Dimensional Space* (MIPT
+# 2025; the text of 17 June 2025), called **N25** below. **KG26** is the paper of [notebook 04](04_mlp_stabilization.ipynb).
 #
 # **Words.** $L_k(w)$ is the mean loss of the first $k$ samples at the parameters $w$, a list of $N$ numbers, and
 # $w_k^*$ the $w$ found by training on these $k$ samples. The *increment* $I_k = L_{k+1} - L_k$ is what
@@ -254,22 +253,22 @@ falls_always = bool((means["top"].diff() < 0).all())
 #
 # ## 4. N25's curves: $\Delta_k$ and $k^2 \Delta_k$, by two protocols
 #
-# N25 turns the picture into a number: the mean of $I_k^2$ over a Gaussian cloud around a trained network $w$,
-# in a subspace of $D$ directions $U$,
+# N25 turns the picture into a number, the mean of $I_k^2$ over a Gaussian cloud around a trained network $w$,
+# in a subspace of $D$ directions $U$:
 #
-# $$\Delta_k = \mathbb{E}\, I_k(w + U z)^2, \qquad z \sim \mathcal{N}(0, \sigma^2 \mathbf{1}_D),$$
+# $$\Delta_k = \mathbb{E}\, I_k(w + U z)^2, \qquad z \sim \mathcal{N}(0, \sigma^2 \mathbf{1}_D) .$$
 #
-# and draws $k^2 \Delta_k$. If $\Delta_k$ falls as $k^{-2}$, that is a horizontal line. But around *which* network?
+# It draws $k^2 \Delta_k$: a horizontal line, if $\Delta_k$ falls as $k^{-2}$. But around *which* network?
 #
 # | | **kept** | **trained anew** |
 # |---|---|---|
-# | network | one $w^*$, trained on everything, for all $k$ | $w_k^*$, trained on the first $k$ |
-# | one unit of $k$ | a mini-batch (N25: 64 images; here 8 digits) | one digit |
-# | unit $k+1$ | was trained on, like all others | is unseen |
-# | what $k$ changes | how many batch losses are averaged | that, and the network |
+# | network | one $w^*$ for all $k$, trained on everything | $w_k^*$, trained on the first $k$ |
+# | unit of $k$ | a mini-batch (N25: 64 images; here 8 digits) | one digit |
+# | unit $k+1$ | trained on, like all others | unseen |
+# | what $k$ changes | how many losses are averaged | that, and the network |
 #
 # N25's figures are of the first kind. Its Algorithm 1, which collects data, says "train or update the model", and is of
-# the second. They answer different questions, so we draw both, for ten seeds each.
+# the second. They answer different questions. We draw both, for ten seeds each.
 #
 # ### Predict
 # Slope of $\Delta_k$ against $k$ on log-log axes: at a kept network; and trained anew, in a tight random cloud
@@ -334,8 +333,8 @@ def cloud_losses(seed, k, D, sigma, points=16):
 
 
 # %% [markdown]
-# *Kept.* `permutation_mean` averages over **all orders** of the batches at once, by an exact formula. (N25's published code draws a new
-# order for each point $z$, so its average over points is one over orders too.)
+# *Kept.* `permutation_mean` averages over **all orders** of the batches, exactly. (N25's published code shuffles the
+# batches anew for each point $z$, so its average is one over orders too.)
 
 # %%
 batches = {
@@ -358,7 +357,7 @@ kept_curves = {
 }
 
 # %% [markdown]
-# *Trained anew.* Every unseen digit as the next one (`next_sample_mean`). No quadratic model is involved in either.
+# *Trained anew.* `next_sample_mean` takes every unseen digit as the next one. Neither uses a quadratic model.
 
 
 # %%
@@ -396,8 +395,8 @@ reveal_number("Trained anew, slope in the tight cloud", slope_guess_tight, tight
 reveal_number("Trained anew, slope in the wide cloud", slope_guess_wide, wide)
 
 # %% [markdown]
-# The slopes with their 95 % intervals (Student's $t$, ten seeds). For the kept network also in *one* order of the batches, $k$ = 10 to
-# 111. And what is left of the networks trained on 320 digits, out there: how many unseen digits do they get right?
+# The slopes, with 95 % intervals (Student's $t$, ten seeds). For the kept network also in *one* order of the batches, $k$ = 10 to
+# 111. And, for the networks trained on 320 digits: what is left of them out there?
 
 
 # %%
@@ -448,13 +447,13 @@ for name in clouds:
     print(f"{name:27} {'    '.join(columns)}    {np.mean(right[name]):.0%}")
 
 # %% [markdown]
-# **Kept: N25's lines are horizontal, as it says, in every cloud.** They must be. At a fixed point, over all orders of the units,
+# **Kept: the lines are horizontal in every cloud, as N25 says.** They must be. At a fixed point, over all orders of the units,
 #
 # $$k\,(k+1)\;\mathbb{E}\,I_k^2 = S^2,$$
 #
-# where $S^2$ is the variance of the units' losses: an identity about means, true for any network, even one
-# that was never trained. So the *slope* tells nothing about a landscape. The *height* does: $S^2$ grows with $\sigma$ and $D$, and
-# most in the top directions, which N25 saw too.
+# where $S^2$ is the variance of the units' losses: an identity about means, true for every network, even for one
+# that was never trained. So the *slope* says nothing about a landscape. The *height* does: $S^2$ grows with $\sigma$ and $D$, and
+# most in the top directions. N25 saw that too.
 
 # %% tags=["nbval-ignore-output"]
 flat = {}
@@ -466,14 +465,14 @@ for name, point in {"trained": kept(0)[1], "never trained": kept(0)[0].w0}.items
 # %% [markdown]
 # **Trained anew: the slope can tell something.** By the identity of notebook 04, $\Delta_k = T(k)/(k+1)^2$, where $T$ is the mean
 # squared distance between the losses of unseen digits and the training loss. In a tight cloud the network gets better at
-# unseen digits as $k$ grows, $T$ falls, and what exceeds 2 is learning. In a wide cloud the noise ruins the
-# network, as the last column shows: $T$ hardly depends on $k$, and nearly only the averaging remains.
+# unseen digits, $T$ falls, and what exceeds 2 is learning. In a wide cloud the noise ruins the
+# network (last column): $T$ hardly depends on $k$, and little but the averaging remains.
 # **The nearer $k^2\Delta_k$ is to a horizontal line, the less training has to do with it.**
 #
 # ### Going deeper: the criterion against the loss
 #
-# N25 also draws $\Delta_k$ against $L_k(w^*)$, after a *five-point moving average* (the mean of each point and its two neighbours on
-# either side), leaves out the first third of the batches, and calls the relation linear. We do the same at a kept network, in N25's cloud
+# N25 also draws $\Delta_k$ against $L_k(w^*)$, after a *five-point moving average* (each point with two neighbours on
+# either side), without the first third of the batches, and calls the relation linear. We do the same at a kept network, in its cloud
 # (top ten, $\sigma = 1$). Then we shuffle the same batches, 50 times for each seed.
 
 
@@ -542,10 +541,10 @@ print(
 )
 
 # %% [markdown]
-# **What is linear?** At the kept network, nothing that would last. Averaged over orders, $L_k(w^*)$ does not depend on $k$ at all, and
-# $\Delta_k$ falls as $k^{-2}$. In one order both drift slowly with $k$, and two drifting series always seem related; shuffling turns the
-# sign in about half of the cases. Trained anew, the relation with the unseen loss is there in every seed, as a power and not as a line:
-# both fall with $k$. The training loss runs the other way: the more digits, the harder they are to fit.
+# **What is linear?** At the kept network, nothing that would last. Averaged over orders, $L_k(w^*)$ does not depend on $k$ at all, while
+# $\Delta_k$ falls as $k^{-2}$. In one order both drift slowly with $k$, and two drifting series easily look related; shuffling turns
+# the sign of the line in about half of the cases. Trained anew, there is a relation with the *unseen* loss in every seed, because both fall
+# with $k$: a power, not a line (compare the $R^2$). The training loss runs the other way: more digits are harder to fit.
 
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: claims of sections 1 to 4.
@@ -829,9 +828,9 @@ compare(claims)
 #
 # $$K = \min\{k : \Delta_{k'} < \text{tolerance for all measured } k' \ge k\}.$$
 #
-# Algorithm 1 there stops at the *first* crossing (and its printed test, "until $\Delta_k > \Delta$", is reversed; the talk has it
-# right). A single lucky digit then looks like enough data. `enough_data` follows the rule, and where it is not
-# met it returns None: *not reached* is an answer too.
+# Algorithm 1 there stops at the *first* crossing (its printed test, "until $\Delta_k > \Delta$", is reversed; the talk has it
+# right). A single lucky digit then looks like enough. `enough_data` follows the rule. Where it is not met, it returns None:
+# *not reached* is an answer too.
 
 # %%
 noisy = [0.9, 1.5, 0.7, 0.4, 0.2]  # invented, for k = 20, 40, 80, 160, 320
@@ -840,11 +839,10 @@ print("enough for 1.0:", ln.enough_data(ks, noisy, tolerance=1.0))
 print("enough for 0.1:", ln.enough_data(ks, noisy, tolerance=0.1))
 
 # %% [markdown]
-# Now a small study of our own, as one would run it: three networks with fewer than 1000 parameters each, five seeds,
+# Now a small study of our own: three networks with fewer than 1000 parameters, five seeds,
 # five $k$, that is 75 trainings. `ln.stabilization` makes a function that trains in one such *cell* and measures the criterion, averaged over
-# next samples. `ln.sweep` calls it for every cell and saves each result at once. The networks are a
-# network with one hidden layer, one with two, and a *convolutional* one (CNN), which looks at the image through four small windows
-# that slide over it.
+# next samples. `ln.sweep` calls it for every cell and saves each result at once. The networks have
+# one hidden layer, or two, or are *convolutional* (CNN): four small windows slide over the image.
 
 
 # %%
@@ -896,8 +894,7 @@ for model in makers:
     print(f"{model}: {make_loss(model, 0).num_params} parameters")
 
 # %% [markdown]
-# We let it be interrupted: first only seed 0, as if the machine had been switched off after a fifth of
-# the work. Then the whole study is started with the same file. (The training stops at a gradient of $10^{-2}$, to save time.)
+# We let it be interrupted after seed 0, a fifth of the work. Then the whole study is started with the same file.
 
 # %%
 study_ks, folder = ks, tempfile.TemporaryDirectory()
@@ -990,17 +987,16 @@ reveal_choice("Does the CNN need less data for 1e-4?", cnn_needs_less, less, [Tr
 
 # %% [markdown]
 # *What you should see.* At most tolerances the three networks have the same $K$, although their losses on unseen digits
-# differ: they lie less than a factor of 2 in $k$ apart, and that is the step of our grid. The interval opens only where a
-# tolerance runs through the scatter of the seeds. Where "not reached" lies inside it, measure on before you decide.
+# differ: they lie less than a factor of 2 in $k$ apart, the step of our grid. Where "not reached" lies inside an
+# interval, measure on before you decide.
 #
 # **What is this $K$ worth?** Three things decide it before the network does.
 #
-# - **Its unit.** The tolerance is in loss². A factor of 100 in the tolerance is a factor of 4 to 5 in $K$, because the
-#   slope is near $-3$. No theory chooses it for you: it says how large a change of the loss you can
-#   live with. $10^{-4}$ means that one more digit typically changes the loss by $0.01$.
-# - **The criterion.** With the same number as tolerance, the centred criterion (what the probe itself sees) is far below it from the start, and
-#   $\Delta_1 = |I|$, which has the unit loss, asks for a tolerance of its own.
-# - **The next sample.** That one sample changes little does not mean that a thousand more would. The increments of $k = 320$ to 640
+# - **Its unit.** The tolerance is in loss²: $10^{-4}$ means that one more digit typically changes the loss by $0.01$. No theory
+#   chooses it for you. A factor of 100 in the tolerance is a factor of 4 to 5 in $K$, because the slope is near $-3$.
+# - **The criterion.** The centred criterion (what the probe itself sees) is far below the same tolerance from the start;
+#   $\Delta_1 = |I|$ has the unit loss and asks for a tolerance of its own.
+# - **The next sample.** That one sample changes little does not mean that a thousand more would. Their increments
 #   add up.
 
 
@@ -1034,8 +1030,8 @@ folder.cleanup()
 # | MNIST | 0.025 | 100 (0.013) | 40 (0.010) | 60 (0.024) |
 # | Fashion-MNIST | 0.030 | 120 (0.020) | 90 (0.017) | 70 (0.015) |
 #
-# *N25, Table 1, version of 17 June 2025: $K$ in batches, and in brackets the loss $L_K$.* Below are ours on the digits: the kept protocol at
-# one $w^*$ trained on all 450, in batches of 5, averaged over all orders; and the one trained anew, in digits.
+# *N25, Table 1: $K$ in batches, and in brackets the loss $L_K$.* Below are ours on the digits: the kept protocol at
+# one $w^*$ trained on all 450, in batches of 5, averaged over all orders, at its centre; and the one trained anew, in digits.
 
 
 # %%
@@ -1074,11 +1070,11 @@ for pair in asked:
     print(f"{row}  {K_anew!s:13} {unseen_at(pair[0], K_anew)}")
 
 # %% [markdown]
-# **Three questions, three numbers.** By the identity of section 4 the kept $K$ is $S/\sqrt{\text{tolerance}}$: how many known losses must
+# **Two questions, two numbers.** By the identity of section 4 the kept $K$ is $S/\sqrt{\text{tolerance}}$: so many known losses must
 # be averaged until their mean stands still. The loss beside it is the same at every $K$, because nothing is trained. Trained
-# anew, $K$ is larger, depends on what the network learns, and the loss falls with it. N25's text does not say by which protocol its table was made.
-# And its tolerance speaks of a cloud: $\sqrt{0.025} \approx 0.16$ is a change of the loss 7 to 16 times as large as the MNIST
-# losses beside it. So the three $K$ of a row can be compared with each other, and not with ours.
+# anew, $K$ is larger and depends on what the network learns, and the loss falls with it. N25 does not say by which protocol its table was made,
+# and its tolerance speaks of a cloud: $\sqrt{0.025} \approx 0.16$ is a change of the loss 7 to 16 times as large as the MNIST
+# losses beside it. So compare its $K$ with one another, and not with ours.
 
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: claims of section 7.
