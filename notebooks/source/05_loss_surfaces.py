@@ -788,8 +788,10 @@ for k, group in changed.items():
     print(f"k = {k}, sigma = 1: F / measured:", ", ".join(f"{r:.1f}" for r in at_one[k]))
 
 # %% [markdown]
-# At $k = 20$ it is far above in every seed, as N25 says, for a reason that is not its own. (At $k = 320$ six digits are
-# no average: where all six are easy, it need not be.) And the formula is about the curvature part only. Value and gradient are left out, and near the minimum they are all there is.
+# At $k = 20$ it is far above in every seed, as N25 says: because the model behind it is, not because it is a bound. (At $k = 320$
+# six digits are no average. Where all six are easy, it can lie below.)
+#
+# And the formula is about the curvature part only. Value and gradient are left out, and near the minimum they are all there is.
 
 # %% tags=["nbval-ignore-output"]
 every = [c for group in changed.values() for c in group]
