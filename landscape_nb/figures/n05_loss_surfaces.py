@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from scipy.interpolate import RectBivariateSpline
@@ -15,10 +14,8 @@ from landscape_nb.figures import maps, plots
 SQUARED = "$(L_{k+1} - L_k)^2$  [loss$^2$]"
 CRITERION = "$\\Delta_k$ [loss$^2$]"
 SAMPLES = "number of samples k"
-# Colour, marker and dash of curves that have no name of their own, in order.
+# Colour, marker and dash of the three networks of section 7.
 LINES = (
-    (plots.BLACK, "o", "-"),
-    (plots.SKY, "s", "--"),
     (plots.ORANGE, "^", "-."),
     (plots.VERMILLION, "D", ":"),
     (plots.BLUE, "*", "-"),
@@ -147,76 +144,7 @@ def _change_maps(steps: Tensor, increments: Mapping[str, Tensor]) -> Figure:
     return maps.contour_maps(between, between, squares, levels=levels, label=SQUARED, zeros=signed)
 
 
-# -- clouds ---------------------------------------------------------------------------------------
-
-
-def criterion_by_sigma(
-    ks: Sequence[int],
-    measured: Mapping[float, np.ndarray],
-    tight: Sequence[float],
-    wide: Sequence[float],
-) -> None:
-    """Delta_k and k^2 Delta_k for several sizes of a random cloud in two dimensions.
-
-    Args:
-        ks: (K,), numbers of samples.
-        measured: sigma -> the criterion and its standard error, (2, seeds, K).
-        tight: slopes in the smallest cloud, one for each seed.
-        wide: slopes in the largest.
-    """
-    curves = {f"$\\sigma$ = {sigma}": pair for sigma, pair in measured.items()}
-    plots.show(
-        _criterion(ks, curves, "Random plane, D = 2"),
-        f"The tight cloud falls with slope {np.mean(tight):.1f}, the wide one with "
-        f"{np.mean(wide):.1f}. The curves for sigma = 0.1 and 1 coincide. Right: times k squared, "
-        "only the wide cloud comes near a horizontal line. Bars: two standard errors of the Monte "
-        "Carlo average. Shading: three seeds.",
-    )
-
-
-def criterion_by_dimension(
-    ks: Sequence[int],
-    measured: Mapping[str, np.ndarray],
-    many: Sequence[float],
-    eigen: Sequence[float],
-) -> None:
-    """Delta_k and k^2 Delta_k for random subspaces of several dimensions, and the top ten.
-
-    Args:
-        ks: (K,), numbers of samples.
-        measured: name of a subspace -> the criterion and its standard error, (2, seeds, K).
-        many: slopes in 256 random directions, one for each seed.
-        eigen: slopes in the top ten.
-    """
-    plots.show(
-        _criterion(ks, measured, "$\\sigma$ = 1"),
-        "More random directions do what a larger sigma does: the line for D = 256 bends up to "
-        f"slope {np.mean(many):.1f}. Ten top directions do more than 256 random ones: slope "
-        f"{np.mean(eigen):.1f}, and k squared times the criterion is flat.",
-    )
-
-
-def _criterion(ks: Sequence[int], measured: Mapping[str, np.ndarray], title: str) -> Figure:
-    figure, (left, right) = plots.new_figure(2, width=4.8)
-    for ax, power in ((left, 0), (right, 2)):
-        _scaled(ax, ks, measured, power)
-    plots.power_law_guide(left, ks, 0.3, -2, text="")
-    left.text(62, 0.014, "slope -2", color=plots.GREY, fontsize=8)
-    plots.log_log(left, SAMPLES, CRITERION, title, ticks=ks)
-    plots.log_log(right, SAMPLES, "$k^2 \\Delta_k$ [loss$^2$]", "The same times $k^2$", ticks=ks)
-    right.legend(frameon=False, fontsize=8, loc="lower left")
-    return figure
-
-
-def _scaled(ax: Axes, ks: Sequence[int], measured: Mapping[str, np.ndarray], power: int) -> None:
-    """k^power times the geometric mean over seeds; bars: two Monte Carlo standard errors."""
-    for (name, (values, errors)), line in zip(measured.items(), LINES, strict=False):
-        colour, marker, dash = line
-        scaled = values * np.array(ks, float) ** power
-        plots.spread(ax, ks, scaled, name, color=colour, marker=marker, linestyle=dash)
-        mean = np.exp(np.log(scaled).mean(0))
-        relative = np.sqrt(((errors / values) ** 2).sum(0)) / len(values)
-        ax.errorbar(ks, mean, 2 * relative * mean, fmt="none", ecolor=colour, capsize=2.5)
+# -- probes ---------------------------------------------------------------------------------------
 
 
 def curvature_parts(
@@ -292,7 +220,7 @@ def three_networks(
         tolerances: in loss^2.
     """
     figure, ax = plots.new_figure(width=6.0, height=3.8)
-    for (model, c), (colour, marker, dash) in zip(curves.items(), LINES[2:], strict=True):
+    for (model, c), (colour, marker, dash) in zip(curves.items(), LINES, strict=True):
         plots.spread(ax, ks, c, model, color=colour, marker=marker, linestyle=dash)
     for tolerance in tolerances:
         ax.axhline(tolerance, color=plots.GREY, linewidth=0.8)

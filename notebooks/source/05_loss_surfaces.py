@@ -3,13 +3,12 @@
 #
 # **What does settling look like, and how much data is enough?**
 #
-# Each sample that we add bends the loss landscape a little. The more samples there are, the less one
-# more can do: the landscape *settles*. Here we look at that, first as a picture of hills and valleys, then
-# as curves, and finally as a decision: at which number of samples $k$ may we stop collecting?
+# Each sample that we add bends the loss landscape a little. The more there are, the less one more can do: the landscape
+# *settles*. We look at that as hills and valleys, then as curves, and finally as a decision: at which number of
+# samples $k$ may we stop collecting?
 #
-# We follow an experiment of Nikitin, *Neural Networks Loss Landscape Convergence in Hessian
-# Low-Dimensional Space* (MIPT 2025), called **N25** below, and test what it says. You do not need to have
-# read it. **KG26** is the paper of [notebook 04](04_mlp_stabilization.ipynb).
+# We follow, and test, Nikitin et al., *Neural Networks Loss Landscape Convergence in Hessian Low-Dimensional Space* (MIPT
+# 2025; the text of 17 June 2025), called **N25** below. **KG26** is the paper of [notebook 04](04_mlp_stabilization.ipynb).
 #
 # **Words.** $L_k(w)$ is the mean loss of the first $k$ samples at the parameters $w$, a list of $N$ numbers, and
 # $w_k^*$ the $w$ found by training on these $k$ samples. The *increment* $I_k = L_{k+1} - L_k$ is what
@@ -24,10 +23,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import stats
 
+# %%
 import landscape_nb as ln
 from landscape_nb.course import Cost, SaveMyWork, reveal_choice, reveal_number
 from landscape_nb.figures import n05_loss_surfaces as figures
+from landscape_nb.figures import n05_protocols as protocols
 from landscape_nb.widgets import PictureSlider
 
 # %%
@@ -53,26 +55,32 @@ def compare(claims):
 # end in True or False; the notebook's test compares them on every machine.*
 #
 # The network is the one of notebook 04: 64 pixels, a hidden layer of 16 tanh units, 10 outputs, with the small
-# term $\tfrac12 10^{-3}|w|^2$ in the loss that gives training a place to end. It is trained for six values of
-# $k$, each starting where the last one ended, until the gradient is shorter than $10^{-3}$. Three
-# seeds change both the order of the digits and the first weights.
+# term $\tfrac12 10^{-3}|w|^2$ in the loss that gives training a place to end. It is trained for $k = 20, 40, 60, \dots, 320$,
+# each starting where the last one ended, until the gradient is shorter than $10^{-2}$. Ten seeds change both the order of
+# the digits and the first weights.
 
 # %%
-ks, seeds, n = [10, 20, 40, 80, 160, 320], [0, 1, 2], 450
+grid, ks, seeds, n = range(20, 321, 20), [20, 40, 80, 160, 320], range(10), 450
 per_sample = torch.nn.CrossEntropyLoss(reduction="none")
 
 
 # %%
-def train(seed):
-    """The loss on 450 digits in this seed's order, and w_k* for each k."""
-    inputs, labels = ln.data.digits(n, seed=seed)
+def make_network(n, seed):
+    """The loss of an untrained network on n digits in this seed's order."""
     model = ln.models.MLP([64, 16, 10], generator=seeded(seed))
-    loss = ln.EmpiricalLoss(model, per_sample, inputs, labels, l2=1e-3)
-    return loss, ln.fit_path(loss, ks, tol=1e-3)
+    return ln.EmpiricalLoss(model, per_sample, *ln.data.digits(n, seed=seed), l2=1e-3)
+
+
+# %%
+def train(seed):
+    """The loss of one seed, and w_k* for each k."""
+    loss = make_network(n, seed)
+    return loss, dict(zip(grid, ln.fit_path(loss, grid, tol=1e-2)))
 
 
 # %%
 runs = [train(seed) for seed in seeds]
+first = seeds[:3]  # for what takes longer
 N = runs[0][0].num_params
 print(f"N = {N} parameters")
 
@@ -115,10 +123,10 @@ def shares_of(H, U):
 
 # %%
 shares = {"top": [], "random": []}
-for seed, (loss, fits) in zip(seeds, runs):
-    w, k = fits[-1].w, ks[-1]
-    H = loss.hessian(w, k)
-    shares["top"].append(shares_of(H, ln.top_eigenpairs(loss, w, k, 2).vectors))
+for seed in first:
+    loss, fits = runs[seed]
+    H, U = loss.hessian(fits[320].w, 320), ln.top_eigenpairs(loss, fits[320].w, 320, 2).vectors
+    shares["top"].append(shares_of(H, U))
     shares["random"].append(shares_of(H, ln.random_subspace(N, 2, seeded(100 + seed))))
 
 # %% tags=["nbval-ignore-output"]
@@ -144,13 +152,14 @@ print(f"average of the random trace share, in theory 2/N: {2 / N:.4f}")
 # the mean changes.
 #
 # `loss_surfaces` evaluates each sample once at each point and forms running means, so it has *every* $k$ from a
-# single pass. Let us check that against evaluating one by one.
+# single pass. Let us check that against evaluating one by one. (For the pictures $w_{320}^*$ is trained until the
+# gradient is shorter than $10^{-3}$.)
 
 # %%
-loss, fits = runs[0]
-w, steps = fits[-1].w, torch.linspace(-1, 1, 21, dtype=torch.float64)
+loss, steps = runs[0][0], torch.linspace(-1, 1, 21, dtype=torch.float64)
+w = ln.fit_path(loss, [10, *ks], tol=1e-3)[-1].w
 bases = {
-    "top": ln.top_eigenpairs(loss, w, ks[-1], 2).vectors,
+    "top": ln.top_eigenpairs(loss, w, 320, 2).vectors,
     "random": ln.random_subspace(N, 2, seeded(100)),
 }
 
@@ -237,63 +246,64 @@ slider.slider.value = 10
 means = {name: I.square().mean((1, 2)) for name, I in increments.items()}  # one for each k
 ratio = means["top"] / means["random"]
 falls_always = bool((means["top"].diff() < 0).all())
+rise = {name: float(Z[-1].max() - Z[-1].min()) for name, Z in values.items()}
 
 # %% [markdown]
 # *What you should see.* The left map becomes darker, but not at every step: which digit comes next matters as
 # much as a doubling of $k$. The furrows move with each digit. One order of the data is an anecdote. From here on we average
 # over *all* unseen digits as the next one.
 #
-# ## 4. N25's curves: $\Delta_k$ and $k^2 \Delta_k$
+# ## 4. N25's curves: $\Delta_k$ and $k^2 \Delta_k$, by two protocols
 #
-# N25 turns the picture into a number: the mean of $I_k^2$ over a Gaussian cloud in the plane,
-# or in a subspace of $D$ directions,
+# N25 turns the picture into a number, the mean of $I_k^2$ over a Gaussian cloud around a trained network $w$,
+# in a subspace of $D$ directions $U$:
 #
-# $$\Delta_k = \mathbb{E}\, I_k(w_k^* + U z)^2, \qquad z \sim \mathcal{N}(0, \sigma^2 \mathbf{1}_D),$$
+# $$\Delta_k = \mathbb{E}\, I_k(w + U z)^2, \qquad z \sim \mathcal{N}(0, \sigma^2 \mathbf{1}_D) .$$
 #
-# now around the network trained *on these $k$ samples*. It draws $\Delta_k$ and $k^2\Delta_k$ for four sizes
-# $\sigma$ of the cloud and four dimensions $D$ of a random subspace, and for the top ten eigenvectors. If
-# $\Delta_k$ falls as $k^{-2}$, then $k^2 \Delta_k$ is a horizontal line.
+# It draws $k^2 \Delta_k$: a horizontal line, if $\Delta_k$ falls as $k^{-2}$. But around *which* network?
 #
-# We measure it directly: draw 20 points $z$, evaluate the losses of all 450 digits there, average $I_k^2$ over all
-# unseen digits as the next one (`next_sample_average`). No quadratic model is involved, and that is necessary. In units of
-# one parameter's typical size, $|w|/\sqrt N \approx 0.4$, a cloud with $\sigma \ge 1$ is far away.
+# | | **kept** | **trained anew** |
+# |---|---|---|
+# | network | one $w^*$ for all $k$, trained on everything | $w_k^*$, trained on the first $k$ |
+# | unit of $k$ | a mini-batch (N25: 64 images; here 8 digits) | one digit |
+# | unit $k+1$ | trained on, like all others | unseen |
+# | what $k$ changes | how many losses are averaged | that, and the network |
+#
+# N25's figures are of the first kind. Its Algorithm 1, which collects data, says "train or update the model", and is of
+# the second. They answer different questions. We draw both, for ten seeds each.
 #
 # ### Predict
-# Slope of $\Delta_k$ against $k$ on log-log axes: for the tightest random cloud ($\sigma = 0.1$, $D = 2$), and for the
-# widest ($\sigma = 10$)? Will the wide one be steeper or flatter?
+# Slope of $\Delta_k$ against $k$ on log-log axes: at a kept network; and trained anew, in a tight random cloud
+# ($\sigma = 0.1$) and in a wide one ($\sigma = 10$).
 
 # %% tags=["predict-slopes"]
-slope_guess_tight = -2.0  # sigma = 0.1
-slope_guess_wide = -2.0  # sigma = 10
+slope_guess_kept = -3.0
+slope_guess_tight = -2.0  # trained anew, sigma = 0.1
+slope_guess_wide = -2.0  # trained anew, sigma = 10
+
+# %%
+clouds = {  # directions and sigma
+    "random, D = 2, sigma = 0.1": (2, 0.1),
+    "random, D = 2, sigma = 1": (2, 1.0),
+    "random, D = 2, sigma = 10": (2, 10.0),
+    "random, D = 256, sigma = 1": (256, 1.0),
+    "top, D = 10, sigma = 1": ("top", 1.0),
+}
+
+
+# %%
+@functools.cache
+def kept(seed):
+    """The loss on 896 digits, and one w* trained on all of them."""
+    loss = make_network(896, seed)
+    return loss, ln.fit(loss, 896, tol=1e-2).w
 
 
 # %%
 def trained(seed, k):
-    """The loss of one seed, and w_k*."""
+    """The loss of one seed, and w_k*; k = 896 is the network that is kept."""
     loss, fits = runs[seed]
-    return loss, fits[ks.index(k)].w
-
-
-# %%
-def criterion(seed, k, U, sigma, centred):
-    """Delta_k by direct Monte Carlo: 20 points z, every unseen digit as the next one."""
-    loss, w = trained(seed, k)
-    return ln.next_sample_average(loss, w, k, sigma, 20, seeded(seed), U=U, centred=centred)
-
-
-# %%
-def measure(basis_of, sigma, centred=False, at=ks):
-    """Criterion and its standard error for each seed and k, (2, seeds, k)."""
-    found = [criterion(seed, k, basis_of(seed, k), sigma, centred) for seed in seeds for k in at]
-    pairs = np.array([[float(e.value), float(e.stderr)] for e in found])
-    return pairs.T.reshape(2, len(seeds), len(at))
-
-
-# %%
-def random_basis(D):
-    """The same D random directions for every k of a seed."""
-    bases = [ln.random_subspace(N, D, seeded(100 + seed)) for seed in seeds]
-    return lambda seed, k: bases[seed]
+    return kept(seed) if k == 896 else (loss, fits[k].w)
 
 
 # %%
@@ -304,118 +314,300 @@ def top_ten(seed, k):
 
 
 # %%
-def top_basis(seed, k):
-    """The top ten eigenvectors at w_k*."""
-    return top_ten(seed, k).vectors
+@functools.cache
+def random_directions(seed, D):
+    """D random directions, the same for every k of a seed."""
+    return ln.random_subspace(N, D, seeded(100 + seed))
 
 
 # %%
-by_sigma = {sigma: measure(random_basis(2), sigma) for sigma in (0.1, 1, 5, 10)}
-
-# %%
-by_D = {"random, D = 2": by_sigma[1]}
-by_D |= {f"random, D = {D}": measure(random_basis(D), 1.0) for D in (16, 64, 256)}
-by_D["top, D = 10"] = measure(top_basis, 1.0)
+def directions(seed, k, D):
+    """The top ten eigenvectors at w_k*, or D random directions."""
+    return top_ten(seed, k).vectors if D == "top" else random_directions(seed, D)
 
 
 # %%
-def slopes(curves):
-    """Slope on log-log axes, one for each seed."""
-    return [ln.log_slope(torch.tensor(ks) + 1, c).value for c in curves]
+def cloud_losses(seed, k, D, sigma, points=16):
+    """The loss of every digit at the points of a cloud, (digits, points)."""
+    (loss, w), U = trained(seed, k), directions(seed, k, D)
+    z = sigma * torch.randn(points, U.shape[1], generator=seeded(seed), dtype=torch.float64)
+    return torch.stack([loss.per_sample(w + U @ point) for point in z], dim=1)
 
-
-# %% tags=["nbval-ignore-output"]
-tight, wide = slopes(by_sigma[0.1][0]), slopes(by_sigma[10][0])
-figures.criterion_by_sigma(ks, by_sigma, tight, wide)
-reveal_number("Slope in the tight cloud", slope_guess_tight, tight)
-reveal_number("Slope in the wide cloud", slope_guess_wide, wide)
-
-# %% tags=["nbval-ignore-output"]
-many, eigen = slopes(by_D["random, D = 256"][0]), slopes(by_D["top, D = 10"][0])
-figures.criterion_by_dimension(ks, by_D, many, eigen)
 
 # %% [markdown]
-# What is left of the network out there? We let it classify the unseen digits at eight points of a cloud.
+# *Kept.* `permutation_mean` averages over **all orders** of the batches, exactly. (N25's published code shuffles the
+# batches anew for each point $z$, so its average is one over orders too.)
+
+# %%
+batches = {
+    name: [cloud_losses(seed, 896, *cloud).view(112, 8, -1).mean(1) for seed in seeds]
+    for name, cloud in clouds.items()
+}
+batch_ks = [10, 20, 40, 80, 110]
 
 
 # %%
-def right_in_cloud(basis_of, sigma, seed, k=320):
-    """Share of unseen digits that are classified correctly at eight points of the cloud."""
-    (loss, w), U = trained(seed, k), basis_of(seed, k)
-    z = sigma * torch.randn(8, U.shape[1], generator=seeded(seed), dtype=torch.float64)
-    answers = [loss.outputs(w + U @ point, range(k, n)).argmax(1) for point in z]
-    right = torch.stack(answers) == ln.data.digits(n, seed=seed).labels[k:]
-    return float(right.double().mean())
+def over_ks(average, losses, ks):
+    """A criterion for one seed at several k, averaged over the points of the cloud."""
+    return [float(average(losses, k).mean()) for k in ks]
 
 
 # %%
-clouds = {
-    "random, D = 2, sigma = 0.1": (random_basis(2), 0.1),
-    "random, D = 2, sigma = 10": (random_basis(2), 10.0),
-    "random, D = 256, sigma = 1": (random_basis(256), 1.0),
-    "top, D = 10, sigma = 1": (top_basis, 1.0),
+kept_curves = {
+    name: np.array([over_ks(ln.permutation_mean, b, batch_ks) for b in group])
+    for name, group in batches.items()
 }
 
+# %% [markdown]
+# *Trained anew.* `next_sample_mean` takes every unseen digit as the next one. Neither uses a quadratic model.
+
+
+# %%
+def anew(seed, k, cloud):
+    """Delta_k around w_k*, averaged over every unseen digit as the next one."""
+    return over_ks(ln.next_sample_mean, cloud_losses(seed, k, *cloud), [k])[0]
+
+
+# %%
+anew_curves = {
+    name: np.array([[anew(seed, k, cloud) for k in ks] for seed in seeds])
+    for name, cloud in clouds.items()
+}
+
+
+# %%
+def slopes(curves, ks):
+    """Slope on log-log axes, one for each seed."""
+    return [ln.log_slope(torch.tensor(ks), c).value for c in curves]
+
+
+# %%
+kept_slopes = {name: slopes(c, batch_ks) for name, c in kept_curves.items()}
+anew_slopes = {name: slopes(c, ks) for name, c in anew_curves.items()}
+
 # %% tags=["nbval-ignore-output"]
-right = {name: [right_in_cloud(*cloud, seed) for seed in seeds] for name, cloud in clouds.items()}
-for name, shares_right in right.items():
-    print(f"{name:27} unseen digits right:", ", ".join(f"{r:.0%}" for r in shares_right))
-tight_right, *ruined = right.values()
+protocols.two_protocols((batch_ks, kept_curves), (ks, anew_curves), anew_slopes)
+tight, middle, wide, many, eigen = anew_slopes.values()
+reveal_number(
+    "Slope at a kept network", slope_guess_kept, kept_slopes["random, D = 2, sigma = 0.1"]
+)
+
+# %% tags=["nbval-ignore-output"]
+reveal_number("Trained anew, slope in the tight cloud", slope_guess_tight, tight)
+reveal_number("Trained anew, slope in the wide cloud", slope_guess_wide, wide)
+
+# %% [markdown]
+# The slopes, with 95 % intervals (Student's $t$, ten seeds). For the kept network also in *one* order of the batches, $k$ = 10 to
+# 111. And, for the networks trained on 320 digits: what is left of them out there?
+
+
+# %%
+def in_one_order(means):
+    """Delta_k for k = 10 to 111 batches as they come. means: (batches, points)."""
+    L = means.cumsum(0) / torch.arange(1, 113)[:, None]
+    return L.diff(dim=0).square().mean(1)[9:]
+
+
+# %%
+order_slopes = {
+    name: slopes([in_one_order(b) for b in group], range(10, 112))
+    for name, group in batches.items()
+}
+
+
+# %%
+off = [abs(np.mean(found) + 2) for found in order_slopes.values()]  # from -2, each cloud
+
+
+# %%
+def right_in_cloud(seed, D, sigma):
+    """Share of unseen digits that are classified correctly at eight points of the cloud."""
+    (loss, w), U = trained(seed, 320), directions(seed, 320, D)
+    z = sigma * torch.randn(8, U.shape[1], generator=seeded(seed), dtype=torch.float64)
+    answers = torch.stack([loss.outputs(w + U @ point, range(320, n)).argmax(1) for point in z])
+    return float((answers == ln.data.digits(n, seed=seed).labels[320:]).double().mean())
+
+
+# %%
+right = {name: [right_in_cloud(seed, *cloud) for seed in seeds] for name, cloud in clouds.items()}
+right_tight, _, *ruined = right.values()
+
+
+# %%
+def interval(values):
+    """Mean and half width of its 95 % interval, Student's t."""
+    return np.mean(values), stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+
+
+# %%
+def written(values):
+    """A mean with its interval, as text."""
+    mean, half = interval(values)
+    return f"{mean:.2f} +- {half:.2f}"
+
+
+# %% tags=["nbval-ignore-output"]
+print(f"{'':27} kept, all orders   one order        trained anew     unseen digits right")
+for name in clouds:
+    columns = [written(found[name]) for found in (kept_slopes, order_slopes, anew_slopes)]
+    print(f"{name:27} {'    '.join(columns)}    {np.mean(right[name]):.0%}")
+
+# %% [markdown]
+# **Kept: the lines are horizontal in every cloud, as N25 says.** They must be. At a fixed point, over all orders of the units,
+#
+# $$k\,(k+1)\;\mathbb{E}\,I_k^2 = S^2,$$
+#
+# where $S^2$ is the variance of the units' losses: an identity about means, true for every network, even for one
+# that was never trained. So the *slope* says nothing about a landscape. The *height* does: $S^2$ grows with $\sigma$ and $D$, and
+# most in the top directions. N25 saw that too.
+
+# %% tags=["nbval-ignore-output"]
+loss, trained_w = kept(0)
+means = [loss.per_sample(point).view(112, 8).mean(1) for point in (trained_w, loss.w0)]
+flat = [[k * (k + 1) * float(ln.permutation_mean(m, k)) for k in (10, 110)] for m in means]
+for name, (few_batches, all_batches) in zip(("trained", "never trained"), flat):
+    print(f"{name:13}: k (k+1) Delta_k = {few_batches:.6f} at k = 10, {all_batches:.6f} at 110")
+
+# %% [markdown]
+# **Trained anew: the slope can tell something.** By the identity of notebook 04, $\Delta_k = T(k)/(k+1)^2$, where $T$ is the mean
+# squared distance between the losses of unseen digits and the training loss. In a tight cloud the network gets better at
+# unseen digits, $T$ falls, and what exceeds 2 is learning. In a wide cloud the noise ruins the
+# network (last column): $T$ hardly depends on $k$, and little but the averaging remains.
+# **The nearer $k^2\Delta_k$ is to a horizontal line, the less training has to do with it.**
+#
+# ### Going deeper: the criterion against the loss
+#
+# N25 also draws $\Delta_k$ against $L_k(w^*)$, after a *five-point moving average* (each point with two neighbours on
+# either side), without the first third of the batches, and calls the relation linear. We do the same at a kept network, in its cloud
+# (top ten, $\sigma = 1$). Then we shuffle the same batches, 50 times for each seed.
+
+
+# %%
+def five_point(values):
+    """Moving average; beyond the ends the last value is repeated, as in N25."""
+    return np.convolve(np.pad(values, 2, mode="edge"), np.ones(5) / 5, mode="valid")
+
+
+# %%
+def against_loss(seed, order):
+    """L_k(w*) and the smoothed Delta_k for the last two thirds of the batches."""
+    loss, w = kept(seed)
+    centre = loss.per_sample(w).view(112, 8).mean(1)[order].cumsum(0) / torch.arange(1, 113)
+    Delta = five_point(in_one_order(batches["top, D = 10, sigma = 1"][seed][order]))
+    return centre[36:-1].numpy(), Delta[27:]  # k = 37 to 111; Delta begins at k = 10
+
+
+# %%
+shuffled = {seed: [torch.randperm(112, generator=seeded(j)) for j in range(50)] for seed in seeds}
+pairs = [against_loss(seed, order) for seed in seeds for order in shuffled[seed]]
+trends = [stats.linregress(*pair) for pair in pairs]
+rises = np.array([trend.slope > 0 for trend in trends])
+R2 = np.array([trend.rvalue**2 for trend in trends])
+
+# %% [markdown]
+# And with networks trained anew, at 16 values of $k$, against two losses: that of the digits trained on, and that of
+# the unseen ones. ($\Delta_k$ is taken at the centre of the cloud.)
+
+
+# %%
+def at_centre(seed, k):
+    """Training loss, loss of unseen digits, and Delta_k at w_k*."""
+    loss, w = trained(seed, k)
+    losses = loss.per_sample(w)
+    return [
+        float(x) for x in (losses[:k].mean(), losses[k:].mean(), ln.next_sample_mean(losses, k))
+    ]
+
+
+# %%
+centre = np.array([[at_centre(seed, k) for k in grid] for seed in seeds])  # (seed, k, 3)
+training, unseen, delta = np.moveaxis(centre, 2, 0)
+smoothed = [np.array([five_point(row) for row in rows]) for rows in (training, unseen, delta)]
+
+# %%
+powers = [ln.log_slope(*pair) for pair in zip(unseen, delta)]
+loss_power = [power.value for power in powers]
+smooth_power = [ln.log_slope(*pair).value for pair in zip(*smoothed[1:])]
+lines = [stats.linregress(*pair).rvalue ** 2 for pair in zip(unseen, delta)]
+training_trend = [stats.linregress(*pair).slope for pair in zip(training, delta)]
+
+# %% tags=["nbval-ignore-output"]
+signed = np.where(rises, R2, -R2)[:50]  # seed 0: its clearest rising and falling trend
+two = [pairs[signed.argmax()], pairs[signed.argmin()]]
+protocols.delta_against_loss(two, centre, smoothed, rises.mean(), np.mean(loss_power))
+
+# %% tags=["nbval-ignore-output"]
+print(f"kept: the trend rises in {rises.mean():.0%} of {len(rises)} orders; R^2 of the line, quartiles:",
+      ", ".join(f"{q:.2f}" for q in np.quantile(R2, [0.25, 0.5, 0.75])))  # fmt: skip
+print(
+    f"trained anew: power of the unseen loss {written(loss_power)}, smoothed {written(smooth_power)}"
+)
+print(
+    f"its R^2 {written([power.r2 for power in powers])}, that of a straight line {written(lines)}"
+)
+falling = sum(slope < 0 for slope in training_trend)
+print(f"against the training loss it falls in {falling} of {len(seeds)} seeds")
+
+# %% [markdown]
+# **What is linear?** At the kept network, nothing that would last. Averaged over orders, $L_k(w^*)$ does not depend on $k$ at all, while
+# $\Delta_k$ falls as $k^{-2}$. In one order both drift slowly with $k$, and two drifting series easily look related; shuffling turns
+# the sign of the line in about half of the cases. Trained anew, there is a relation with the *unseen* loss in every seed, because both fall
+# with $k$: a power, not a line (compare the $R^2$). The training loss runs the other way: more digits are harder to fit.
 
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: claims of sections 1 to 4.
-rise = {name: Z[-1].max() - Z[-1].min() for name, Z in values.items()}
 claims = {
-    f"N = {N} parameters; every fit converged": [f.converged for _, fits in runs for f in fits],
-    "a random plane holds under 0.5 % of the trace": rand[:, 0] < 0.005,
-    "and under 0.1 % of the squared curvature": rand[:, 1] < 0.001,
+    f"N = {N} parameters; every fit converged": [f.converged for _, d in runs for f in d.values()],
+    "a random plane: under 0.5 % of the trace, 0.1 % of the squares": rand < [0.005, 0.001],
     "the top plane holds over 10 % and over 40 %": top > [0.1, 0.4],
     "all k from one pass equal single evaluations, to 1e-12": worst < 1e-12,
     "at k = 320 the top plane rises over 50 times higher": rise["top"] > 50 * rise["random"],
     "mean squared change over 100 times larger in the top plane, each of 8 k": ratio > 100,
     "the slider has moved to the last picture": last_sentence.startswith("k = 320"),
     "for this one order of the digits the change falls at every step": falls_always,
-    "tight cloud: slope below -2.6 in every seed": np.array(tight) < -2.6,
-    "256 directions: slope between -2.5 and -2 in every seed": [-2.5 < s < -2 for s in many],
-    "top ten: slope between -2.2 and -1.9 in every seed": [-2.2 < s < -1.9 for s in eigen],
-    "a wider cloud has a flatter slope, every seed": np.less(tight, [wide, many]),
-    "tight cloud: over 85 % of unseen digits right, every seed": min(tight_right) > 0.85,
-    "each wide cloud: under 80 %, every seed": np.max(ruined) < 0.8,
+    "kept: k (k+1) Delta_k is constant, trained or not": [abs(b / a - 1) < 1e-12 for a, b in flat],
+    "kept, one order: mean slope within 0.3 of -2 in every cloud": max(off) < 0.3,
+    "trained anew, tight cloud: mean slope below -2.6": np.mean(tight) < -2.6,
+    "steeper than in each ruined cloud, every seed": np.less(tight, [wide, many, eigen]),
+    "tight cloud: over 80 % of unseen digits right, every seed": min(right_tight) > 0.8,
+    "each ruined cloud: under 80 % on average": np.mean(ruined, axis=1) < 0.8,
+    "kept: between 35 % and 65 % of the orders have a rising trend": 0.35 < rises.mean() < 0.65,
+    "trained anew: power of the unseen loss over 2, every seed": min(loss_power) > 2,
 }
 compare(claims)
 
 # %% [markdown]
-# All curves fall, as the word *convergence* in N25's title promises. But look at *which* fall as $k^{-2}$. The identity of notebook 04 tells it apart:
-# $\Delta_k = T(k)/(k+1)^2$, where $T$ is the mean squared distance between the losses of unseen digits and the
-# training loss. In a tight cloud the network is still the trained network. It gets better at
-# unseen digits as $k$ grows, $T$ falls, and the slope is steeper than $-2$: what exceeds 2 is learning. In a wide
-# cloud the network is ruined by the noise, as the shares above show. What it had learned no longer counts, $T$
-# hardly depends on $k$, and only the averaging of more samples remains, which gives $-2$ for any
-# function whatever. **The nearer $k^2 \Delta_k$ is to a horizontal line, the less it knows about the network.**
-#
-# ## 5. Where the quadratic model ends, and which probe sees more
+# ## 5. Going deeper: where the quadratic model ends, and which probe sees more
 #
 # The closed form of notebooks 01 and 04, the Gaussian moment, replaces the increment by a quadratic. How wrong is
 # it in these clouds? We divide it by what was measured directly.
 
 
 # %%
-def table(basis_of, seed):
-    """The Gaussian moment for every k, D and sigma, averaged over next samples."""
-    models = [ln.next_sample_models(*trained(seed, k), basis_of(seed, k), k) for k in few]
+def table(seed, D):
+    """The Gaussian moment for every k and sigma, averaged over next samples."""
+    models = [ln.next_sample_models(*trained(seed, k), directions(seed, k, D), k) for k in few]
     return ln.moment_table(models)
 
 
 # %%
-few, probes = [20, 80, 320], {"random": random_basis(10), "top": top_basis}
-tables = {name: [table(basis_of, seed) for seed in seeds] for name, basis_of in probes.items()}
+few, probes = [20, 80, 320], {"random": 10, "top": "top"}
+tables = {name: [table(seed, D) for seed in first] for name, D in probes.items()}
+
+
+# %%
+def direct(seed, k, D, sigma, centred=False):
+    """Delta_k by direct Monte Carlo: 20 points, every unseen digit as the next one."""
+    (loss, w), U = trained(seed, k), directions(seed, k, D)
+    found = ln.next_sample_average(loss, w, k, sigma, 20, seeded(seed), U=U, centred=centred)
+    return float(found.value)
 
 
 # %%
 def excess_of(name, sigma):
     """Model over measurement at k = 80, one number for each seed."""
     model = [float(t.at(10, sigma).total[few.index(80)]) for t in tables[name]]
-    return np.array(model) / measure(probes[name], sigma, at=[80])[0][:, 0]
+    return np.array(model) / [direct(seed, 80, probes[name], sigma) for seed in first]
 
 
 # %%
@@ -457,10 +649,10 @@ middle = np.exp(np.log(factor).mean(1))  # geometric mean over k, one for each s
 reveal_number("Curvature part, top over random directions", factor_guess, middle)
 
 # %% [markdown]
-# That claim of N25 holds, with a wide margin, once $a_k$ is left out. In the whole criterion it would depend on $k$: in
-# the figure of section 4 the top line is not the highest at $k = 10$, and becomes so later.
+# That claim of N25 holds, with a wide margin, once $a_k$ is left out. (At $\sigma = 1$, its choice, it holds in the whole criterion too:
+# see the heights in the figure of section 4.)
 #
-# ## 6. From eigenvalues alone: Corollary 4
+# ## 6. Going deeper: from eigenvalues alone, Corollary 4
 #
 # There is a tempting short cut. Let $\lambda_i^{(k)}$ be the largest eigenvalues of $H^{(k)}$. If adding a sample changed only these
 # and left the eigenvectors alone, the curvature part would follow from the changes $d_i = \lambda_i^{(k+1)} - \lambda_i^{(k)}$:
@@ -468,7 +660,9 @@ reveal_number("Curvature part, top over random directions", factor_guess, middle
 # $$F(d) = \frac{\sigma^4}{4}\Bigl(2\sum_i d_i^2 + \bigl(\sum_i d_i\bigr)^2\Bigr)
 # \qquad \text{(KG26 Eq. 16, also in N25).}$$
 #
-# N25 reads it as an upper bound. We insert measured eigenvalues, both at the same point $w_k^*$. There are two
+# N25 inserts the eigenvalues of the Hessians of $k$ and $k+1$ batches at one kept $w^*$, takes the five-point average, finds the
+# result above the measured $\Delta_k$ at $\sigma = 1$, and reads it as an upper bound. We test it against what it stands for,
+# the curvature part, with both eigenvalues at the same $w_k^*$. There are two
 # ways to measure them, and they are not the same thing:
 #
 # - **compressed**: the eigenvalues of the small matrices $U^\top H^{(k)} U$ and $U^\top H^{(k+1)} U$ on the *same* ten
@@ -493,7 +687,7 @@ def six(unseen):
 # %%
 def after_next(seed, k, i):
     """The ten largest eigenvalues of H^(k+1) at w_k*, if unseen sample i comes next."""
-    (loss, w), U = trained(seed, k), top_basis(seed, k)
+    (loss, w), U = trained(seed, k), top_ten(seed, k).vectors
     chosen = torch.tensor([*range(k), i])
     return ln.top_eigenpairs(loss, w, chosen, 10, tol=1e-3, start=U).values
 
@@ -507,7 +701,7 @@ def after_next(seed, k, i):
 def changes(seed, k):
     """Largest eigenvalues before, models of I_k, compressed d (digits, 10), full d (six, 10)."""
     before = top_ten(seed, k).values
-    models = ln.next_sample_models(*trained(seed, k), top_basis(seed, k), k)
+    models = ln.next_sample_models(*trained(seed, k), top_ten(seed, k).vectors, k)
     d = torch.linalg.eigvalsh(torch.diag(before) + models.B).flip(-1) - before
     after = torch.stack([after_next(seed, k, i) for i in six(range(k, n))])
     return before, models, d, after - before
@@ -522,7 +716,7 @@ def truth_and_formula(before, models, d, d_full, sigma=0.01):
 
 
 # %%
-changed = {k: [changes(seed, k) for seed in seeds] for k in (20, 320)}
+changed = {k: [changes(seed, k) for seed in first] for k in (20, 320)}
 found = {k: [truth_and_formula(*c) for c in group] for k, group in changed.items()}
 
 # %% [markdown]
@@ -575,6 +769,28 @@ print("k = 320: F(full d) / F(diagonal of B), three seeds:", ", ".join(f"{r:.2f}
 # the diagonal of $B$ in first order, $d_i \approx B_{ii}$, and the formula misses most of the rest of $B$: it comes
 # out too small. (Most, because the change is not that small for the hardest digits; see the ratios above.) An upper bound it is not.
 #
+# **Why N25 may see it above.** At $\sigma = 1$ the quadratic model itself is far too large in the top directions (section 5), and the formula
+# with it. For the same six next digits:
+
+
+# %%
+def measured_for_six(seed, k):
+    """Delta_k by direct Monte Carlo at sigma = 1, for the same six next digits."""
+    losses = cloud_losses(seed, k, "top", 1.0)
+    return float(((losses[six(range(k, n))] - losses[:k].mean(0)) / (k + 1)).square().mean())
+
+
+# %% tags=["nbval-ignore-output"]
+at_one = {}
+for k, group in changed.items():
+    F = [float(ln.spectral_formula(d_full, 1.0).mean()) for *_, d_full in group]
+    at_one[k] = np.array(F) / [measured_for_six(seed, k) for seed in first]
+    print(f"k = {k}, sigma = 1: F / measured:", ", ".join(f"{r:.1f}" for r in at_one[k]))
+
+# %% [markdown]
+# At $k = 20$ it is far above in every seed, as N25 says: because the model behind it is, not because it is a bound. (At $k = 320$
+# six digits are no average. Where all six are easy, it can lie below.)
+#
 # And the formula is about the curvature part only. Value and gradient are left out, and near the minimum they are all there is.
 
 # %% tags=["nbval-ignore-output"]
@@ -586,7 +802,7 @@ print(f"sigma = 0.01: the curvature part is at most {share:.0e} of the criterion
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: claims of sections 5 and 6.
 far = np.stack([excess["random", 10.0], excess["top", 10.0]])
-direct = [measure(probes[name], 1.0, centred=True, at=[80])[0] for name in ("top", "random")]
+inside = [[direct(seed, 80, D, 1.0, centred=True) for seed in first] for D in ("top", 10)]
 moved = [d.square().sum(-1) / models.B.square().sum((1, 2)) for _, models, d, _ in every]
 least = min(float(((full_d - six(d)) / before[0]).min()) for before, _, d, full_d in every)
 claims = {
@@ -594,12 +810,13 @@ claims = {
     "random or top, sigma = 10: over 10 times too large, every seed": far > 10,
     "whole criterion: top and random within 2 % at sigma = 0.01": abs(whole - 1) < 0.02,
     "curvature part: top over 300 times random, every seed and k": factor > 300,
-    "direct, centred, sigma = 1, k = 80, no model: top is larger, every seed": np.greater(*direct),
+    "direct, centred, sigma = 1, k = 80, no model: top is larger, every seed": np.greater(*inside),
     "compressed: never above, each next digit": lower,
     "because sum d^2 <= |B|^2 (Hoffman-Wielandt)": torch.cat(moved) <= 1 + 1e-9,
     "full d is never smaller than compressed d (Cauchy), to the solver's accuracy": least > -1e-4,
     "full, k = 20: above on average, every seed": min(mean[20]) > 1,
     "full, k = 320: below on average, every seed": max(mean[320]) < 1,
+    "sigma = 1, k = 20: the formula is over 5 times what is measured, every seed": at_one[20] > 5,
     "sigma = 0.01: curvature is under 0.1 % of the criterion": share < 1e-3,
 }
 compare(claims)
@@ -611,22 +828,21 @@ compare(claims)
 #
 # $$K = \min\{k : \Delta_{k'} < \text{tolerance for all measured } k' \ge k\}.$$
 #
-# The algorithm as printed there has its test reversed, and stops at the first crossing. A single lucky
-# digit then looks like enough data. `enough_data` follows the rule, and where it is not met it returns None:
+# Algorithm 1 there stops at the *first* crossing (its printed test, "until $\Delta_k > \Delta$", is reversed; the talk has it
+# right). A single lucky digit then looks like enough. `enough_data` follows the rule. Where it is not met, it returns None:
 # *not reached* is an answer too.
 
 # %%
-noisy = [8.0, 0.9, 1.5, 0.7, 0.4, 0.2]  # invented, for k = 10, 20, 40, 80, 160, 320
+noisy = [0.9, 1.5, 0.7, 0.4, 0.2]  # invented, for k = 20, 40, 80, 160, 320
 print("first crossing of 1.0:", next(k for k, d in zip(ks, noisy) if d < 1))
 print("enough for 1.0:", ln.enough_data(ks, noisy, tolerance=1.0))
 print("enough for 0.1:", ln.enough_data(ks, noisy, tolerance=0.1))
 
 # %% [markdown]
-# Now a small study of our own, as one would run it: three networks with fewer than 1000 parameters each, five seeds,
+# Now a small study of our own: three networks with fewer than 1000 parameters, five seeds,
 # five $k$, that is 75 trainings. `ln.stabilization` makes a function that trains in one such *cell* and measures the criterion, averaged over
-# next samples. `ln.sweep` calls it for every cell and saves each result at once. The networks are a
-# network with one hidden layer, one with two, and a *convolutional* one (CNN), which looks at the image through four small windows
-# that slide over it.
+# next samples. `ln.sweep` calls it for every cell and saves each result at once. The networks have
+# one hidden layer, or two, or are *convolutional* (CNN): four small windows slide over the image.
 
 
 # %%
@@ -678,11 +894,10 @@ for model in makers:
     print(f"{model}: {make_loss(model, 0).num_params} parameters")
 
 # %% [markdown]
-# We let it be interrupted: first only seed 0, as if the machine had been switched off after a fifth of
-# the work. Then the whole study is started with the same file. (The training stops at a gradient of $10^{-2}$, to save time.)
+# We let it be interrupted after seed 0, a fifth of the work. Then the whole study is started with the same file.
 
 # %%
-study_ks, folder = ks[1:], tempfile.TemporaryDirectory()
+study_ks, folder = ks, tempfile.TemporaryDirectory()
 path = Path(folder.name) / "enough.jsonl"
 grid = {"model": list(makers), "seed": range(5), "k": study_ks}
 study = ln.stabilization(make_loss, Ds=[2], sigmas=[0.01], tol=1e-2)
@@ -738,8 +953,7 @@ cnn_needs_less = True
 # %% [markdown]
 # `enough_data_interval` applies the rule to the mean of the five seeds, and tells how far five *other* seeds might have moved
 # the answer: it reads $K$ between the measured $k$, puts a band of Student's $t$ around the mean curve, and gives the range of $k$
-# at which the tolerance lies inside it. Here is N25's table, threshold, $K$ and the loss there, for three networks. The last column is
-# the mean loss of unseen digits at $K$.
+# at which the tolerance lies inside it. The last column is the mean loss of unseen digits at $K$.
 
 
 # %%
@@ -773,17 +987,16 @@ reveal_choice("Does the CNN need less data for 1e-4?", cnn_needs_less, less, [Tr
 
 # %% [markdown]
 # *What you should see.* At most tolerances the three networks have the same $K$, although their losses on unseen digits
-# differ: they lie less than a factor of 2 in $k$ apart, and that is the step of our grid. The interval opens only where a
-# tolerance runs through the scatter of the seeds. Where "not reached" lies inside it, measure on before you decide.
+# differ: they lie less than a factor of 2 in $k$ apart, the step of our grid. Where "not reached" lies inside an
+# interval, measure on before you decide.
 #
 # **What is this $K$ worth?** Three things decide it before the network does.
 #
-# - **Its unit.** The tolerance is in loss². A factor of 100 in the tolerance is a factor of 4 to 5 in $K$, because the
-#   slope is near $-3$. No theory chooses it for you: it says how large a change of the loss you can
-#   live with. $10^{-4}$ means that one more digit typically changes the loss by $0.01$.
-# - **The criterion.** With the same number as tolerance, the centred criterion (what the probe itself sees) is far below it from the start, and
-#   $\Delta_1 = |I|$, which has the unit loss, asks for a tolerance of its own.
-# - **The next sample.** That one sample changes little does not mean that a thousand more would. The increments of $k = 320$ to 640
+# - **Its unit.** The tolerance is in loss²: $10^{-4}$ means that one more digit typically changes the loss by $0.01$. No theory
+#   chooses it for you. A factor of 100 in the tolerance is a factor of 4 to 5 in $K$, because the slope is near $-3$.
+# - **The criterion.** The centred criterion (what the probe itself sees) is far below the same tolerance from the start;
+#   $\Delta_1 = |I|$ has the unit loss and asks for a tolerance of its own.
+# - **The next sample.** That one sample changes little does not mean that a thousand more would. Their increments
 #   add up.
 
 
@@ -810,6 +1023,60 @@ whole = ("total", "random", 1e-4)
 smaller = [K_of(model, *criteria["centred, top plane"]) < K_of(model, *whole) for model in makers]
 folder.cleanup()
 
+# %% [markdown]
+# ### Going deeper: N25's table, and ours by both protocols
+#
+# | | tolerance | single-layer MLP | multi-layer MLP | CNN |
+# |---|---|---|---|---|
+# | MNIST | 0.025 | 100 (0.013) | 40 (0.010) | 60 (0.024) |
+# | Fashion-MNIST | 0.030 | 120 (0.020) | 90 (0.017) | 70 (0.015) |
+#
+# *N25, Table 1: $K$ in batches, and in brackets the loss $L_K$.* Below are ours on the digits: the kept protocol at
+# one $w^*$ trained on all 450, in batches of 5, averaged over all orders, at its centre; and the one trained anew, in digits.
+
+
+# %%
+@functools.cache
+def kept_batches(model, seed):
+    """Mean losses of 90 batches of 5 digits at one w*, trained on all 450."""
+    loss = prepared(model, seed)
+    return loss.per_sample(ln.fit(loss, n, tol=1e-2).w).view(90, 5).mean(1)
+
+
+# %%
+@functools.cache
+def kept_curve(model):
+    """Delta_k for k = 1 to 89 batches, the mean over all orders and five seeds."""
+    means = [kept_batches(model, seed) for seed in range(5)]
+    return np.mean([over_ks(ln.permutation_mean, m, range(1, 90)) for m in means], axis=0)
+
+
+# %%
+def kept_for(model, tolerance):
+    """K in batches, and the loss there: at a kept network it is the same for every k."""
+    losses = [float(kept_batches(model, seed).mean()) for seed in range(5)]
+    return ln.enough_data(range(1, 90), kept_curve(model), tolerance), np.mean(losses)
+
+
+# %%
+asked = [(model, t) for model in makers for t in (1e-4, 1e-5, 1e-6)]
+kept_K = {pair: kept_for(*pair) for pair in asked}
+
+# %% tags=["nbval-ignore-output"]
+print(f"{'':22} kept w*               trained anew")
+print(f"{'network':11} {'tolerance':10} K in batches   loss   K in digits   unseen loss")
+for pair in asked:
+    (K, loss_there), K_anew = kept_K[pair], enough[pair].K
+    row = f"{pair[0]:11} {pair[1]:<10.0e} {K!s:12}   {loss_there:.3f}"
+    print(f"{row}  {K_anew or 'not reached'!s:13} {unseen_at(pair[0], K_anew)}")
+
+# %% [markdown]
+# **Two questions, two numbers.** By the identity of section 4 the kept $K$ is $S/\sqrt{\text{tolerance}}$: so many known losses must
+# be averaged until their mean stands still. The loss beside it is the same at every $K$, because nothing is trained. Trained
+# anew, $K$ is larger and depends on what the network learns, and the loss falls with it. N25 does not say by which protocol its table was made,
+# and its tolerance speaks of a cloud: $\sqrt{0.025} \approx 0.16$ is a change of the loss 7 to 16 times as large as the MNIST
+# losses beside it. So compare its $K$ with one another, and not with ours.
+
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: claims of section 7.
 loose = [enough[model, 1e-3].K for model in makers]
@@ -823,6 +1090,12 @@ claims = {
     "1e-6: not reached by any network": set(strict) == {None},
     "a smaller tolerance never needs less data": np.diff(in_order) >= 0,
     "the centred criterion calls less data enough, every network": smaller,
+    "kept: 100 times the tolerance, a tenth of the batches, within one": [
+        abs(kept_K[m, 1e-6][0] / 10 - kept_K[m, 1e-4][0]) < 1.1 for m in makers
+    ],
+    "kept: fewer digits than trained anew at 1e-4, every network": [
+        5 * kept_K[m, 1e-4][0] < K_found[m] for m in makers
+    ],
 }
 compare(claims)
 
@@ -1068,18 +1341,20 @@ SaveMyWork()
 # | claim | N25 | here |
 # |---|---|---|
 # | the surfaces settle as $k$ grows | pictures of $L_k$ and $(L_{k+1}-L_k)^2$ | yes; most of the fall is the $(k+1)^2$, and one order of the data does not fall at each step |
-# | $\Delta_k$ falls for every $\sigma$ and $D$ | curves | yes, with slopes from $-2$ to $-3.4$ |
-# | $\Delta_k$ falls as $k^{-2}$ | curves of $k^2 \Delta_k$ | only where the cloud ruins the network; a tight cloud falls faster |
-# | the eigen-probe sees more than the random one | curves for $D = 10$ | in the curvature part a few thousand times more; in the whole criterion, at small $\sigma$, no difference |
-# | Corollary 4 bounds the curvature part from above | read off measurements | with compressed eigenvalues never; with full ones at $k = 20$ on average, at $k = 320$ not |
-# | $K$ for a tolerance | table | a table for one criterion, one unit and one grid of $k$ |
+# | $\Delta_k$ falls as $k^{-2}$ in every cloud | curves of $k^2\Delta_k$ at a kept $w^*$ | kept: yes, by arithmetic, at any $w$. Trained anew: only where the cloud ruins the network; a tight cloud falls faster |
+# | $\Delta_k$ is linear in $L_k$ | dots and a line, one order | kept: the line's sign turns when the batches are shuffled. Trained anew: a power of the *unseen* loss |
+# | the eigen-probe sees more than the random one | curves for $D = 10$, $\sigma = 1$ | yes at $\sigma = 1$; in the curvature part a few thousand times more; in the whole criterion, at small $\sigma$, no difference |
+# | Corollary 4 bounds $\Delta_k$ from above | five-point average, $\sigma = 1$ | at $\sigma = 1$, $k = 20$ far above, as the quadratic model is; of the curvature part, with compressed eigenvalues never, with full ones at $k = 20$ on average, at $k = 320$ not |
+# | $K$ for a tolerance | Table 1 | two tables, which answer two questions |
 #
 # - **Pictures of planes.** Each shows two of 1210 directions, around one point, for one next digit. The centre of sections 1
 #   to 3 was trained on 320 digits, and for $k < 320$ it has already seen the "next" one.
-# - **Slopes from six points.** $k$ spans a factor of 32. The steep slopes need not go on: a learning curve flattens
-#   where the network has learned what it can.
-# - **Twenty points.** Squared increments have heavy tails, so the error bars at $\sigma \ge 5$ are themselves uncertain. All $k$ of a
-#   seed share the same points and random directions: the curves are smooth in $k$ because of that.
+# - **Slopes from five points.** $k$ spans a factor of 16. The steep slopes need not go on: a learning curve flattens
+#   where the network has learned what it can. Their intervals know ten seeds.
+# - **The kept protocol here and there.** N25 has ReLU networks of $10^5$ parameters and more, 156 batches and Adam; we have a small tanh network and
+#   112 batches. The identity does not care; the heights and the ruin do.
+# - **Sixteen points.** Squared increments have heavy tails, over the points of a wide cloud and over next digits, so the heights there
+#   are uncertain. All $k$ of a seed share the same points and random directions: the curves are smooth in $k$ because of that.
 # - **The grid of $k$.** It doubles, so no $K$ is known better than within a factor of 2, whatever the interval says. And $K = 320$ is
 #   the last one measured: nothing shows that the curve stays below.
 # - **The bootstrap** knows five seeds. It says nothing about other data, other L2 terms, or training to another gradient.
@@ -1094,9 +1369,10 @@ SaveMyWork()
 verdicts = {
     "a random plane shows almost none of the curvature": rand < [0.005, 0.001],
     "one order of the data: the change falls at every step": falls_always,
-    "Delta_k falls at least as fast as about k^-2 in every cloud": max(tight + wide + many + eigen)
-    < -1.9,
-    "k^2 Delta_k is constant for every cloud": max(tight) >= -2.6,
+    "kept network: k^2 Delta_k is constant in every cloud": max(off) < 0.3,
+    "kept network: Delta_k rises with L_k in every order": rises,
+    "trained anew: k^2 Delta_k is constant in every cloud": np.mean(tight) >= -2.6,
+    "trained anew: Delta_k falls with the unseen loss": min(loss_power) > 2,
     "the Gaussian moment may be used at sigma = 1": abs(excess["top", 1.0] - 1) < 0.1,
     "the eigen-probe exceeds the random one on the curvature part": factor > 300,
 }
@@ -1108,7 +1384,7 @@ verdicts = {
 verdicts |= {
     "Corollary 4 with compressed eigenvalues is a lower bound": lower,
     "Corollary 4 with full eigenvalues is an upper bound": min(mean[20] + mean[320]) > 1,
-    "the first crossing of the tolerance is enough data": max(noisy[1:]) < 1,
+    "the first crossing of the tolerance is enough data": max(noisy) < 1,
     "every tolerance is reached with 320 samples": None not in strict,
     "K depends on the network only, not on the criterion": not all(smaller),
 }
