@@ -335,10 +335,11 @@ def relative_errors(rows: Array, errors: Array | None, unknown: float) -> Array:
 def curve_table(name: str, values: Sequence | Tensor, m: int, like: tuple[int, ...] = ()) -> Array:
     """One row or several as (R, m), finite and not negative."""
     try:
-        table = torch.as_tensor(values).detach().cpu()
+        # by way of numpy, whose numbers are float64: torch would round lists to float32
+        table = values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
         if table.dtype is torch.bool or table.is_complex():
             raise TypeError
-        rows = np.asarray(table.to(torch.float64))
+        rows = np.asarray(table.detach().cpu().to(torch.float64))
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(
             f"{name} must hold numbers, one for each of the {m} ks, or one such row for each run; "
