@@ -312,7 +312,7 @@ class Trial:
         """High over low when every half width is multiplied."""
         far, half = self.cell.k0 * GRID, factor * self.half
         ends = [crossing(far, self.mean + sign * half, self.tolerance) for sign in (1, -1)]
-        return ends[0] / ends[1]
+        return np.where(np.isinf(ends[0]), np.inf, ends[0]) / np.where(np.isinf(ends[1]), 1.0, ends[1])
 
 
 def trials(cells: list[Cell], way: Way) -> list[Trial]:
