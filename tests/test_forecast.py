@@ -107,7 +107,7 @@ def test_the_ends_are_quantiles_of_the_joint_model():
 
 
 def simulated(c, generator, later):
-    """log T at KS and later, drawn from the model forwards in k."""
+    """Log T at KS and later, drawn from the model forwards in k."""
     x = np.log(np.append(k, later))
     steps = generator.normal(0, c.drift * np.sqrt(np.diff(x)))
     b = generator.normal(c.exponent, c.spread)
