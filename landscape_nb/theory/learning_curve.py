@@ -24,16 +24,16 @@ from landscape_nb.theory.forecast import (
 
 # Made by tests/benchmarks/forecast.py, as those of `theory.forecast`, from factors up to 4.
 LOSS_CALIBRATION = Calibration(
-    exponent=0.43,
+    exponent=0.41,
     spread=0.16,
-    drift=0.27,
-    tails=1.0,
-    floor=0.07,
-    shared=0.43,
-    skew=1.25,
-    freedom=5.8,
+    drift=0.28,
+    tails=0.95,
+    floor=0.06,
+    shared=0.38,
+    skew=0.96,
+    freedom=5.6,
     unknown=0.2,
-    stretch=1.4,
+    stretch=1.44,
 )
 
 
@@ -62,7 +62,9 @@ class LossForecast:
     def __str__(self) -> str:
         """For example '0.15 at k = 480, about 0.11 at k = 960 (90 %: 0.08 to 0.14)'."""
         ends = f"{100 * self.level:g} %: {self.low:.2g} to {self.high:.2g}"
-        return f"{self.last:.2g} at k = {self.k_last}, about {self.value:.2g} at k = {self.k} ({ends})"
+        return (
+            f"{self.last:.2g} at k = {self.k_last}, about {self.value:.2g} at k = {self.k} ({ends})"
+        )
 
 
 def forecast_loss(
@@ -101,7 +103,11 @@ def forecast_loss(
     """
     grid = checks.prefix_lengths(ks, None, high_means="number of samples")
     k = checks.whole_number(
-        "k", k, grid[-1], int(FARTHEST * grid[-1]), f"the last measured one to {FARTHEST:g} times it"
+        "k",
+        k,
+        grid[-1],
+        int(FARTHEST * grid[-1]),
+        f"the last measured one, to {FARTHEST:g} x",
     )
     if not 0 < checks.positive("level", level, "of the interval") < 1:
         raise ValueError(f"level must be between 0 and 1, for example 0.9; got {level}.")
