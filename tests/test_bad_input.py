@@ -364,6 +364,8 @@ CASES = [
     ("ks a fraction", lambda c: ln.increment_models(c.loss, c.w, c.U, [1.7]), "k must be a whole number", "1.7 of type float"),
     ("ks bytes", lambda c: ln.delta1(c.loss, c.w, b"\x01\x02"), "ks must hold whole numbers", "type bytes"),
     ("ks text", lambda c: ln.enough_data("12", [1.0, 2.0], 1.0), "ks must hold whole numbers", "'12' of type str"),
+    ("runs, one of them shorter", lambda c: ln.enough_data_interval([1, 2], [[1.0, 2.0], [1.0]], 1.0), "as many in each row", "[[1.0, 2.0], [1.0]]"),
+    ("next samples, negative", lambda c: ln.one_run_interval([1], [[1.0], [-2.0]], 1.0, c.g), "finite and not negative", "from -2 to 1"),
     ("ks a dict", lambda c: ln.fit_path(c.loss, {1: 2}), "ks must hold whole numbers", "type dict"),
     ("a model of integers", lambda c: ln.IncrementModel(torch.tensor(1), [1.0], [[1.0]]), "a must hold real numbers", "torch.int64"),
     ("random of integers", lambda c: ln.random_subspace(4, 2, c.g, dtype=torch.int64), "floating point type", "torch.int64"),
