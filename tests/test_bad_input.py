@@ -391,6 +391,8 @@ CASES = [
     ("ks text", lambda c: ln.enough_data("12", [1.0, 2.0], 1.0), "ks must hold whole numbers", "'12' of type str"),
     ("deltas text", lambda c: ln.forecast_enough([1, 2], "ab", 1.0), "deltas must hold numbers", "'ab'"),
     ("losses of zero", lambda c: ln.forecast_loss([1, 2], [1.0, 0.0], 4), "losses must be positive", "a smallest one of 0"),
+    ("runs, one of them shorter", lambda c: ln.enough_data_interval([1, 2], [[1.0, 2.0], [1.0]], 1.0), "as many in each row", "[[1.0, 2.0], [1.0]]"),
+    ("next samples, negative", lambda c: ln.one_run_interval([1], [[1.0], [-2.0]], 1.0, c.g), "finite and not negative", "from -2 to 1"),
     ("ks a dict", lambda c: ln.fit_path(c.loss, {1: 2}), "ks must hold whole numbers", "type dict"),
     ("a model of integers", lambda c: ln.IncrementModel(torch.tensor(1), [1.0], [[1.0]]), "a must hold real numbers", "torch.int64"),
     ("random of integers", lambda c: ln.random_subspace(4, 2, c.g, dtype=torch.int64), "floating point type", "torch.int64"),

@@ -218,7 +218,7 @@ def test_K_is_read_off_a_straight_line_in_logarithms():
 
 def test_K_is_rounded_up_but_not_for_rounding_of_its_own():
     assert enough_data_interval([10, 20], [[2.0, 0.5]] * 3, 1.0).K == 15  # 14.14
-    found = enough_data_interval([10, 20, 40], [[9.0, 1.0, 0.5]] * 3, 1.0)
+    found = enough_data_interval([5, 40], [[4.0, 0.5]] * 3, 1.0)  # 5 8^(2/3) is 20 and a bit
     assert (found.K, found.low, found.high) == (20, 20, 20)
 
 
@@ -226,6 +226,8 @@ def test_a_curve_that_rises_again_counts_from_its_last_crossing():
     found = enough_data_interval(KS, [[0.5, 2.0, 2.0, 0.5]] * 3, 1.0)
     assert found.K == found.high == 57  # 40 sqrt 2
     assert found.low == found.first == 10  # the first k that the band does not exclude
+    loose = [[9.0, 5.0, 2.0, 0.1], [9.0, 0.2, 2.0, 0.1], [9.0, 0.1, 2.0, 0.1]]
+    assert enough_data_interval(KS, loose, 1.0).low < 20  # though 2.0 at 40 is certain
 
 
 # -- invariances ----------------------------------------------------------------------------------
@@ -234,6 +236,7 @@ def test_a_curve_that_rises_again_counts_from_its_last_crossing():
 @pytest.mark.parametrize("unit", [1e-200, 7.0, 1e200])
 def test_the_unit_of_the_loss_does_not_matter(unit):
     curves = some_runs(4)
+    curves[1, 2] = 0.0
     assert enough_data_interval(KS, curves, 1.0) == enough_data_interval(KS, unit * curves, unit)
     squares = some_runs(40, scatter=1.0)
     one = one_run_interval(KS, squares, 1.0, generator())
@@ -281,6 +284,8 @@ def test_not_reached_is_no_guess():
     found = enough_data_interval(KS, [[9.0, 2.0, 1.5, 1.1]] * 3, 1.0)
     assert (found.K, found.low, found.high, found.reached) == (None, None, None, False)
     assert str(found) == "not reached by 80 (90 %)"
+    up_again = enough_data_interval(KS, [[9.0, 0.5, 0.5, 2.0]] * 3, 1.0)
+    assert (up_again.K, up_again.low, up_again.reached) == (None, None, False)
 
 
 def test_before_the_first_k_is_no_guess_either():
@@ -297,7 +302,7 @@ def test_what_the_interval_leaves_open_is_said():
     wide = enough_data_interval(KS, [[9.0, 2.0, 0.9, 0.5], [9.0, 2.0, 0.1, 0.2]], 1.0)
     assert str(wide) == "29 (90 %: 21 to not reached by 80)"  # two runs: t is 6.3
     early = enough_data_interval(KS, [[1.5, 0.2, 0.1, 0.01], [0.9, 0.3, 0.1, 0.01]], 1.0)
-    assert str(early) == "12 (90 %: before 10 to 40)"
+    assert str(early) == "11 (90 %: before 10 to 20)"
 
 
 def test_a_tolerance_that_is_met_exactly_is_not_yet_below():

@@ -140,7 +140,7 @@ def enough_data_interval(
 
     >>> curves = [[9.0, 2.0, 0.4, 0.1], [9.0, 1.5, 0.6, 0.1], [9.0, 1.3, 0.2, 0.1]]
     >>> print(enough_data_interval([10, 20, 40, 80], curves, 1.0))
-    26 (90 %: 20 to 42)
+    26 (90 %: 21 to 42)
     """
     grid, tolerance = _question(ks, tolerance)
     rows = bands.measured_rows(curves, len(grid), bands.RUNS)
@@ -181,7 +181,7 @@ def one_run_interval(
     >>> easy_and_hard = torch.tensor([0.5, 1.0, 1.5]).repeat(20)[:, None]
     >>> squares = easy_and_hard * torch.tensor([9.0, 2.0, 0.4, 0.1])
     >>> print(one_run_interval([10, 20, 40, 80], squares, 1.0, torch.Generator().manual_seed(0)))
-    27 (90 %: 25 to 29)
+    27 (90 %: 26 to 29)
     """
     grid, tolerance = _question(ks, tolerance)
     rows = bands.measured_rows(squares, len(grid), bands.NEXT_SAMPLES)

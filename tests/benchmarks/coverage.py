@@ -4,7 +4,7 @@ Run by hand: python tests/benchmarks/coverage.py FOLDER [--make RUNS] [--jobs 2]
 
 FOLDER holds the losses of many training runs, one file a run. With --make RUNS it is filled first,
 up to that many runs of each problem; an interrupted start goes on where it was. A hundred runs of
-all seven take about three hours on two cores. Without --make nothing is trained (two minutes).
+all seven take about an hour on two cores. Without --make nothing is trained (three minutes).
 Writes coverage.md and coverage.png beside this file.
 
 The population. K is asked of the mean over all runs that might have been made, and there are only

@@ -1,4 +1,4 @@
-"""What scatters log Delta_k: first weights, the order of the data, or the choice of next samples?
+"""What scatters log Delta_k: first weights, order of the data, choice of next samples.
 
 Run by hand, after coverage.py has filled its folder: python tests/benchmarks/scatter.py FOLDER
 
@@ -97,9 +97,9 @@ def main() -> None:
         "    python tests/benchmarks/scatter.py FOLDER     # after coverage.py\n\n"
         f"{text}\n\n"
         "Shares of the variance over runs, of the mean over all unseen samples. First weights:\n"
-        "with a standard error of a third (20 degrees of freedom); empty where nothing was trained\n"
-        "for them; a convex problem has none. Order: what is left, namely which k samples were\n"
-        "trained on. Next samples: to first order, s^2/(m mean^2).\n"
+        "with a standard error of a third (20 degrees of freedom); empty where nothing was\n"
+        "trained for them; a convex problem has none. Order: what is left, namely which k samples\n"
+        "were trained on. Next samples: to first order, s^2/(m mean^2).\n"
     )
     print(text)
 
