@@ -262,6 +262,21 @@ def test_full_space_errors_beat_those_of_pairs_of_directions():
     assert errors.std() / errors.mean() < 0.95 * old_errors.std() / old_errors.mean()
 
 
+def test_full_space_table_where_the_trace_is_all():
+    """Hessians s_i times the identity: (tr A)^2 = N |A|_F^2, which must not leak into |A|_F^2."""
+    s, N = torch.tensor([1.0, 3.0, 7.0], **F64), 30
+    zero = torch.zeros(3, N, **F64)
+    loss = ln.EmpiricalLoss(*ln.toys.Quadratics(s, zero, s[:, None, None] * torch.eye(N)).parts)
+    exact = (2 * N + N**2) / 4 * float(((s[2] - s[:2].mean()) / 3) ** 2)
+    found = [
+        float(
+            full_space_table(loss, [loss.w0], [2], num_probes=6, generator=generator(i)).curvature
+        )
+        for i in range(60)
+    ]
+    assert abs(np.mean(found) - exact) < 4 * np.std(found) / 60**0.5 < 0.1 * exact
+
+
 def test_full_space_table_does_not_see_how_directions_are_turned(mlp_problem):
     p = mlp_problem(n=6, widths=(2, 3, 2), l2=0.1)
     G = torch.randn(p.N, 4, generator=generator(), **F64)
