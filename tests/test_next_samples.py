@@ -93,7 +93,7 @@ def test_the_mean_is_unbiased_and_its_error_right_on_models(everyone, size):
         assert ((ratio > 0.75) & (ratio < 1.3)).all(), ratio
         # of few draws too few intervals hold a skewed truth: `designed_sample` gives figures
         assert (inside.mean(0) > 0.6).all(), inside.mean(0)
-        assert inside.mean() > 0.8
+        assert inside.mean() > 0.75
 
 
 def test_it_beats_the_first_samples(everyone):
@@ -131,9 +131,9 @@ def test_an_error_without_weights_is_wrong():
 
 
 def test_all_draws_counted():
-    """Five of seven: every possible draw by itself, for the mean and for its variance."""
-    x = torch.tensor([60.0, 1.1, 1.0, 0.9, 0.8, 0.7, 0.6], **F64)
-    y = torch.tensor([5.0, 1.0, -2.0, 4.0, 0.5, 3.0, 7.0], **F64)
+    """Five of nine: every possible draw by itself, for the mean and for its variance."""
+    x = torch.tensor([60.0, 1.1, 1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7], **F64)
+    y = torch.tensor([5.0, 1.0, -2.0, 4.0, 0.5, 3.0, 7.0, 2.0, -1.0], **F64)
     design = ln.designed_sample(x, 5, generator())
     assert design.strata[0] == -1 and design.weights[0] == 1
     members = {}  # of each stratum: whoever is ever drawn with its label
@@ -141,13 +141,14 @@ def test_all_draws_counted():
         one = ln.designed_sample(x, 5, generator(seed))
         for i, h in zip(one.indices.tolist(), one.strata.tolist(), strict=True):
             members.setdefault(h, set()).add(i)
-    assert members[-1] == {0} and members[0] | members[1] == set(range(1, 7))
+    assert members[-1] == {0} and members[0] | members[1] == set(range(1, 9))
     assert not members[0] & members[1]
     found = []
     for pairs in itertools.product(*(itertools.combinations(members[h], 2) for h in (0, 1))):
         rows = [(0, 1.0, -1)] + [(i, len(members[h]) / 2, h) for h in (0, 1) for i in pairs[h]]
         indices, weights, strata = (torch.tensor(part) for part in zip(*rows, strict=True))
-        estimate = ln.Design(indices, weights, strata, 7).mean(y[indices])
+        weights = weights.double()
+        estimate = ln.Design(indices, weights, strata, 9).mean(y[indices])
         found.append((float(estimate.value), float(estimate.stderr) ** 2))
     values, variances = np.array(found).T
     assert math.isclose(values.mean(), float(y.mean()), rel_tol=1e-12)

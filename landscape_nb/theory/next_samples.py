@@ -112,9 +112,18 @@ def designed_sample(surprise: Tensor, size: int, generator: torch.Generator) -> 
 
     Shares p_i = 0.9 x_i/sum x + 0.1/m, x = surprise^0.75. A sample whose expected number of
     draws is 0.7 or more is taken for certain; the others, sorted, make strata of equal sums of p,
-    with two drawn from each. A pilot on eight models (digits with a linear model, networks, a
-    convolution; a regression; m = 120 to 900) compared it with draws by share with replacement
-    (Hansen and Hurwitz), with the ratio to the surprise, and with three or four from a stratum.
+    with two drawn from each.
+
+    On twelve models (digits with linear models, networks, convolutions; regressions; m = 120 to
+    900; 200 draws each) the root mean square of the stated error was 0.9 to 1.2 of the true one for
+    gradient, cross and curvature parts alike. The true error was, of the gradient part, 0.16 of it
+    with 16 draws and 0.08 with 32, in the middle of the models; of the curvature part 0.32 and
+    0.20, or 0.22 and 0.12 with shares by |c|. Of 90 % t intervals (`Design.interval`) 92 % held
+    the mean gradient part with 16 draws, in the middle, and 72 % where it was worst; of the
+    curvature part 86 % and 69 %. With 32 draws 91 % in the middle for both, 87 % and 71 % at
+    worst; with 64 draws 90 %, 89 % and 79 %. What is rare and large among samples that did not
+    surprise is not seen in few draws. Compared with: draws by share with replacement (Hansen and
+    Hurwitz: twice the error), their ratio to the surprise (biased), three or four from a stratum.
 
     Args:
         surprise: (m,), none negative, what is known of all and grows with what is to be averaged:
