@@ -78,6 +78,7 @@ from landscape_nb.theory.criteria import (
     next_sample_average,
 )
 from landscape_nb.theory.descent import Descent, gradient_descent
+from landscape_nb.theory.designs import Design, designed_sample
 from landscape_nb.theory.enough import (
     EnoughData,
     enough_data,
@@ -103,7 +104,7 @@ from landscape_nb.theory.moments import (
     quadratic_mc,
     spectral_formula,
 )
-from landscape_nb.theory.next_samples import Design, designed_sample, next_sample_table
+from landscape_nb.theory.next_samples import next_sample_table
 from landscape_nb.theory.probes import (
     Energy,
     bottom_eigenpairs,
