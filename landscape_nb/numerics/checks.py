@@ -282,15 +282,23 @@ def next_sample(i: Any, k: int, n: int) -> int:
     )
 
 
-def candidates(chosen: Any, k: int, n: int) -> range:
-    """Check a range of indices (from 0) of samples that may come next; None means k..n-1."""
+def candidates(chosen: Any, k: int, n: int) -> Any:
+    """Check indices (from 0) of samples that may come next, a range or a tensor of them.
+
+    None means k..n-1.
+    """
     chosen = range(k, n) if chosen is None else chosen
-    if not (isinstance(chosen, range) and chosen):
+    if isinstance(chosen, Tensor) and chosen.numel():
+        chosen = sample_indices(chosen, n)
+        ends = int(chosen.min()), int(chosen.max())
+    elif isinstance(chosen, range) and chosen:
+        ends = chosen[0], chosen[-1]
+    else:
         raise ValueError(
             f"candidates must be a non-empty range of samples after the first k, within {k}.."
-            f"{n - 1} (indices start at 0); got {shown(chosen)}."
+            f"{n - 1} (indices start at 0), or a tensor of such; got {shown(chosen)}."
         )
-    for end in (chosen[0], chosen[-1]):
+    for end in ends:
         next_sample(end, k, n)
     return chosen
 

@@ -26,6 +26,7 @@ from landscape_nb.numerics.contraction import (
     cost_bytes,
 )
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.operators import Indices
 from landscape_nb.numerics.recording import ContractionError
 
 # What the calls for a single sample cost besides, in bytes moved meanwhile: chosen here, from times
@@ -44,7 +45,7 @@ def sample_derivatives(
     loss: EmpiricalLoss,
     w: Tensor,
     U: Tensor,
-    samples: range,
+    samples: Indices,
     method: str = "auto",
     memory: float | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -84,7 +85,7 @@ def derivative_blocks(
     loss: EmpiricalLoss,
     w: Tensor,
     U: Tensor,
-    samples: range,
+    samples: Indices,
     method: str = "auto",
     memory: float | None = None,
 ) -> Iterator[tuple[int, Derivatives]]:
@@ -128,7 +129,7 @@ def within(loss: EmpiricalLoss, memory: float | None) -> EmpiricalLoss:
     return view
 
 
-def _gathered(loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range) -> Derivatives:
+def _gathered(loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: Indices) -> Derivatives:
     """By reverse mode, one sample at a time."""
     m, D = len(samples), U.shape[1]
     values, c, B = w.new_empty(m), w.new_empty(m, D), w.new_empty(m, D, D)
@@ -139,11 +140,11 @@ def _gathered(loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range) -> Deri
     return values, c, B
 
 
-Engine = Callable[[EmpiricalLoss, Tensor, Tensor, range, float], Iterator[Derivatives]]
+Engine = Callable[[EmpiricalLoss, Tensor, Tensor, Indices, float], Iterator[Derivatives]]
 
 
 def _engines(
-    loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range, method: str, memory: float
+    loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: Indices, method: str, memory: float
 ) -> list[Engine]:
     """What to try before reverse mode, which serves always; what fails leaves the rest to the next.
 
@@ -157,8 +158,13 @@ def _engines(
     return engines
 
 
+def in_batches(loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: Indices) -> bool:
+    """Whether all samples' derivatives come together: else each costs D products of its own."""
+    return bool(_engines(loss.without_l2(), w, U, samples, "auto", loss.memory))
+
+
 def prefers_contraction(
-    loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range, memory: float
+    loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: Indices, memory: float
 ) -> bool:
     """Whether layer contraction may serve, and has the fewest bytes to move for one sample."""
     others = _reverse_bytes(w, U.shape[1])
@@ -168,7 +174,7 @@ def prefers_contraction(
 
 
 def prefers_forward(
-    loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range, memory: float
+    loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: Indices, memory: float
 ) -> bool:
     """Whether nested forward mode fits the memory, and has fewer bytes to move than reverse."""
     D = U.shape[1]
@@ -177,7 +183,7 @@ def prefers_forward(
     return fits and forward < _reverse_bytes(w, D)
 
 
-def _forward_bytes(loss: EmpiricalLoss, w: Tensor, D: int, samples: range) -> int:
+def _forward_bytes(loss: EmpiricalLoss, w: Tensor, D: int, samples: Indices) -> int:
     return (1 + D) ** 2 * loss.activation_bytes(w, samples[0])
 
 
@@ -186,7 +192,7 @@ def _reverse_bytes(w: Tensor, D: int) -> int:
 
 
 def projected_derivatives(
-    loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range
+    loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: Indices
 ) -> tuple[Tensor, Tensor]:
     """U'g and U'HU of the mean over some samples, by reverse mode."""
     H = loss.hessian_operator(w, samples)
@@ -200,7 +206,7 @@ def _tangent_bytes(w: Tensor, D: int) -> int:
 
 
 def forward_derivatives(
-    loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range, memory: float
+    loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: Indices, memory: float
 ) -> Iterator[Derivatives]:
     """`sample_derivatives` by nested forward mode, as many samples at a time as memory allows."""
     D = U.shape[1]
@@ -211,7 +217,7 @@ def forward_derivatives(
         yield _forward_block(loss, w, U, samples[i : i + chunk])
 
 
-def _forward_block(loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range) -> Derivatives:
+def _forward_block(loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: Indices) -> Derivatives:
     origin = torch.zeros(U.shape[1], dtype=w.dtype, device=w.device)
 
     def losses(z: Tensor) -> tuple[Tensor, Tensor]:

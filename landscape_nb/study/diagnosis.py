@@ -11,7 +11,6 @@ goes into it is counted (`Budget`), not timed: the same call gives the same numb
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,98 +20,25 @@ from landscape_nb.numerics import checks
 from landscape_nb.numerics.eigensolver import ConvergenceError, Eigenpairs
 from landscape_nb.numerics.fit import fit
 from landscape_nb.numerics.loss import EmpiricalLoss
-from landscape_nb.study.budget import (
-    RETRAIN_SHARES,
-    Budget,
-    default_budget,
-    timed_budget,
-    training_size,
-)
+from landscape_nb.numerics.samples import in_batches
+from landscape_nb.study.along_k import LEVEL, AlongK, along_k
+from landscape_nb.study.budget import Budget, default_budget, timed_budget, training_size
+from landscape_nb.study.doubts import doubts
+from landscape_nb.study.findings import Diagnosis
 from landscape_nb.study.local_regime import model_error
-from landscape_nb.theory.bands import one_run_band
 from landscape_nb.theory.criteria import Estimate
-from landscape_nb.theory.enough import EnoughData, one_run_interval
-from landscape_nb.theory.increment import increment, next_sample_models
+from landscape_nb.theory.designs import designed_sample
+from landscape_nb.theory.enough import OF_NEXT_SAMPLES, settled_within
+from landscape_nb.theory.forecast import forecast_enough
+from landscape_nb.theory.learning_curve import LossForecast, forecast_loss
+from landscape_nb.theory.next_samples import next_sample_table
 from landscape_nb.theory.probes import bottom_eigenpairs, random_subspace, top_eigenpairs
 from landscape_nb.theory.spectrum import hutchpp_trace
-from landscape_nb.theory.tables import MomentTable, full_space_table, moment_table
+from landscape_nb.theory.tables import full_space_table
+from landscape_nb.theory.tails import tail
 
 _STAGES = ("training", "eigenvectors", "trace", "increments", "full space", "local regime", "data")
-
-
-@dataclass(frozen=True, eq=False)
-class Diagnosis:
-    """What was measured at one point w of one model.
-
-    Attributes:
-        description: the loss, in words.
-        k, D, sigma: as asked for.
-        l2: weight of the L2 term.
-        w: (N,), the point.
-        value: L_k(w), with the L2 term.
-        seen_value, unseen_value: mean loss over the first k samples and over the others, both
-            without the L2 term.
-        lowest_loss: smallest loss of a sample, seen or not.
-        scale: L_k - lowest_loss, what is meant by the size of the loss: it grows with the loss's
-            unit and does not change with a constant added to it. Zero where all are equal.
-        grad_norm: |grad L_k(w)|.
-        fitted: whether w was found here, by `fit`.
-        pairs: the top D eigenpairs; `certified` says whether they converged.
-        lowest, lowest_certified: the smallest eigenvalue and whether it converged; if not, the
-            best estimate of so many products, which is never below the true one.
-        trace: of H^(k), by Hutch++; exact for N <= 20, and where the products suffice for it.
-        candidates: number of unseen samples that were tried as the next one.
-        delta1: mean of |I| over them.
-        top, random: the Gaussian moment for every D and sigma, in the two subspaces.
-        full: the same in the whole space.
-        sigmas, model_error: (m,) each: centred relative error of the quadratic model; NaN where
-            rounding hides it.
-        local_sigma: largest of sigmas up to which that error stays below 10 %, or None.
-        ks, curves: (m,) and (candidates, m), squared increments of each candidate.
-        band: (2, m), 5 % and 95 % of their means over resampled candidates.
-        retrained: whether w was fitted anew for each of ks, or kept.
-        tolerance: in loss^2.
-        enough: what the curves say.
-        budget: the counts that all this was measured with.
-        seconds: of each stage; the one thing that another run of the same call changes.
-        doubts: sentences that a reader must know before believing the rest.
-    """
-
-    description: str
-    k: int
-    D: int
-    sigma: float
-    l2: float
-    w: Tensor
-    value: float
-    seen_value: float
-    unseen_value: float
-    lowest_loss: float
-    scale: float
-    grad_norm: float
-    fitted: bool
-    pairs: Eigenpairs
-    certified: bool
-    lowest: float
-    lowest_certified: bool
-    trace: Estimate
-    candidates: int
-    delta1: float
-    top: MomentTable
-    random: MomentTable
-    full: MomentTable
-    sigmas: Tensor
-    model_error: Tensor
-    local_sigma: float | None
-    ks: list[int]
-    curves: Tensor
-    band: Tensor
-    retrained: bool
-    tolerance: float
-    enough: EnoughData
-    budget: Budget
-    seconds: dict[str, float]
-    doubts: list[str]
+_DRAWN = 32  # samples whose derivatives are taken where they come one by one: chosen here
 
 
 def diagnose(
@@ -188,38 +114,38 @@ def diagnose(
                 w = fit(loss, k, tol=1e-4, max_iterations=budget.fit_iterations).w
             value, gradient = loss.value_and_gradient(w, k)
             losses = loss.per_sample(w)
+            scale = max(float(value - losses.min()), 0.0)
+            if tolerance is None:
+                tolerance = _default_tolerance(losses, scale)
         with stage("eigenvectors"):
             pairs, certified = _pairs(loss, w, k, D)
             lowest, lowest_certified = _lowest(loss, w, k, budget.lowest_products)
         with stage("trace"):
             trace = _trace(loss, w, k, budget.trace_products, seeded)
         with stage("increments"):
-            # 10 to 32: time and memory grow with their number times N. Chosen here.
-            candidates = max(10, min(32, 16_000_000 // loss.num_params))
-            unseen = range(k, min(loss.num_samples, k + candidates))
+            unseen = range(k, loss.num_samples)
             U = random_subspace(loss.num_params, D, seeded, dtype=w.dtype).to(w.device)
-            models = next_sample_models(loss, w, pairs.vectors, k, candidates=unseen)
-            random = next_sample_models(loss, w, U, k, candidates=unseen)
-        with stage("full space"):
-            full = full_space_table(
-                loss, [w], [k], num_probes=6, candidates=unseen, generator=seeded
+            size = _derivatives_of(loss, w, U, unseen)
+            top, random = (
+                next_sample_table(loss, w, V, k, size=size, generator=seeded)
+                for V in (pairs.vectors, U)
             )
+        with stage("full space"):
+            full = full_space_table(loss, [w], [k], num_probes=6, size=size, generator=seeded)
         with stage("local regime"):
-            sigmas, error = model_error(loss, w, pairs.vectors, k, unseen, models, seeded)
+            surprise = (losses[k:] - losses[:k].mean()).abs()
+            some = designed_sample(surprise, _DRAWN, seeded)
+            sigmas, error = model_error(loss, w, pairs.vectors, k, some, seeded)
             good = int((~(error >= 0.1)).long().cumprod(0).sum())  # NaN: none to be seen
             if error[:good].isnan().all() and good < len(error):
                 good = 0  # wrong as soon as something can be seen
         with stage("data"):
-            scale = max(float(value - losses.min()), 0.0)
-            if tolerance is None:
-                # Where all losses are equal no more than rounding is left; tiny: a tolerance of
-                # zero would refuse increments of zero.
-                rounding = torch.finfo(losses.dtype).eps * float(losses.abs().max())
-                tiny = torch.finfo(torch.float64).tiny
-                tolerance = max(max(0.01 * scale, rounding) ** 2, tiny)
-            ks, curves = _along_k(loss, w, k, unseen, budget.retrain_iterations)
-            enough = one_run_interval(ks, curves, tolerance, seeded)
-            band = torch.stack(one_run_band(curves, seeded))
+            along = along_k(loss, w, k, budget.retrain_iterations)
+            band = along.band(seeded)
+            measured = settled_within(along.ks, band, tolerance, LEVEL, OF_NEXT_SAMPLES)
+            forecast = forecast_enough(
+                along.ks, along.means, tolerance, stderrs=along.stderrs, level=LEVEL
+            )
 
     found = Diagnosis(
         description=repr(loss), k=k, D=D, sigma=sigma, l2=loss.l2, w=w, value=float(value),
@@ -227,14 +153,22 @@ def diagnose(
         lowest_loss=float(losses.min()), scale=scale,
         grad_norm=float(gradient.norm()), fitted=fitted, pairs=pairs, certified=certified,
         lowest=lowest + 0.0, lowest_certified=lowest_certified, trace=trace, candidates=len(unseen),
-        delta1=float(models.a.abs().mean()), top=moment_table([models]),
-        random=moment_table([random]), full=full, sigmas=sigmas, model_error=error,
-        local_sigma=float(sigmas[good - 1]) if good else None, ks=ks, curves=curves, band=band,
-        retrained=budget.retrain_iterations > 0, tolerance=tolerance, enough=enough, budget=budget,
-        seconds=spent, doubts=[],
+        delta1=float(along.squares[-1].sqrt().mean()), tail=tail(along.squares[-1], tolerance),
+        top=top, random=random, full=full, derivatives_of=size or len(unseen), sigmas=sigmas,
+        model_error=error, local_sigma=float(sigmas[good - 1]) if good else None, along=along,
+        band=torch.stack(band[1:]).exp(), retrained=budget.retrain_iterations > 0,
+        tolerance=tolerance, measured=measured, forecast=forecast, doubled=_doubled(along),
+        budget=budget, seconds=spent, doubts=[],
     )  # fmt: skip
     found.doubts.extend(doubts(found))
     return found
+
+
+def _default_tolerance(losses: Tensor, scale: float) -> float:
+    """The square of a hundredth of the loss's size, or of rounding where all losses are equal."""
+    rounding = torch.finfo(losses.dtype).eps * float(losses.abs().max())
+    tiny = torch.finfo(torch.float64).tiny  # of zero: it would refuse increments of zero
+    return max(max(0.01 * scale, rounding) ** 2, tiny)
 
 
 def _chosen_budget(
@@ -279,105 +213,16 @@ def _trace(
     return hutchpp_trace(loss.hessian_operator(w, k), w, products, generator)
 
 
-def _along_k(
-    loss: EmpiricalLoss, w: Tensor, k: int, unseen: range, iterations: int
-) -> tuple[list[int], Tensor]:
-    """Squared increments of the candidates for a grid of k: fitted anew, or at w if iterations = 0.
-
-    At a fixed w all k differ by arithmetic alone: then the grid goes on beyond k and tells how far
-    there is to go.
-    """
-    shares = RETRAIN_SHARES if iterations else [2 ** (j / 2) for j in range(13)]
-    ks = sorted({max(1, round(k * share)) for share in shares})
-    columns = []
-    for j in ks:
-        at = fit(loss, j, tol=1e-4, max_iterations=iterations).w if iterations else w
-        mean = loss.per_sample(at, min(j, k)).mean()
-        columns.append(increment(loss.per_sample(at, unseen), mean, j).square())
-    return ks, torch.stack(columns, dim=1).double().cpu()
+def _derivatives_of(loss: EmpiricalLoss, w: Tensor, U: Tensor, unseen: range) -> int | None:
+    """How many samples to draw by design; None where the derivatives of all are cheap."""
+    if len(unseen) <= _DRAWN or in_batches(loss, w, U, unseen):
+        return None
+    return _DRAWN
 
 
-def doubts(found: Diagnosis) -> list[str]:
-    """Sentences that a reader must know before believing the numbers; none where all is well."""
-    says = []
-    first = float(found.pairs.values[0])
-    worst = float(found.pairs.residuals.max()) + found.pairs.noise
-    if not found.certified:
-        says.append(
-            "The eigenvectors did not converge, or fresh products do not confirm them: the worst "
-            f"residual is {worst:.0e}, lambda_1 is {first:.1e}. Shares in the top subspace are "
-            "rough."
-        )
-    if first <= worst:
-        says.append(
-            f"No direction bends upward: lambda_1 is {first:.1e}. This is no valley, and the top "
-            "subspace means nothing. Is the loss linear in the parameters?"
-        )
-    if found.pairs.gap < worst:
-        says.append(
-            f"The gap behind eigenvalue {found.D} is smaller than the residuals: the last "
-            "directions of the top subspace are not determined. Choose another D."
-        )
-    says += _about_the_losses(found)
-    # One unit of parameters downhill would gain more than a hundredth of the loss: chosen here.
-    if found.grad_norm > 0.01 * found.scale:
-        says.append(
-            f"This is not a minimum: the gradient's norm is {found.grad_norm:.1e} at a loss of "
-            f"size {found.scale:.2g}. Closed forms hold, but 'trained on k samples' is an "
-            "overstatement."
-        )
-    if found.lowest < -0.01 * abs(first):
-        says.append(
-            f"The landscape also bends downward, by {found.lowest:.1e} at least in one direction. "
-            "The top directions are not all of its curvature."
-        )
-    if found.local_sigma is None or found.sigma > found.local_sigma:
-        says.append(
-            f"sigma = {found.sigma:g} lies outside the local regime, where the quadratic model is "
-            "right within 10 %: use delta2_subspace instead of closed forms, or a smaller sigma."
-        )
-    if found.candidates < 10:
-        says.append(
-            f"Only {found.candidates} unseen samples served as the next one; averages over them "
-            "are rough."
-        )
-    if found.retrained and not found.fitted:
-        says.append(
-            "The curve along k was fitted from the model's own parameters. If these were trained "
-            "on all k samples, the fits for fewer have seen more than they should: it is too kind."
-        )
-    if not found.retrained:
-        says.append(
-            "The model was not trained anew along k, which this budget leaves out: the curve "
-            "shows what counting alone does, not what learning does."
-        )
-    if found.enough.K is not None and found.enough.K > max((0, *found.ks[:-1])):
-        says.append("Only the last k lies below the tolerance: no evidence that it stays there.")
-    return says
-
-
-def _about_the_losses(found: Diagnosis) -> list[str]:
-    """Where the losses themselves make ratios and thresholds mean little."""
-    says = []
-    if found.lowest_loss < 0:
-        says.append(
-            f"Some losses are negative, down to {found.lowest_loss:.2g}: this loss has no zero of "
-            "its own, and a share of its value means nothing. Its size is taken as what L_k lies "
-            f"above the smallest loss, {found.scale:.2g}. Give the tolerance in loss^2 if you "
-            "know what matters."
-        )
-    if found.scale == 0 and float(found.curves.max()) <= found.tolerance:
-        says.append(
-            f"All losses are equal at this point, {found.value:.3g}: one more sample changes "
-            "nothing here, and there is nothing to compare with. Is the loss constant, or the fit "
-            "perfect?"
-        )
-    increment = 0.01 * found.scale / (found.k + 1)
-    smallest = torch.finfo(found.w.dtype).tiny
-    if 0 < increment and increment**2 < smallest:
-        says.append(
-            f"Squared increments of a loss of this size ({found.scale:.1e}) are below "
-            f"{smallest:.0e}, the smallest number of {found.w.dtype}: they come out as zero. "
-            "Multiply the loss by a large number."
-        )
-    return says
+def _doubled(along: AlongK) -> LossForecast | None:
+    """The loss on unseen samples with twice the data; a power law needs a positive one."""
+    if not (along.losses > 0).all():
+        return None
+    k = 2 * along.ks[-1]
+    return forecast_loss(along.ks, along.losses, k, stderrs=along.loss_stderrs, level=LEVEL)

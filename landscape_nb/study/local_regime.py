@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics.loss import EmpiricalLoss
-from landscape_nb.theory.increment import IncrementModels, increment
+from landscape_nb.theory.designs import Design
+from landscape_nb.theory.increment import increment, next_sample_models
 
 
 def model_error(
@@ -12,28 +13,33 @@ def model_error(
     w: Tensor,
     U: Tensor,
     k: int,
-    unseen: range,
-    models: IncrementModels,
+    design: Design,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """Relative error of the quadratic model's centred criterion, on pairs of points +-z.
 
-    NaN where the increments change by too little for their rounding to show 10 %.
+    The criterion is averaged over all unseen samples, by those that `design` has drawn. NaN where
+    the increments change by too little for their rounding to show 10 %.
     """
     # Differences of losses lose their digits where sigma is small: float32 starts later.
     lowest = -4 if w.dtype == torch.float64 else -3
     sigmas = torch.logspace(lowest, -1, 2 * (-1 - lowest) + 1, dtype=torch.float64)
     z = torch.randn(4, U.shape[1], generator=generator, dtype=torch.float64)
     z = torch.cat([z, -z]).to(w)
-    last = range(unseen[-1] + 1)
+    drawn = k + design.indices
+    samples, weights = torch.cat([torch.arange(k), drawn]), design.weights.to(w.device)
+    models = next_sample_models(loss, w, U, k, candidates=drawn)
 
     def increments_at(point: Tensor) -> Tensor:
-        losses = loss.per_sample(point, last).double()
+        losses = loss.per_sample(point, samples).double()
         return increment(losses[k:], losses[:k].mean(), k)
+
+    def mean(squares: Tensor) -> Tensor:
+        return (squares @ weights).mean() / design.population
 
     at_w = increments_at(w)
     # what a change must exceed: its square is off by twice its rounding. Chosen here.
-    size = loss.per_sample(w, last).double().square().mean().sqrt()
+    size = loss.per_sample(w, samples).double().square().mean().sqrt()
     least = 100 * torch.finfo(w.dtype).eps * size / (k + 1)
     errors = []
     for sigma in sigmas:
@@ -48,7 +54,7 @@ def model_error(
             errors.append(largest)  # nothing changes, and the model says so
             continue
         # squares of small numbers would be zero
-        moved, told = (true / largest).square().mean(), (model / largest).square().mean()
+        moved, told = mean((true / largest).square()), mean((model / largest).square())
         if largest * max(moved, told).sqrt() < least:
             errors.append(torch.full_like(moved, float("nan")))
         else:

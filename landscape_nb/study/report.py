@@ -18,10 +18,16 @@ import numpy as np
 from torch import Tensor
 
 from landscape_nb.figures import plots
+from landscape_nb.figures.forecast import forecast_along_k
+from landscape_nb.numerics import checks
 from landscape_nb.numerics.files import replace_files
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.study.along_k import LEVEL
+from landscape_nb.study.answer import answer, count
 from landscape_nb.study.budget import Budget
-from landscape_nb.study.diagnosis import Diagnosis, diagnose
+from landscape_nb.study.diagnosis import diagnose
+from landscape_nb.study.findings import Diagnosis
+from landscape_nb.theory.forecast import Scenario
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #111; max-width: 46rem; margin: 2rem auto;
@@ -114,7 +120,12 @@ class Options(TypedDict, total=False):
 
 
 def report(
-    loss: EmpiricalLoss, k: int, w: Tensor | None = None, **options: Unpack[Options]
+    loss: EmpiricalLoss,
+    k: int,
+    w: Tensor | None = None,
+    *,
+    cost_per_sample: float | None = None,
+    **options: Unpack[Options],
 ) -> Report:
     """Diagnose one model and say in words what was found.
 
@@ -122,6 +133,7 @@ def report(
         loss: the empirical loss; at least two samples more than k.
         k: number of samples that the model was trained on: the first k.
         w: (N,), the trained point; found by `fit` from the model's own parameters if not given.
+        cost_per_sample: in any currency: what the missing samples cost is then said too.
         options: D, sigma, tolerance, budget, seconds, seed, progress: as `diagnose` takes them.
 
     Returns:
@@ -133,14 +145,17 @@ def report(
     >>> toy = linear_regression(30, 3, generator=torch.Generator().manual_seed(0))
     >>> page = report(EmpiricalLoss(*toy.parts), k=20, progress=False)
     >>> [section.title for section in page.sections][:3]
-    ['What was measured', 'What to doubt', 'Curvature']
+    ['In short', 'What to doubt', 'How much data is enough']
     """
-    return written(diagnose(loss, k, w, **options))
+    if cost_per_sample is not None:  # refused before anything is worked on
+        cost_per_sample = checks.non_negative("cost_per_sample", cost_per_sample, "of one sample")
+    return written(diagnose(loss, k, w, **options), cost_per_sample)
 
 
-def written(found: Diagnosis) -> Report:
+def written(found: Diagnosis, cost_per_sample: float | None = None) -> Report:
     """The report on what was found; a stage without a time in `found.seconds` is not mentioned."""
-    return Report(found, tuple(write(found) for write in _CHAPTERS))
+    short = Section("In short", answer(found, cost_per_sample))
+    return Report(found, (short, *(write(found) for write in _CHAPTERS)))
 
 
 # -- chapters -------------------------------------------------------------------------------------
@@ -286,54 +301,53 @@ def _local_regime(d: Diagnosis) -> Section:
 
 
 def _enough(d: Diagnosis) -> Section:
-    mean = d.curves.mean(0)
-    # zero has no logarithm, and pictures end before numbers do
-    line_at = max(d.tolerance, 1e-300)
-    mean = mean.clamp(min=max(1e-300, 1e-12 * max(float(mean.max()), line_at)))
-    figure, ax = plots.new_figure(width=6.2, height=3.0)
-    line = plots.curve(ax, d.ks, mean, "total", label="mean over next samples")
-    ax.fill_between(d.ks, *d.band, color=line.get_color(), alpha=0.18, linewidth=0)
-    ax.axhline(line_at, color=plots.VERMILLION, linestyle="--", linewidth=1.2)
-    ax.annotate("tolerance", (d.ks[0], line_at), xytext=(0, 3), textcoords="offset points")
-    plots.log_log(ax, "number of samples k", "squared increment", "", ticks=d.ks[::2])
+    figure, ax = plots.new_figure(width=6.2, height=3.4)
+    forecast_along_k(ax, d.along.ks, d.along.means, d.band, d.forecast)
     how = (
         f"trained anew for each k ({d.budget.retrain_iterations} iterations at most)"
         if d.retrained
-        else f"at the point of k = {d.k}, not retrained"
+        else f"at k = {d.k} only, not trained anew for less"
     )
-    settled = (
-        "The tolerance is not reached, whichever next samples come."
-        if d.enough.reached is False
-        else f"K = {d.enough}, from the scatter over next samples only; other seeds and orders "
-        "of the data move it as well."
-    )
-    answer = (
-        "The tolerance is not reached on this grid."
-        if d.enough.K is None
-        else f"Below it from K = {d.enough.K} on."
-    )
+    f = d.forecast
+    stories = f"If learning stopped now: {_scenario(f.if_stopped, f.level)}."
+    if f.if_continued is not None:
+        stories += (
+            f" If it went on as it did (the mean squared surprise falling as k^-{f.exponent:.1f}): "
+            f"{_scenario(f.if_continued, f.level)}."
+        )
     return Section(
         "How much data is enough",
         (
-            f"Settled means: squared increment below {d.tolerance:.2e} (an increment of "
-            f"{d.tolerance**0.5:.2g}) for this and every larger k measured, {d.ks[0]} to "
-            f"{d.ks[-1]}.",
-            settled,
+            f"Settled means: mean squared increment below {d.tolerance:.2e} (an increment of "
+            f"{d.tolerance**0.5:.2g}) for this and every larger k.",
+            f"Measured, k = {d.along.ks[0]} to {d.along.ks[-1]}: K = {d.measured}. It speaks of "
+            f"{d.measured.scatter}.",
+            f"Forecast: {f}. {stories}",
+            f"At k = {d.k}: {d.tail}",
         ),
         picture=(
             plots.to_png(figure),
-            f"Squared increment against k, {how}; shaded: 90 % of resampled averages. {answer}",
+            f"Mean squared increment of all unseen samples against k, {how}, with its "
+            f"{100 * LEVEL:g} % band; beyond k = {d.along.ks[-1]} the forecast, between a learning "
+            "that stops and one that goes on.",
         ),
     )
 
 
+def _scenario(s: Scenario, level: float) -> str:
+    if s.K is None:
+        return "later than can be said"
+    ends = " to ".join("more than can be said" if k is None else count(k) for k in (s.low, s.high))
+    return f"K = {count(s.K)} ({100 * level:g} %: {ends})"
+
+
 _CHAPTERS: Sequence[Callable[[Diagnosis], Section]] = (
-    _what_was_measured,
     _what_to_doubt,
+    _enough,
+    _what_was_measured,
     _spectrum,
     _next_sample,
     _local_regime,
-    _enough,
 )
 
 

@@ -18,6 +18,10 @@ from torch import Tensor
 from landscape_nb.numerics import checks
 from landscape_nb.theory import bands
 
+OF_NEXT_SAMPLES = (
+    "the choice of next samples only: other seeds and orders of the data move K as well"
+)
+
 
 def enough_data(
     ks: Sequence[int] | Tensor, deltas: Sequence[float] | Tensor, tolerance: float
@@ -145,7 +149,7 @@ def enough_data_interval(
     grid, tolerance = _question(ks, tolerance)
     rows = bands.measured_rows(curves, len(grid), bands.RUNS)
     scatter = "what differed between the runs: seeds, orders of the data, next samples"
-    return _inverted(grid, bands.runs_band(rows, level), tolerance, level, scatter)
+    return settled_within(grid, bands.runs_band(rows, level), tolerance, level, scatter)
 
 
 def one_run_interval(
@@ -186,8 +190,7 @@ def one_run_interval(
     grid, tolerance = _question(ks, tolerance)
     rows = bands.measured_rows(squares, len(grid), bands.NEXT_SAMPLES)
     band = bands.next_samples_band(rows, generator, num_resamples, level)
-    scatter = "the choice of next samples only: other seeds and orders of the data move K as well"
-    return _inverted(grid, band, tolerance, level, scatter)
+    return settled_within(grid, band, tolerance, level, OF_NEXT_SAMPLES)
 
 
 def _question(ks: Sequence[int] | Tensor, tolerance: float) -> tuple[list[int], float]:
@@ -195,10 +198,10 @@ def _question(ks: Sequence[int] | Tensor, tolerance: float) -> tuple[list[int], 
     return grid, checks.positive("tolerance", tolerance, "in the unit of the curves")
 
 
-def _inverted(
+def settled_within(
     grid: list[int], band: bands.Band, tolerance: float, level: float, scatter: str
 ) -> EnoughData:
-    """The k at which the tolerance lies inside the band, and where the mean crosses it."""
+    """The k at which the tolerance lies inside a band of logs, and where the mean crosses it."""
     mean, lower, upper = (edge.tolist() for edge in band)
     at = math.log(tolerance)
     K, high = (_rounded_up(_settles(grid, curve, at)) for curve in (mean, upper))

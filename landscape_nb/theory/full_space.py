@@ -7,6 +7,7 @@ from landscape_nb.numerics.blocks import quadratic_form
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.sample_norms import gradient_energies
 from landscape_nb.numerics.samples import derivative_blocks
+from landscape_nb.theory.designs import designed_sample
 from landscape_nb.theory.increment import increment
 
 # Turns of the directions over which the error is averaged. More change it by less than its own
@@ -15,42 +16,51 @@ _TURNS = 12
 
 
 def full_space_coefficients(
-    loss: EmpiricalLoss, w: Tensor, k: int, unseen: range, G: Tensor
+    loss: EmpiricalLoss,
+    w: Tensor,
+    k: int,
+    unseen: range,
+    G: Tensor,
+    size: int | None,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Means over unseen samples of a^2, a tr A, |grad I|^2, curvature; errors of 2nd and 4th.
 
-    `tables.full_space_table` says how they are estimated from the directions G, (N, m).
+    `tables.full_space_table` says how they are estimated from the directions G, (N, m), and from
+    `size` samples.
     """
     loss, m = loss.without_l2(), G.shape[1]
     mean = loss.hessian_operator(w, k)
-    mean_B, mean_gradient, mean_loss = (
-        quadratic_form(mean, G, loss.memory),
-        mean.gradient,
-        loss.value(w, k),
-    )
+    mean_B, mean_gradient = quadratic_form(mean, G, loss.memory), mean.gradient
     del mean  # and its graph
+    a = increment(loss.per_sample(w, unseen), loss.value(w, k), k)
+    design = designed_sample(a.abs(), len(unseen) if size is None else size, generator)
+    drawn = unseen if size is None else torch.tensor(unseen)[design.indices]
     turns = _turns(m).to(w)
-    # sums over the samples, of which a few at a time are held: a^2, a B, |g|^2, curvatures
-    value = gradient = whole = w.new_zeros(())
+    # of the samples, of which a few at a time are held: a tr A, curvature; sums of a B
+    crosses, curvatures = list[Tensor](), list[Tensor]()
     cross, left_out = w.new_zeros(m, m), w.new_zeros(len(turns), m)
-    for start, (losses, _, B) in derivative_blocks(loss, w, G, unseen):
-        a = increment(losses, mean_loss, k)
+    for start, (losses, _, B) in derivative_blocks(loss, w, G, drawn):
+        part = slice(start, start + len(losses))
+        weights, a_i = (x.to(w)[part] for x in (design.weights, a[design.indices.to(a.device)]))
         B = B.sub_(mean_B).div_(k + 1)
-        value, cross = value + a.square().sum(), cross + torch.tensordot(a, B, 1)
-        samples = unseen[start : start + len(losses)]
-        gradient = gradient + _gradient_energy(loss, w, samples, mean_gradient, k)
-        whole = whole + _curvature(*_squares(B), m).sum()
-        left_out += torch.stack([_leaving_one_out(R.T @ B @ R).sum(0) for R in turns])
+        cross += torch.tensordot(weights * a_i, B, 1)
+        crosses.append(a_i * B.diagonal(dim1=-2, dim2=-1).mean(-1))
+        curvatures.append(_curvature(*_squares(B), m))
+        left_out += torch.stack([weights @ _leaving_one_out(R.T @ B @ R) for R in turns])
     n = len(unseen)
-    cross, frobenius = cross / n, _split(*_squares(cross / n), m)[0]
-    jackknife = (m - 1) * (left_out / n).var(1, correction=0)
+    frobenius = _split(*_squares(cross / n), m)[0]
+    jackknife = (m - 1) * (left_out / n).var(1, correction=0).mean()
+    of_cross, of_curvature = (design.mean(torch.cat(each)) for each in (crosses, curvatures))
+    # less than zero by rounding, or by chance
+    of_directions = (2 * frobenius.clamp(min=0) / m).sqrt(), jackknife.sqrt()
     return (
-        value / n,
-        cross.trace() / m,
-        gradient / n,
-        whole / n,
-        (2 * frobenius.clamp(min=0) / m).sqrt(),  # else rounding might leave less than zero
-        jackknife.mean().sqrt(),
+        a.square().mean(),
+        of_cross.value,
+        _gradient_energy(loss, w, unseen, mean_gradient, k) / n,
+        of_curvature.value,
+        of_directions[0].hypot(of_cross.stderr),
+        of_directions[1].hypot(of_curvature.stderr),
     )
 
 

@@ -29,6 +29,7 @@ from torch import Tensor
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.blocks import row_blocks
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.operators import Indices
 from landscape_nb.numerics.samples import (
     Derivatives,
     derivative_blocks,
@@ -230,7 +231,7 @@ def next_sample_models(
     U: Tensor,
     k: int,
     *,
-    candidates: range | None = None,
+    candidates: Indices | None = None,
     memory: float | None = None,
 ) -> IncrementModels:
     """The models of the increments that *each* unseen sample would cause after the first k.
@@ -243,7 +244,8 @@ def next_sample_models(
         w: (N,), usually w_k*.
         U: (N, D), orthonormal columns.
         k: number of samples in L_k, 1..n-1.
-        candidates: indices (from 0) of the candidates, all of k..n-1 if not given.
+        candidates: indices (from 0) of the candidates, a range or a tensor; all of k..n-1 if not
+            given.
         memory: bytes of intermediate results that may be held; `loss.memory` if not given.
 
     Returns:

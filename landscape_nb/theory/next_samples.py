@@ -72,7 +72,7 @@ def next_sample_table(
     c = _projected_gradients(loss, w, U, unseen, means[1], k) if all_gradients else None
     design = designed_sample(a.abs() if c is None else c.norm(dim=1), size, generator)
     chosen = torch.tensor(unseen)[design.indices]
-    each = sample_derivatives(loss, w, U, chosen)  # type: ignore[arg-type]  # as good as a range
+    each = sample_derivatives(loss, w, U, chosen)
     rows = (increment(part, mean, k) for part, mean in zip(each, means, strict=True))
     _, *parts = coefficients(IncrementModels(torch.full((size,), k), *rows))
     return _one_row(k, a, c, *map(design.mean, parts))

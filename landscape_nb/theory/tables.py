@@ -10,6 +10,7 @@ from torch import Tensor
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.theory.designs import FEWEST
 from landscape_nb.theory.full_space import full_space_coefficients
 from landscape_nb.theory.increment import IncrementModels
 from landscape_nb.theory.moments import Moment, at_sigma, coefficients
@@ -118,6 +119,7 @@ def full_space_table(
     ks: Sequence[int],
     *,
     num_probes: int = 12,
+    size: int | None = None,
     candidates: range | None = None,
     generator: torch.Generator,
 ) -> MomentTable:
@@ -145,9 +147,11 @@ def full_space_table(
         ws: one point (N,) for each k, usually w_k*.
         ks: increasing numbers of samples, each 1..n-1.
         num_probes: Gaussian directions for each k, at least 3 (12: chosen here).
+        size: how many of the unseen samples to take second derivatives of, drawn by
+            `designed_sample`; None: all. a^2 and |grad I|^2 are means over all even so.
         candidates: indices (from 0) of the samples that may come next, the same for every k; all
             unseen ones, k..n-1, if not given.
-        generator: source of the directions.
+        generator: source of the directions, and of the draws of samples.
 
     Returns:
         `MomentTable` with one row per k and a single column (the whole space). Candidates are
@@ -158,11 +162,13 @@ def full_space_table(
     if len(ws) != len(grid):
         raise ValueError(f"ws must hold one point for each k; got {len(ws)} for {len(grid)} ks.")
     generator = checks.explicit_generator(generator)
+    if size is not None:
+        size = checks.whole_number("size", size, FEWEST, None, "two strata of two")
     rows = []
     for k, w in zip(grid, ws, strict=True):
         G = torch.randn(loss.num_params, m, generator=generator, dtype=torch.float64).to(w)
         unseen = checks.candidates(candidates, k, loss.num_samples)
-        rows.append(full_space_coefficients(loss, w, k, unseen, G))
+        rows.append(full_space_coefficients(loss, w, k, unseen, G, size, generator))
     value, *columns = (torch.stack(part) for part in zip(*rows, strict=True))
     cross, gradient, curvature, cross_stderr, curvature_stderr = (c[:, None] for c in columns)
     return MomentTable(

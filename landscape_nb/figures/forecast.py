@@ -1,0 +1,65 @@
+"""Measured squared increments along k, and how they may go on: the picture of a forecast."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from landscape_nb.figures import plots
+from landscape_nb.theory.forecast import Forecast
+
+
+def forecast_along_k(ax: Axes, ks: list[int], means: Tensor, band: Tensor, found: Forecast) -> None:
+    """Measured means (K,) with their band (2, K); beyond the last k the two stories and K.
+
+    Args:
+        ax: empty axes.
+        ks: measured numbers of samples.
+        means: mean squared increments, in loss^2.
+        band: lower and upper edge.
+        found: what `forecast_enough` said of them.
+    """
+    # zero has no logarithm, and pictures end before numbers do
+    floor = max(1e-300, 1e-12 * max(float(means.max()), found.tolerance))
+    y, edges = np.maximum(means.numpy(), floor), np.clip(band.numpy(), floor, 1e300)
+    line = plots.curve(ax, ks, y, "total", label="measured")
+    if len(ks) > 1:
+        ax.fill_between(ks, *edges, color=line.get_color(), alpha=0.18, linewidth=0)
+    else:
+        ax.vlines(ks, *edges, color=line.get_color(), alpha=0.4, linewidth=3)
+    far = _beyond(ks[-1], found)
+    for label, colour, dash, exponent in _stories(found):
+        fall = ((ks[-1] + 1) / (far + 1)) ** 2 * (far / ks[-1]) ** -exponent
+        ax.plot(far, y[-1] * fall, color=colour, linestyle=dash, label=label)
+    at = max(found.tolerance, floor)
+    ax.axhline(at, color=plots.VERMILLION, linestyle="--", linewidth=1.2)
+    ax.annotate("tolerance", (ks[0], at), xytext=(0, 3), textcoords="offset points")
+    _mark(ax, found, at)
+    plots.log_log(ax, "number of samples k", "squared increment", "")
+    ax.legend(frameon=False, fontsize=9)
+
+
+def _stories(found: Forecast) -> list[tuple[str, str, str, float]]:
+    stories = [("if learning stopped", plots.BLUE, ":", 0.0)]
+    if found.if_continued is not None and found.exponent is not None:
+        stories.append(("if it went on", plots.GREEN, "-.", found.exponent))
+    return stories
+
+
+def _beyond(last: int, found: Forecast) -> np.ndarray:
+    """As far as the forecast reaches, at least a doubling."""
+    ends = [2 * last, found.K, found.high, found.if_stopped.K]
+    return np.geomspace(last, min(max(k for k in ends if k is not None), 100 * last), 50)
+
+
+def _mark(ax: Axes, found: Forecast, at: float) -> None:
+    """K and its interval, on the line of the tolerance."""
+    if found.K is None:
+        return
+    high = found.high or found.K
+    ends = [found.low or found.K, high]
+    ax.plot(ends, [at, at], color=plots.VERMILLION, linewidth=5, alpha=0.35, clip_on=False)
+    ax.plot([found.K], [at], color=plots.VERMILLION, marker="D", clip_on=False)
+    ax.annotate(
+        "K", (found.K, at), xytext=(0, -16), textcoords="offset points", ha="center",
+        color=plots.VERMILLION,
+    )  # fmt: skip
