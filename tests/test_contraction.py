@@ -5,6 +5,7 @@ that is forgotten, a use that is forgotten, samples that are permuted.
 """
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -482,6 +483,21 @@ def test_nothing_is_left_on_any_module():
         assert [len(part._forward_pre_hooks) for part in each] == [0, 0, 1, 0, 0]
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name].double())
+
+
+@pytest.mark.parametrize("method", ["contraction", "forward"])
+def test_threads_at_different_points_do_not_meet(method):
+    """Forward mode's levels are the whole process's: without turns tangents turn to zero."""
+    loss = build(SERVED["MLP"])
+    U, points = basis(loss), [loss.w0 + randn(loss.num_params, seed=s) / 9 for s in range(6)]
+
+    def curvature(w):
+        return sample_derivatives(loss, w, U, range(7), method)[2]
+
+    expected = [curvature(w) for w in points]
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(curvature, points * 3))
+    assert all(torch.equal(B, expected[j % 6]) for j, B in enumerate(found))
 
 
 # -- lengths of gradients --------------------------------------------------------------------------
