@@ -556,3 +556,5 @@ def test_unknown_types_are_not_taken_for_known_ones():
     patched = mlp()
     patched[0].forward = lambda x: x
     assert not bilinear.bilinear_layers(patched, tuple(n for n, _ in patched.named_parameters()))
+    subclass = nn.Sequential(Doubled(4, 5))
+    assert not bilinear.bilinear_layers(subclass, ("0.weight", "0.bias"))
