@@ -5,6 +5,7 @@ that is forgotten, a use that is forgotten, samples that are permuted.
 """
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -484,6 +485,21 @@ def test_nothing_is_left_on_any_module():
         assert torch.equal(value, before[name].double())
 
 
+@pytest.mark.parametrize("method", ["contraction", "forward"])
+def test_threads_at_different_points_do_not_meet(method):
+    """Forward mode's levels are the whole process's: without turns tangents turn to zero."""
+    loss = build(SERVED["MLP"])
+    U, points = basis(loss), [loss.w0 + randn(loss.num_params, seed=s) / 9 for s in range(6)]
+
+    def curvature(w):
+        return sample_derivatives(loss, w, U, range(7), method)[2]
+
+    expected = [curvature(w) for w in points]
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(curvature, points * 3))
+    assert all(torch.equal(B, expected[j % 6]) for j, B in enumerate(found))
+
+
 # -- lengths of gradients --------------------------------------------------------------------------
 
 
@@ -540,3 +556,5 @@ def test_unknown_types_are_not_taken_for_known_ones():
     patched = mlp()
     patched[0].forward = lambda x: x
     assert not bilinear.bilinear_layers(patched, tuple(n for n, _ in patched.named_parameters()))
+    subclass = nn.Sequential(Doubled(4, 5))
+    assert not bilinear.bilinear_layers(subclass, ("0.weight", "0.bias"))

@@ -22,6 +22,7 @@ PEAK = """
 import sys
 import torch
 import landscape_nb as ln
+from landscape_nb.numerics.sample_norms import gradient_energies
 from landscape_nb.numerics.samples import sample_derivatives
 torch.set_num_threads(1)
 
@@ -66,6 +67,13 @@ CALLS = {
         PARTS("ln.next_sample_models(loss, w, U, n // 2)"), (20, 10, 20_000), 8e7,
     ),
     "sample_derivatives": ("sample_derivatives(loss, w, U, range(n))", (1200, 40, 9), 1e7),
+    "sample_derivatives, contraction": (
+        "sample_derivatives(loss, w, U, range(n), 'contraction')", (4000, 10, 60), 1e7,
+    ),
+    "sample_derivatives, contraction of wide layers": (
+        "sample_derivatives(loss, w, U, range(n), 'contraction')", (100, 10, 2000), 2e7,
+    ),
+    "gradient_energies": ("gradient_energies(loss, w, range(n), w)", (4000, 2, 1000), 2e7),
     "captured_energy": (
         "(ln.captured_energy(loss, w, n // 2, dict(U=U), range(n - 4, n))['U'].curvature,)",
         (40, 4, 150), 1e7,
@@ -119,7 +127,7 @@ def test_sums_in_blocks_against_dense_derivatives(mlp_problem, memory):
     H = torch.stack([second_derivatives(p, i) for i in range(n)])
     losses = torch.stack([p.reference(p.w, slice(i, i + 1)) for i in range(n)])
     for ks in (range(1, n), [2, 3, 7]):
-        for method in ("forward", "reverse", "segments"):
+        for method in ("contraction", "forward", "reverse", "segments"):
             found = ln.increment_models(p.loss, p.w, U, ks, method=method)
             for j, k_j in enumerate(ks):
                 A = (H[k_j] - H[:k_j].mean(0)) / (k_j + 1)

@@ -35,6 +35,7 @@ from landscape_nb.numerics.recording import (
     sample_weights,
     tolerance,
 )
+from landscape_nb.numerics.settings import forward_mode_turns
 
 Derivatives = tuple[Tensor, Tensor, Tensor]
 
@@ -99,15 +100,14 @@ def tangents(
     def along(u: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         return jvp(recorded_again, (w,), (u,))[1]
 
-    try:
-        return vmap(along, in_dims=1)(U)
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception:  # an operation that can't be batched: one direction after the other
-        each = [along(u) for u in U.unbind(1)]
-    d_e, a_e = (
-        [torch.stack(rows) for rows in zip(*part, strict=True)] for part in zip(*each, strict=True)
-    )
+    with forward_mode_turns:
+        try:
+            return vmap(along, in_dims=1)(U)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception:  # an operation that can't be batched: one direction after the other
+            each = [along(u) for u in U.unbind(1)]
+    d_e, a_e = ([*map(torch.stack, zip(*part, strict=True))] for part in zip(*each, strict=True))
     return d_e, a_e
 
 

@@ -143,9 +143,8 @@ def _fits(d: Tensor, weighted: Tensor, r: Tensor, before: int) -> bool:
 def sample_weights(batch: Indices, like: Tensor) -> Tensor:
     """A weight between 1/2 and 3/2 for each sample, by its index, all of them different."""
     indices = torch.as_tensor(batch, device=like.device, dtype=torch.float64)
-    return (0.5 + (indices * 0.6180339887498949) % 1).to(
-        like.dtype
-    )  # the golden ratio spreads them
+    golden_ratio = 0.6180339887498949  # spreads them evenly
+    return (0.5 + (indices * golden_ratio) % 1).to(like.dtype)
 
 
 def tolerance(like: Tensor) -> float:

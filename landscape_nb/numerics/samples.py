@@ -28,6 +28,7 @@ from landscape_nb.numerics.contraction import (
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.operators import Indices
 from landscape_nb.numerics.recording import ContractionError
+from landscape_nb.numerics.settings import forward_mode_turns
 
 # What the calls for a single sample cost besides, in bytes moved meanwhile: chosen here, from times
 # of dense networks, a convolution and transformers with N = 190 to 980 000 and D = 2, 10, 30.
@@ -229,7 +230,8 @@ def _forward_block(loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: Indices) 
         return c, (c, values)
 
     try:
-        B, (c, values) = jacfwd(gradients, has_aux=True)(origin)
+        with forward_mode_turns:
+            B, (c, values) = jacfwd(gradients, has_aux=True)(origin)
     except torch.OutOfMemoryError:
         raise
     except (NotImplementedError, RuntimeError) as error:

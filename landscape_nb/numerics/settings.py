@@ -74,6 +74,11 @@ _KERNELS = [
 ]
 
 
+# PyTorch has one set of forward-mode levels for all threads: the first thread that is done with a
+# level wipes out every other's tangents, which read as zero from then on. So threads take turns.
+forward_mode_turns = threading.RLock()
+
+
 def _attention() -> tuple[bool, list[bool]]:
     return torch.backends.mha.get_fastpath_enabled(), [enabled() for enabled, _ in _KERNELS]
 
