@@ -49,7 +49,7 @@ _ALONE = 2**23  # bytes that could be moved while the calls for one chunk are pr
 
 
 def contracted_derivatives(
-    loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range, memory: float
+    loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: Indices, memory: float
 ) -> Iterator[Derivatives]:
     """`sample_derivatives` by layer contraction, as many samples at a time as memory allows.
 
@@ -61,7 +61,7 @@ def contracted_derivatives(
         yield _checked_block(loss, w, U, samples[i : i + chunk])
 
 
-def _checked_block(loss: EmpiricalLoss, w: Tensor, U: Tensor, batch: range) -> Derivatives:
+def _checked_block(loss: EmpiricalLoss, w: Tensor, U: Tensor, batch: Indices) -> Derivatives:
     try:
         recorder = Recorder(loss)
         values, uses = recorded(recorder, w, batch)
@@ -83,7 +83,7 @@ def _checked_block(loss: EmpiricalLoss, w: Tensor, U: Tensor, batch: range) -> D
 
 
 def tangents(
-    recorder: Recorder, w: Tensor, U: Tensor, batch: range, uses: list[Use]
+    recorder: Recorder, w: Tensor, U: Tensor, batch: Indices, uses: list[Use]
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Derivatives of every use's d and features along the columns of U, (D, ...) each."""
     zeros = [torch.zeros_like(use.d) for use in uses]
@@ -197,7 +197,7 @@ class WeightedLoss:
 
 
 def refuse_wrong_gradients(
-    reverse: HessianOperator, U: Tensor, batch: range, c: Tensor, size: Tensor
+    reverse: HessianOperator, U: Tensor, batch: Indices, c: Tensor, size: Tensor
 ) -> Tensor:
     """The c_i again, if their weighted sum is U' times the gradient of the weighted loss.
 
@@ -211,7 +211,7 @@ def refuse_wrong_gradients(
 
 
 def refuse_wrong_curvatures(
-    reverse: HessianOperator, U: Tensor, batch: range, B: Tensor, size: Tensor
+    reverse: HessianOperator, U: Tensor, batch: Indices, B: Tensor, size: Tensor
 ) -> Tensor:
     """The B_i made symmetric, if the weighted sum of B_i z is right along a generic direction z.
 
@@ -250,18 +250,18 @@ def direction_bytes(w: Tensor, D: int) -> int:
     return 3 * D * w.numel() * w.element_size()
 
 
-def chunk_length(loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range, memory: float) -> int:
+def chunk_length(loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: Indices, memory: float) -> int:
     """Samples at a time: as memory allows, and no more than are worth the memory's traffic."""
     room = min(memory - direction_bytes(w, U.shape[1]), _CACHED)
-    return max(1, int(room / held_bytes(loss, w, U.shape[1], samples[0])))
+    return max(1, int(room / held_bytes(loss, w, U.shape[1], int(samples[0]))))
 
 
-def cost_bytes(loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: range, memory: float) -> float:
+def cost_bytes(loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: Indices, memory: float) -> float:
     """Bytes to move for one sample; infinite where it does not fit memory or the layers."""
     D = U.shape[1]
-    each, fixed = held_bytes(loss, w, D, samples[0]), direction_bytes(w, D)
+    each, fixed = held_bytes(loss, w, D, int(samples[0])), direction_bytes(w, D)
     if each + fixed > memory or not bilinear_layers(loss.uncalled, loss.layout.names):
         return float("inf")
     together = min(len(samples), chunk_length(loss, w, U, samples, memory))
-    moved = _MOVED * (1 + D) * loss.activation_bytes(w, samples[0])
+    moved = _MOVED * (1 + D) * loss.activation_bytes(w, int(samples[0]))
     return moved + (fixed + _ALONE) / together

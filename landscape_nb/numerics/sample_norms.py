@@ -13,7 +13,7 @@ from torch.func import vjp, vmap
 
 from landscape_nb.numerics import checks, contraction
 from landscape_nb.numerics.loss import EmpiricalLoss
-from landscape_nb.numerics.operators import HessianOperator
+from landscape_nb.numerics.operators import HessianOperator, Indices
 from landscape_nb.numerics.recording import (
     ContractionError,
     Recorder,
@@ -26,7 +26,7 @@ _HELD = 8  # times that a pass's intermediates and a layer's gradients are held:
 
 
 def gradient_energies(
-    loss: EmpiricalLoss, w: Tensor, samples: range, v: Tensor | None = None
+    loss: EmpiricalLoss, w: Tensor, samples: Indices, v: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """|g_i|^2 (m,) and g_i'v (m,) of single samples' gradients, without the L2 term.
 
@@ -70,14 +70,14 @@ def gradient_energies(
     return squares, dots
 
 
-def samples_at_once(loss: EmpiricalLoss, w: Tensor, samples: range) -> int:
+def samples_at_once(loss: EmpiricalLoss, w: Tensor, samples: Indices) -> int:
     """As many as fit memory with what their passes leave behind and one layer's gradients."""
     largest = max(shape.numel() for shape in loss.layout.shapes) * w.element_size()
     room = loss.memory - contraction.direction_bytes(w, 2)
-    return max(1, int(room / _HELD / (loss.activation_bytes(w, samples[0]) + largest)))
+    return max(1, int(room / _HELD / (loss.activation_bytes(w, int(samples[0])) + largest)))
 
 
-def _contracted(loss: EmpiricalLoss, w: Tensor, batch: range, v: Tensor) -> tuple[Tensor, Tensor]:
+def _contracted(loss: EmpiricalLoss, w: Tensor, batch: Indices, v: Tensor) -> tuple[Tensor, Tensor]:
     recorder = Recorder(loss)
     generic = torch.arange(1, len(w) + 1, dtype=w.dtype, device=w.device).cos()
     V = torch.stack([generic, v], dim=1)

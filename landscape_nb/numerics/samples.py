@@ -185,7 +185,7 @@ def prefers_forward(
 
 
 def _forward_bytes(loss: EmpiricalLoss, w: Tensor, D: int, samples: Indices) -> int:
-    return (1 + D) ** 2 * loss.activation_bytes(w, samples[0])
+    return (1 + D) ** 2 * loss.activation_bytes(w, int(samples[0]))
 
 
 def _reverse_bytes(w: Tensor, D: int) -> int:
@@ -211,7 +211,7 @@ def forward_derivatives(
 ) -> Iterator[Derivatives]:
     """`sample_derivatives` by nested forward mode, as many samples at a time as memory allows."""
     D = U.shape[1]
-    own = _PEAK * loss.activation_bytes(w, samples[0]) + _BLOCKS * w.element_size()
+    own = _PEAK * loss.activation_bytes(w, int(samples[0])) + _BLOCKS * w.element_size()
     each = (1 + D) ** 2 * own
     chunk = max(1, int((memory - _tangent_bytes(w, D)) / each))
     for i in range(0, len(samples), chunk):
@@ -244,7 +244,7 @@ def _forward_block(loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: Indices) 
 
 
 def _compare_with_reverse_mode(
-    loss: EmpiricalLoss, w: Tensor, U: Tensor, batch: range, B: Tensor
+    loss: EmpiricalLoss, w: Tensor, U: Tensor, batch: Indices, B: Tensor
 ) -> None:
     """One product of the whole chunk along a generic direction of U: every sample counts."""
     z = torch.arange(1, U.shape[1] + 1, dtype=U.dtype, device=U.device).cos()

@@ -108,7 +108,8 @@ def _doubled(d: Diagnosis) -> list[str]:
     level = f"{100 * d.doubled.level:g} %"
     if value == now:
         return [
-            f"doubling the data would leave the unseen loss at about {now} ({level}: {low} to {high})"
+            f"doubling the data would leave the loss on unseen samples at about {now} "
+            f"({level}: {low} to {high})"
         ]
     return [
         f"doubling the data would bring the loss on unseen samples from {now} to about {value} "
