@@ -374,7 +374,7 @@ class Answer:
 
 
 def answers(cells: list[Cell], constants: dict[str, Calibration], runs: int = 0) -> list[Answer]:
-    """One for each cell, tolerance and seed; runs = -1: without standard errors; 5: means of five."""
+    """One for each cell, tolerance and seed; runs = -1: no standard errors; 5: means of five."""
     return [
         answer
         for cell in cells
