@@ -242,7 +242,7 @@ def test_shares_of_each_probe_sum_to_one(page):
 
 
 def test_not_reached_is_said_once(page):
-    never = dataclasses.replace(page.diagnosis.enough, K=None, low=None, high=None, reached=0.0)
+    never = dataclasses.replace(page.diagnosis.enough, K=None, low=None, high=None)
     section = module.written(dataclasses.replace(page.diagnosis, enough=never)).sections[-1]
     assert "The tolerance is not reached" in section.sentences[-1]
     assert "None" not in " ".join(section.sentences)

@@ -126,6 +126,10 @@ def enough_data_interval(
     the band at K holds M(K), however the k depend on each other. It can't see how the curve bends
     between two k, nor whether it rises beyond the last.
 
+    On seven learning problems it held K in 89 to 95 of 100 cases at level 0.9 for R = 3, 5 and 10,
+    and in 92 to 97 for R = 2 (a percentile bootstrap in 58 to 86 and 46 to 50);
+    tests/benchmarks/coverage.md.
+
     Args:
         ks: increasing numbers of samples, (m,).
         curves: (R, m), the criterion of each run at each k, not negative, in any unit; R >= 2. The
@@ -166,6 +170,10 @@ def one_run_interval(
     As `enough_data_interval`, but inside `bands.one_run_band`: the choice of next samples is the
     only scatter that one run can show. Another seed or order of the data has another K, and this
     interval does not speak of it.
+
+    On seven learning problems it held K in 87 to 94 of 100 cases at level 0.9, for m = 50, 120 and
+    400 (a percentile bootstrap in 57 to 91); tests/benchmarks/coverage.md. There m was drawn from
+    186 to 4096 samples: rarer and harder ones were not among them.
 
     Args:
         ks: increasing numbers of samples, (K,).
