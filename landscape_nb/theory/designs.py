@@ -138,7 +138,7 @@ def designed_sample(surprise: Tensor, size: int, generator: torch.Generator) -> 
     generator = checks.explicit_generator(generator)
     m = len(x)
     if s >= m:
-        return Design(torch.arange(m), torch.ones(m, dtype=torch.float64), torch.full((m,), -1), m)
+        return everyone(m)
     shares = (1 - _FLOOR) * x / x.sum() + _FLOOR / m
     certain = _certain(shares, s)
     rows = [(torch.tensor(certain, dtype=torch.int64), 1.0, -1)]
@@ -150,6 +150,11 @@ def designed_sample(surprise: Tensor, size: int, generator: torch.Generator) -> 
     strata = torch.cat([torch.full((len(some),), h) for some, _, h in rows])
     order = indices.argsort()
     return Design(indices[order], weights[order], strata[order], m)
+
+
+def everyone(m: int) -> Design:
+    """All of m samples, each standing for itself: means without an error."""
+    return Design(torch.arange(m), torch.ones(m, dtype=torch.float64), torch.full((m,), -1), m)
 
 
 def _surprise(surprise: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from landscape_nb.numerics.blocks import quadratic_form
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.sample_norms import gradient_energies
 from landscape_nb.numerics.samples import derivative_blocks
-from landscape_nb.theory.designs import designed_sample
+from landscape_nb.theory.designs import designed_sample, everyone
 from landscape_nb.theory.increment import increment
 
 # Turns of the directions over which the error is averaged. More change it by less than its own
@@ -34,7 +34,8 @@ def full_space_coefficients(
     mean_B, mean_gradient = quadratic_form(mean, G, loss.memory), mean.gradient
     del mean  # and its graph
     a = increment(loss.per_sample(w, unseen), loss.value(w, k), k)
-    design = designed_sample(a.abs(), len(unseen) if size is None else size, generator)
+    n = len(unseen)
+    design = everyone(n) if size is None else designed_sample(a.abs(), size, generator)
     drawn = unseen if size is None else torch.tensor(unseen)[design.indices]
     turns = _turns(m).to(w)
     # of the samples, of which a few at a time are held: a tr A, curvature; sums of a B
@@ -48,7 +49,6 @@ def full_space_coefficients(
         crosses.append(a_i * B.diagonal(dim1=-2, dim2=-1).mean(-1))
         curvatures.append(_curvature(*_squares(B), m))
         left_out += torch.stack([weights @ _leaving_one_out(R.T @ B @ R) for R in turns])
-    n = len(unseen)
     frobenius = _split(*_squares(cross / n), m)[0]
     jackknife = (m - 1) * (left_out / n).var(1, correction=0).mean()
     of_cross, of_curvature = (design.mean(torch.cat(each)) for each in (crosses, curvatures))
