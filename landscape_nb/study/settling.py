@@ -16,7 +16,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from landscape_nb.numerics import checks
@@ -82,9 +81,7 @@ def settle(
 def settle_problem(problem: str, seed: int) -> list[Row]:
     """`settle` of one of the seven learning problems, for one seed; a measure for `sweep`."""
     known = learning_problem(problem)
-    return settle(
-        known.loss(seed), known.ks, max_iterations=known.iterations, warm=known.convex
-    )
+    return settle(known.loss(seed), known.ks, max_iterations=known.iterations, warm=known.convex)
 
 
 def stored_settling() -> list[Row]:

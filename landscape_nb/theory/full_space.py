@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from landscape_nb.numerics import checks
 from landscape_nb.numerics.blocks import quadratic_form
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.sample_norms import gradient_energies
@@ -21,8 +22,8 @@ def full_space_coefficients(
     k: int,
     unseen: range,
     G: Tensor,
-    size: int | None,
-    generator: torch.Generator,
+    size: int | None = None,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Means over unseen samples of a^2, a tr A, |grad I|^2, curvature; errors of 2nd and 4th.
 
@@ -35,7 +36,10 @@ def full_space_coefficients(
     del mean  # and its graph
     a = increment(loss.per_sample(w, unseen), loss.value(w, k), k)
     n = len(unseen)
-    design = everyone(n) if size is None else designed_sample(a.abs(), size, generator)
+    if size is None:
+        design = everyone(n)
+    else:
+        design = designed_sample(a.abs(), size, checks.explicit_generator(generator))
     drawn = unseen if size is None else torch.tensor(unseen)[design.indices]
     turns = _turns(m).to(w)
     # of the samples, of which a few at a time are held: a tr A, curvature; sums of a B
