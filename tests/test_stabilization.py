@@ -7,6 +7,7 @@ each column: the list in `wrong_values`.
 
 import functools
 import inspect
+import math
 import pickle
 
 import pytest
@@ -25,6 +26,7 @@ from landscape_nb import (
     read_sweep,
     stabilization,
     sweep,
+    tail_index,
     top_eigenpairs,
 )
 from landscape_nb.numerics import samples as samples_module
@@ -32,6 +34,7 @@ from landscape_nb.numerics import samples as samples_module
 DS, SIGMAS = [1, 3], [1e-2, 0.3]
 PARTS = ["total", "value", "cross", "gradient", "curvature", "centred"]
 COLUMNS = ["loss", "unseen_loss", "grad_norm", "converged", "lambda_1", "residual", "delta1"]
+COLUMNS += ["hardest", "tail_index"]
 COLUMNS += ["probe", "D", "sigma", *PARTS]
 
 measure = stabilization(make_loss, Ds=DS, sigmas=SIGMAS)
@@ -65,12 +68,15 @@ def known(make, k, **names):
     first, unseen = list(range(k)), range(k, n)
     top = torch.linalg.eigvalsh(hessian(L)(w, first))[-1]
     l2_term = make(**names).l2 / 2 * (w @ w)
+    changes = [float((L(w, [*first, i]) - L(w, first)).abs()) for i in unseen]
+    squares = sorted(change**2 for change in changes)
     return {
         "loss": float(L(w, first)),
         "unseen_loss": float(sum(L(w, [i]) - l2_term for i in unseen) / len(unseen)),
         "grad_norm": float(grad(L)(w, first).norm()),
         "lambda_1": float(top),
-        "delta1": float(sum((L(w, [*first, i]) - L(w, first)).abs() for i in unseen) / len(unseen)),
+        "delta1": float(sum(changes) / len(unseen)),
+        "hardest": sum(squares[-math.ceil(len(unseen) / 20) :]) / sum(squares),
     }
 
 
@@ -182,6 +188,8 @@ def wrong_values(k, sigma=SIGMAS[1]):
         ("delta1", increments[0].abs()),
         ("delta1", increments.square().mean().sqrt()),
         ("delta1", (losses[k:] - loss.value(w, k)).abs().mean() / (k + 1)),
+        ("hardest", increments.abs().max() / increments.abs().sum()),
+        ("hardest", increments.square().max() / losses.square().sum()),
         ("lambda_1", eigenvalues[-1] - loss.l2),
         ("lambda_1", torch.linalg.eigvalsh(hessian(L)(w, list(range(n))))[-1]),
         ("lambda_1", eigenvalues[-2]),
@@ -197,7 +205,8 @@ def test_wrong_formulas_are_rejected(rows_of):
         if (row["probe"], row["D"], row["sigma"]) == ("top", 3, SIGMAS[1])
     )
     wrong = wrong_values(k=6)
-    assert {name for name, _ in wrong} == {"loss", "unseen_loss", "delta1", "lambda_1", *PARTS}
+    known_wrong = {"loss", "unseen_loss", "delta1", "hardest", "lambda_1"}
+    assert {name for name, _ in wrong} == {*known_wrong, *PARTS}
     for name, value in wrong:
         assert row[name] != pytest.approx(value, rel=1e-3), name
     parts = sum(row[part] for part in ("value", "cross", "gradient", "curvature"))
@@ -218,7 +227,7 @@ def test_one_row_for_each_probe_D_and_sigma_in_order(Ds, sigmas):
     for row in rows:
         assert list(row) == COLUMNS
         assert {name for name, value in row.items() if not isinstance(value, float)} == {
-            "converged", "probe", "D",
+            "converged", "probe", "D", "tail_index",  # too few samples for one
         }  # fmt: skip
 
 
@@ -387,3 +396,11 @@ def test_a_probe_wider_than_the_model_is_refused_in_its_cell(tmp_path):
 def test_a_name_that_make_loss_does_not_know_is_an_error():
     with pytest.raises(TypeError, match="unexpected keyword argument 'size'"):
         measure(k=6, size=3)
+
+
+def test_tail_index_of_many_unseen_samples_and_of_too_few(rows_of):
+    assert {row["tail_index"] for row in rows_of(k=6)} == {None}
+    k, many = 10, make_loss(n=60)
+    squares = (many.per_sample(fit(many, k).w) - many.per_sample(fit(many, k).w, k).mean()).square()
+    (index,) = {row["tail_index"] for row in measure(k=k, n=60)}
+    assert index == pytest.approx(tail_index(squares[k:]), rel=1e-6)  # of any unit

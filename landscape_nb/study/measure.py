@@ -13,6 +13,7 @@ written in it: whatever else decides the data or the model belongs into `setting
 """
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.theory.increment import increment, next_sample_models
 from landscape_nb.theory.probes import random_subspace, top_eigenpairs
 from landscape_nb.theory.tables import moment_table
+from landscape_nb.theory.tails import tail
 
 MakeLoss = Callable[..., EmpiricalLoss]
 Row = dict[str, Any]
@@ -47,6 +49,8 @@ def stabilization(
         * loss, unseen_loss, grad_norm, converged: of the fit;
         * lambda_1, residual: the largest eigenvalue, and the worst residual over it;
         * delta1: mean of |I| over the unseen samples as the next one;
+        * hardest, tail_index: share of the mean squared I that the hardest 5 % of them carry, and
+          its tail index (`tail`; None where there are too few): what that mean is worth;
         * probe, D, sigma, total, value, cross, gradient, curvature, centred: Delta_2^(D) by its
           Gaussian moment (KG26 Eq. 15), averaged over them. Probes of one k are nested, random
           ones too, up to the largest D.
@@ -70,7 +74,9 @@ def _measure(
     k = checks.whole_number("k", k, 1, loss.num_samples - 1, "there must be a next sample")
     found = fit(loss, k, tol=tol)
     top = top_eigenpairs(loss, found.w, k, Ds[-1])
-    unseen = loss.per_sample(found.w)[k:]
+    losses = loss.per_sample(found.w)
+    unseen, increments = losses[k:], increment(losses[k:], losses[:k].mean(), k)
+    heavy = tail(increments.double().square())
     known = {
         "loss": found.value,
         "unseen_loss": float(unseen.mean()),
@@ -79,7 +85,9 @@ def _measure(
         "lambda_1": float(top.values[0]),
         # where all is zero, values and residuals, there is nothing to be wrong by
         "residual": float((top.residuals / top.values[0].abs()).nan_to_num(0.0).max()),
-        "delta1": float(increment(unseen, loss.per_sample(found.w, k).mean(), k).abs().mean()),
+        "delta1": float(increments.abs().mean()),
+        "hardest": _or_none(heavy.hardest),
+        "tail_index": _or_none(heavy.index),
     }
     seeded = torch.Generator().manual_seed(0)
     bases = {
@@ -96,3 +104,8 @@ def _measure(
                 measured = {part: float(getattr(moment, part)) for part in parts}
                 rows.append({**known, "probe": probe, "D": D, "sigma": sigma, **measured})
     return rows
+
+
+def _or_none(number: float) -> float | None:
+    """A number that can be compared: NaN is not even equal to itself."""
+    return None if math.isnan(number) else number
