@@ -520,7 +520,8 @@ def picture(tried: dict[str, list[Trial]], path: Path) -> None:
     for shift, (way, colour) in zip((-0.15, 0.15), colours.items(), strict=True):
         of = tried[way]
         w = np.log(constant_factor(of, 0.9, 0.0)) / 2
-        off = pooled(of, [np.log(np.minimum(t.found, 1e9) / t.K) for t in of])
+        by_row = pooled(of, [np.log(np.minimum(t.found, 1e9) / t.K) for t in of])
+        off = {name: np.concatenate([by_row[name, user] for user in USERS]) for name in NAMES}
         rows = np.arange(len(NAMES)) + shift
         middle = np.array([np.median(off[name]) for name in NAMES])
         axes.errorbar(
@@ -535,6 +536,7 @@ def picture(tried: dict[str, list[Trial]], path: Path) -> None:
     axes.set(
         xscale="log", xlabel="forecast K / true K", yticks=range(len(NAMES)), yticklabels=NAMES
     )
+    axes.set_xticks([0.2, 0.5, 1, 2, 5, 10], labels=["0.2", "0.5", "1", "2", "5", "10"])
     axes.invert_yaxis()
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=2, frameon=False)
     figure.savefig(path, dpi=120)
