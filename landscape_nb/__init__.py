@@ -79,6 +79,7 @@ from landscape_nb.theory.criteria import (
 from landscape_nb.theory.descent import Descent, gradient_descent
 from landscape_nb.theory.enough import EnoughData, enough_data, enough_data_interval
 from landscape_nb.theory.exponents import Slope, log_slope
+from landscape_nb.theory.forecast import Forecast, forecast_enough
 from landscape_nb.theory.increment import (
     IncrementModel,
     IncrementModels,
@@ -192,6 +193,7 @@ __all__ = [
     "EnoughData",
     "Estimate",
     "FitResult",
+    "Forecast",
     "GaussNewtonOperator",
     "HessianOperator",
     "IncrementModel",
@@ -217,6 +219,7 @@ __all__ = [
     "enough_data_interval",
     "fit",
     "fit_path",
+    "forecast_enough",
     "full_space_table",
     "gauss_newton_norm_bound",
     "gaussian_moment",
