@@ -24,7 +24,8 @@ from landscape_nb.numerics.loss import EmpiricalLoss
 # Seconds on one core of a laptop, rounded; chosen here.
 OPERATION, BYTE, FLOP = 1e-5, 1e-10, 5e-11
 CALL = 2e-4  # what EmpiricalLoss does besides, at each batch
-STEP, PRODUCT, GRAPH = 3, 6, 4  # passes that a training step, a product and a Hessian's graph cost
+# Forward passes that a training step, a Hessian's graph, a product and a third derivative cost.
+STEP, GRAPH, PRODUCT, THIRD = 3, 4, 6, 12
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,9 @@ class Work:
         """Products of the Hessian over m samples, its graph included."""
         return (GRAPH + PRODUCT * products) * self.forward(m)
 
-    def samples(self, m: int, D: int, forward: bool) -> float:
-        """Gradient and curvature of m single samples along D directions."""
-        if forward:
-            return 5 * (1 + D) ** 2 * self.forward(m)
-        return m * (GRAPH + PRODUCT * D) * self.forward(1)
+    def samples(self, m: int, D: int) -> float:
+        """Gradient and curvature of m single samples along D directions, all at once."""
+        return (GRAPH + D * PRODUCT + D * (D + 1) // 2 * THIRD) * self.forward(m)
 
 
 def counted_work(loss: EmpiricalLoss, batch_size: int) -> Work:
