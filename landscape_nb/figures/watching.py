@@ -8,10 +8,12 @@ import numpy as np
 from IPython.display import DisplayHandle, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from landscape_nb.figures import plots
 
 Rows = Sequence[Mapping[str, Any]]
+_SAMPLES = "samples trained on, k"
 
 
 def watched_training(rows: Rows) -> tuple[Figure, str]:
@@ -28,12 +30,12 @@ def watched_training(rows: Rows) -> tuple[Figure, str]:
     """
     if not rows:
         raise ValueError("There are no rows to draw yet; call the watch in the training loop.")
-    figure, axes = plots.new_figure(4, width=3.3, height=3.0)
-    x, label = _horizontal(rows)
+    figure, axes = plots.new_figure(4, width=3.4, height=3.4)
+    drawn, x, label = _horizontal(rows)
     for ax, draw in zip(axes, (_losses, _criterion, _curvature, _enough), strict=True):
-        title, ylabel = draw(ax, rows, x)
+        title, ylabel = draw(ax, drawn, x)
         plots.log_log(ax, label, ylabel, title)
-        _keep_readable(ax, x)
+        _keep_readable(ax, x, label)
     return figure, sentence(rows)
 
 
@@ -52,9 +54,11 @@ def sentence(rows: Rows) -> str:
     eigenvalues = [r["lambda_1"] for r in rows if r["lambda_1"] is not None]
     if eigenvalues:
         words.append(f"The largest eigenvalue is {eigenvalues[-1]:.3g}.")
-    if row["tail_index"] > 0.7:
+    if row["tail_index"] > 0.7:  # NaN: too few samples to say
         words.append("A few hard samples carry the criterion, so that its value is doubtful.")
-    if row["enough"] is not None:
+    if row["enough"] is not None and row["enough"] <= row["k"]:
+        words.append("By the forecast no more samples are needed.")
+    elif row["enough"] is not None:
         ends = [row["enough_low"], row["enough_high"]]
         low, high = ("?" if end is None else f"{end}" for end in ends)
         interval = "if learning stopped now" if ends == [None, None] else f"{low} to {high}"
@@ -85,11 +89,12 @@ def draw_live(rows: Rows, handle: DisplayHandle | None) -> DisplayHandle | None:
     return handle
 
 
-def _horizontal(rows: Rows) -> tuple[np.ndarray, str]:
-    """Samples where their number grows, else steps."""
-    name = "k" if len({row["k"] for row in rows}) > 1 else "step"
-    label = "samples trained on, k" if name == "k" else "training steps"
-    return np.array([max(1, row[name]) for row in rows], dtype=float), label
+def _horizontal(rows: Rows) -> tuple[Rows, np.ndarray, str]:
+    """Rows and what they stand over: the last of each k where the data grow, else all by steps."""
+    last = {row["k"]: row for row in rows}
+    name, label = ("k", _SAMPLES) if len(last) > 1 else ("step", "training steps")
+    drawn = [last[k] for k in sorted(last)] if name == "k" else [*rows]
+    return drawn, np.array([row[name] for row in drawn], dtype=float), label
 
 
 def _column(rows: Rows, name: str) -> np.ndarray:
@@ -125,7 +130,7 @@ def _criterion(ax: Axes, rows: Rows, x: np.ndarray) -> tuple[str, str]:
         ax, x, _column(rows, "tolerance"), "tolerance", color=plots.BLACK, marker=None,
         linestyle=":",
     )  # fmt: skip
-    return "Change by one more sample", "mean squared increment, loss$^2$"
+    return "Change by one more sample", "mean squared change, loss$^2$"
 
 
 def _curvature(ax: Axes, rows: Rows, x: np.ndarray) -> tuple[str, str]:
@@ -151,12 +156,24 @@ def _enough(ax: Axes, rows: Rows, x: np.ndarray) -> tuple[str, str]:
     return "How many would be enough?", "samples"
 
 
-def _keep_readable(ax: Axes, x: np.ndarray) -> None:
-    """A legend that hides nothing, and plain digits where an axis spans little."""
+def _keep_readable(ax: Axes, x: np.ndarray, label: str) -> None:
+    """One range for all panels, few plain ticks, and a legend that hides nothing."""
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(0, -0.22))
+        ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.22))
+    if not ax.lines:
+        ax.text(0.5, 0.5, "not measured yet", ha="center", transform=ax.transAxes, fontsize=9)
+        ax.set_yticks([])
+        ax.yaxis.set_minor_locator(NullLocator())
+    if label == _SAMPLES:  # a study over k has its points evenly spaced on a logarithmic axis
+        ax.set_xlim(x[0] / 1.15, x[-1] * 1.15)
+        every = max(1, -(-len(x) // 4))
+        ticks = x[::-1][::every]
+        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        ax.xaxis.set_minor_locator(NullLocator())
     else:
-        ax.text(0.5, 0.5, "not measured yet", ha="center", transform=ax.transAxes, fontsize=8)
-    if len(set(x)) == 1:
-        ax.set_xlim(x[0] / 2, x[0] * 2)
-    plots.plain_digits(ax)
+        ax.set_xscale("linear")
+        margin = 0.05 * (x.max() - x.min()) or 1
+        ax.set_xlim(x.min() - margin, x.max() + margin)
+        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    if ax.lines:
+        plots.plain_digits(ax)

@@ -70,10 +70,10 @@ class Watch:
 
     When it measures: work is counted in operations, bytes and arithmetic of the model's passes
     (`landscape_nb.study.counted_work`), never timed, so that a rerun measures at the same calls.
-    Losses are measured when two fifths of `share` times the calls so far pay for them (everything,
-    if nothing is drawn: one half), curvature when as much pays for it, and a picture from the last
-    fifth; each at least 1.05 times as many calls after the last. The first call measures losses in
-    advance. So long runs of small models get many rows, short runs of large ones few.
+    Losses are measured when two fifths of `share` times the calls so far pay for them (one half
+    where nothing is drawn), curvature in such a row when as much pays for it, and a picture from
+    the last fifth; each at 1.05 times the call of the last, or later. Only the first call measures
+    losses in advance. So long runs of small models get many rows, short runs of large ones few.
 
     Args:
         loss: holds the samples trained on first, in any order, then unseen ones; made of the model
@@ -196,9 +196,9 @@ class Watch:
         if self.every is not None:
             due = (self.calls - 1) % self.every == 0
             return self._row(model, step, due) if due else None
-        curvature = self.calls >= self._next["curvature"]
-        due = curvature or self.calls >= self._next["losses"]
-        return self._row(model, step, curvature) if due else None
+        if self.calls < self._next["losses"]:
+            return None
+        return self._row(model, step, curvature=self.calls >= self._next["curvature"])
 
     def measure(self, model: nn.Module, k: int | None = None, *, step: int | None = None) -> Row:
         """A whole row at once, its eigenpairs certified; it is not charged to the share.
