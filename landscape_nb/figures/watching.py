@@ -31,6 +31,8 @@ def watched_training(rows: Rows) -> tuple[Figure, str]:
     if not rows:
         raise ValueError("There are no rows to draw yet; call the watch in the training loop.")
     figure, axes = plots.new_figure(4, width=3.4, height=3.4)
+    figure.set_layout_engine(None)  # finding a layout takes half of the time
+    figure.subplots_adjust(left=0.05, right=0.99, top=0.92, bottom=0.36, wspace=0.34)
     drawn, x, label = _horizontal(rows)
     for ax, draw in zip(axes, (_losses, _criterion, _curvature, _enough), strict=True):
         title, ylabel = draw(ax, drawn, x)

@@ -43,9 +43,9 @@ from landscape_nb.study.watch_row import (
 )
 
 # What the share of the training is spent on, in tenths. Chosen here.
-_TENTHS = {"losses": 4, "curvature": 4, "picture": 2}
+_TENTHS = {"losses": 3, "curvature": 3, "picture": 4}
 # Nominal seconds of tail index, forecast and file; of a picture. As measured, rounded up.
-_ROW, _PICTURE = 2e-2, 4e-1
+_ROW, _PICTURE = 2e-2, 3e-1
 _GROWTH = 1.05  # calls between rows grow at least so: 47 rows to a factor of ten. Chosen here.
 
 
@@ -70,10 +70,13 @@ class Watch:
 
     When it measures: work is counted in operations, bytes and arithmetic of the model's passes
     (`landscape_nb.study.counted_work`), never timed, so that a rerun measures at the same calls.
-    Losses are measured when two fifths of `share` times the calls so far pay for them (one half
-    where nothing is drawn), curvature in such a row when as much pays for it, and a picture from
-    the last fifth; each at 1.05 times the call of the last, or later. Only the first call measures
-    losses in advance. So long runs of small models get many rows, short runs of large ones few.
+    Losses are measured when three tenths of `share` times the calls so far pay for them (one half
+    where nothing is drawn), curvature in such a row when as much pays for it, and a picture, 0.3
+    seconds, from the other four tenths; each at 1.05 times the call of the last, or later. Only the
+    first call measures losses in advance. So long runs of small models get many rows, short runs
+    of large ones few: a training of some seconds shows its picture at `measure`, or with `every`.
+    A criterion below the tolerance says little before anything is learned: all losses are alike
+    then.
 
     Args:
         loss: holds the samples trained on first, in any order, then unseen ones; made of the model
