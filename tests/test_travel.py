@@ -127,7 +127,7 @@ def results():
         ln.toys.linear_regression(5, 2, generator=g), ln.models.TransformerConfig(103),
         loss_precision(loss, w), certify(loss.hessian_operator(w, 20), top.values, U, start),
         Comparison(0.1, 0.2, False, True, 1.0, 1.1),
-        KIND,
+        KIND, ln.Watch(loss, 20).probe, ln.Watch(loss, 20).work,
         ln.tail(range(30), tolerance=3.0),
     ]  # fmt: skip
     return {type(result).__name__: result for result in made}

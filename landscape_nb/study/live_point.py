@@ -1,11 +1,14 @@
 """Where a model that is being trained stands just now, as a loss of its own kind reads it."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.audit.evaluations import own_random_numbers
 from landscape_nb.numerics.loss import EmpiricalLoss
 
 
@@ -49,6 +52,20 @@ def live_point(loss: EmpiricalLoss, model: nn.Module) -> tuple[Tensor, Empirical
         if name in held and name not in wanted and not _equal(ours, held[name])
     }
     return w, _with_state(loss, changed) if changed else loss
+
+
+@contextmanager
+def plain_settings(like: Tensor) -> Iterator[None]:
+    """Derivatives exist, precision is the parameters' own, and random states stay.
+
+    Whatever a training loop has set around a call is neither seen in here nor changed.
+    """
+    with (
+        own_random_numbers(like),
+        torch.inference_mode(False),
+        torch.autocast(like.device.type, enabled=False),
+    ):
+        yield
 
 
 def _state(model: nn.Module) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ the reason under "problem", and stops nothing.
 The file is JSON Lines, one line for each row (`landscape_nb.study.json_lines`).
 """
 
+import copy
 import importlib
 import math
 import sys
@@ -28,11 +29,10 @@ import torch
 from torch import nn
 
 from landscape_nb.numerics import checks
-from landscape_nb.numerics.audit.evaluations import own_random_numbers
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.study.counted_work import counted_work
 from landscape_nb.study.json_lines import Row
-from landscape_nb.study.live_point import live_point
+from landscape_nb.study.live_point import live_point, plain_settings
 from landscape_nb.study.watch_file import RowsFile
 from landscape_nb.study.watch_row import (
     COLUMNS,
@@ -148,7 +148,8 @@ class Watch:
         self.share = checks.positive("share", share, "of the work of training")
         if self.share > 1:
             raise ValueError(f"share must be at most 1, for example 0.05; got {share}.")
-        self.work = counted_work(loss, batch_size)
+        with plain_settings(loss.w0):
+            self.work = counted_work(loss, batch_size)
         seen = 4 * self.work.batch_size if seen is None else seen
         candidates = self.work.batch_size if candidates is None else candidates
         self.probe = WatchProbe(
@@ -256,7 +257,10 @@ class Watch:
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy holds all but the file, which has one writer, and the notebook's picture."""
-        return {**vars(self), "rows": [*self.rows], "_file": None, "_picture": None}
+        state = {**vars(self), "_file": None, "_picture": None}
+        for name in ("rows", "_spent", "_next"):
+            state[name] = copy.copy(state[name])
+        return state
 
     # -- one row -----------------------------------------------------------------------------------
 
@@ -267,12 +271,7 @@ class Watch:
             step = checks.whole_number("step", step, 0, None, "the caller's count")
         row: Row = dict.fromkeys(COLUMNS)
         row.update(call=self.calls, step=self.calls if step is None else step, k=self.k)
-        device = self.loss.w0.device.type
-        with (
-            own_random_numbers(self.loss.w0),
-            torch.inference_mode(False),
-            torch.autocast(device, enabled=False),
-        ):
+        with plain_settings(self.loss.w0):
             w, loss = live_point(self.loss, model)
             try:
                 losses = loss.per_sample(w)
