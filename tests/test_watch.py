@@ -249,7 +249,7 @@ def test_followed_eigenpairs_lie_within_their_residual_and_catch_up_from_a_start
     assert 5 - 1e-2 < before <= 5 + 1e-9
     # another eigenvalue has become the largest: the random tenth brings it in
     swapped = A + 20 * torch.outer(Q[:, 10], Q[:, 10])
-    H = ln.ProductOperator(lambda V: swapped @ V, A[0])
+    H, U = ln.ProductOperator(lambda V: swapped @ V, A[0]), Q[:, :1]  # of 5, and exact
     for _ in range(3):
         theta, U, residual = tracked_pairs(H, 1, 4, U, generator(2))
     assert theta[0] > 0.95 * torch.linalg.eigvalsh(swapped)[-1]
@@ -333,6 +333,27 @@ def test_training_goes_on_as_if_nobody_watched():
         draws = torch.rand(3), np.random.rand(), random.random()
         ends.append([*model.state_dict().values(), *grads, draws[0], *map(torch.tensor, draws[1:])])
     assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
+
+
+class Draws(nn.Linear):
+    """Draws random numbers that nothing depends on."""
+
+    def forward(self, x):
+        torch.rand(3), np.random.rand(), random.random()
+        return super().forward(x)
+
+
+def test_random_states_stay_where_they_are():
+    model = Draws(4, 2).double()
+    watch = ln.Watch(ln.EmpiricalLoss(model, cross_entropy, *data()), K, every=1)
+
+    def states():
+        return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
+
+    before = states()
+    watch(model)
+    watch.measure(model)
+    assert states() == before
 
 
 def test_running_averages_are_those_of_now():
@@ -728,7 +749,8 @@ def test_in_a_notebook_one_picture_is_put_in_the_place_of_the_last(trained, monk
         return Handle()
 
     monkeypatch.setattr(watching, "display", display)
-    watch = ln.Watch(loss, K, every=1, live=True)
+    monkeypatch.setattr(watch_module, "in_notebook", lambda: True)
+    watch = ln.Watch(loss, K, every=1)
     for _ in range(3):
         watch(model)
     assert len(shown) == 1 and len(replaced) == 2
@@ -736,17 +758,20 @@ def test_in_a_notebook_one_picture_is_put_in_the_place_of_the_last(trained, monk
         assert data["text/plain"] == "A training that is being watched." and named["raw"]
         assert "seen" in named["metadata"]["image/png"]["alt"]
     drawn = len(shown) + len(replaced)
-    quiet = ln.Watch(loss, K, every=1)  # here is no notebook
-    quiet(model)
-    assert not quiet.live and len(shown) + len(replaced) == drawn
+    for settings, notebook in (({"live": False}, True), ({}, False)):
+        monkeypatch.setattr(watch_module, "in_notebook", lambda found=notebook: found)
+        quiet = ln.Watch(loss, K, every=1, **settings)
+        quiet(model)
+        quiet.measure(model)
+        assert not quiet.live and len(shown) + len(replaced) == drawn
 
 
 def test_pictures_are_paid_for_by_the_share(trained, monkeypatch):
     model, loss = trained
-    monkeypatch.setattr(watching, "display", lambda *a, **n: type("H", (), {"update": print}))
+    monkeypatch.setattr(watch_module, "in_notebook", lambda: True)
     drawn = []
     monkeypatch.setattr(watching, "draw_live", lambda rows, handle: drawn.append(len(rows)))
-    watch = ln.Watch(loss, K, live=True, share=0.5)
+    watch = ln.Watch(loss, K, share=0.5)
     step = watch.work.step
     calls = int(2.5 * 0.3 / (0.5 * 0.4 * step))
     for _ in range(calls):

@@ -26,6 +26,9 @@ OPERATION, BYTE, FLOP = 1e-5, 1e-10, 5e-11
 CALL = 2e-4  # what EmpiricalLoss does besides, at each batch
 # Forward passes that a training step, a Hessian's graph, a product and a third derivative cost.
 STEP, GRAPH, PRODUCT, THIRD = 3, 4, 6, 12
+# Large batches leave the cache, and attention here is not the fused one of training: a pass of the
+# loss costs up to 1.4 times what it costs in training (a transformer). Rounded up.
+MARGIN = 1.5
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Work:
 
     def forward(self, m: int) -> float:
         """The loss's forward pass over m samples, in batches."""
-        return math.ceil(m / self.width) * (self.fixed + CALL) + m * self.each
+        return MARGIN * (math.ceil(m / self.width) * (self.fixed + CALL) + m * self.each)
 
     @property
     def step(self) -> float:

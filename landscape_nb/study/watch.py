@@ -46,6 +46,7 @@ from landscape_nb.study.watch_row import (
 _TENTHS = {"losses": 3, "curvature": 3, "picture": 4}
 # Nominal seconds of tail index, forecast and file; of a picture. As measured, rounded up.
 _ROW, _PICTURE = 2e-2, 3e-1
+_FIRST_PICTURE = 1.5  # and load matplotlib
 _GROWTH = 1.05  # calls between rows grow at least so: 47 rows to a factor of ten. Chosen here.
 
 
@@ -98,7 +99,7 @@ class Watch:
             training and 50 % late, but the same ones are taken at every row of one k.
         products: of the Hessian in a row, twice as many in the first (4: chosen here).
         seed: of the samples and directions drawn.
-        live: whether to draw in the notebook; None: where there is one.
+        live: whether to draw while the training goes on; only where there is a notebook.
 
     Attributes:
         rows: the rows so far, those of the file first.
@@ -135,7 +136,7 @@ class Watch:
         candidates: int | None = None,
         products: int = 4,
         seed: int = 0,
-        live: bool | None = None,
+        live: bool = True,
     ) -> None:
         if not isinstance(loss, EmpiricalLoss):
             raise ValueError(f"loss must be an EmpiricalLoss; got {type(loss).__name__}.")
@@ -160,7 +161,7 @@ class Watch:
             checks.whole_number("products", products, 1, None, "with the Hessian in a row"),
         )
         self.seed = checks.whole_number("seed", seed, 0, 2**63 - 1, "of the samples drawn")
-        self.live = in_notebook() if live is None else bool(live)
+        self.live = bool(live) and in_notebook()
         self.rows: list[Row] = []
         self.calls = 0
         self._vectors: torch.Tensor | None = None
@@ -322,8 +323,8 @@ class Watch:
 
     def _cost(self, name: str) -> float:
         """Nominal seconds of one."""
-        if name == "picture":
-            return _PICTURE
+        if name == "picture":  # rows do not depend on it: it has an account of its own
+            return _PICTURE if _FIGURES in sys.modules else _FIRST_PICTURE
         if name == "losses":
             return self.work.forward(self.loss.num_samples) + _ROW
         products = self.probe.cold if self._vectors is None else self.probe.products
@@ -335,9 +336,10 @@ class Watch:
         if not self.live:
             return
         if asked_for or self.every is not None or self.calls >= self._next["picture"]:
+            cost = self._cost("picture")
             self._picture = _pictures().draw_live(self.rows, self._picture)
             if not asked_for:
-                self._spend("picture", _PICTURE)
+                self._spend("picture", cost)
 
     def _settings(self) -> Row:
         return {
@@ -358,9 +360,12 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
+_FIGURES = "landscape_nb.figures.watching"
+
+
 def _pictures() -> Any:
     # by name and late: `import landscape_nb` loads no matplotlib
-    return importlib.import_module("landscape_nb.figures.watching")
+    return importlib.import_module(_FIGURES)
 
 
 def _number_of_samples(loss: EmpiricalLoss, k: Any) -> int:

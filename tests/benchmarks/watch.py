@@ -15,9 +15,12 @@ import torch
 from torch import nn
 
 import landscape_nb as ln
+from landscape_nb.figures import watching
 from landscape_nb.problems.models import DecoderTransformer, TransformerConfig, sequence_loss
+from landscape_nb.study import watch as study_watch
 
 torch.set_num_threads(1)
+watching.display = lambda *args, **named: None  # drawn, and shown to nobody
 cross_entropy = nn.CrossEntropyLoss(reduction="none")
 
 
@@ -50,8 +53,9 @@ def train(make, steps, live=False):
     model.train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     drawn = torch.Generator().manual_seed(0)
+    study_watch.in_notebook = lambda: live
     with tempfile.TemporaryDirectory() as folder:
-        watch = ln.Watch(loss, k, Path(folder) / "w.jsonl", batch_size=batch_size, live=live)
+        watch = ln.Watch(loss, k, Path(folder) / "w.jsonl", batch_size=batch_size)
         start, inside = time.process_time(), 0.0
         for _ in range(steps):
             chosen = torch.randint(k, (batch_size,), generator=drawn)
