@@ -90,6 +90,7 @@ from landscape_nb.theory.increment import (
     increment_models,
     next_sample_models,
 )
+from landscape_nb.theory.learning_curve import LossForecast, forecast_loss
 from landscape_nb.theory.moments import (
     Moment,
     MomentTable,
@@ -200,6 +201,7 @@ __all__ = [
     "HessianOperator",
     "IncrementModel",
     "IncrementModels",
+    "LossForecast",
     "Moment",
     "MomentTable",
     "ProductOperator",
@@ -224,6 +226,7 @@ __all__ = [
     "fit",
     "fit_path",
     "forecast_enough",
+    "forecast_loss",
     "full_space_table",
     "gauss_newton_norm_bound",
     "gaussian_moment",

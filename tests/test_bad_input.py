@@ -364,6 +364,8 @@ CASES = [
     ("ks a fraction", lambda c: ln.increment_models(c.loss, c.w, c.U, [1.7]), "k must be a whole number", "1.7 of type float"),
     ("ks bytes", lambda c: ln.delta1(c.loss, c.w, b"\x01\x02"), "ks must hold whole numbers", "type bytes"),
     ("ks text", lambda c: ln.enough_data("12", [1.0, 2.0], 1.0), "ks must hold whole numbers", "'12' of type str"),
+    ("deltas text", lambda c: ln.forecast_enough([1, 2], "ab", 1.0), "deltas must hold numbers", "'ab'"),
+    ("losses of zero", lambda c: ln.forecast_loss([1, 2], [1.0, 0.0], 4), "losses must be positive", "a smallest one of 0"),
     ("ks a dict", lambda c: ln.fit_path(c.loss, {1: 2}), "ks must hold whole numbers", "type dict"),
     ("a model of integers", lambda c: ln.IncrementModel(torch.tensor(1), [1.0], [[1.0]]), "a must hold real numbers", "torch.int64"),
     ("random of integers", lambda c: ln.random_subspace(4, 2, c.g, dtype=torch.int64), "floating point type", "torch.int64"),
@@ -465,6 +467,8 @@ def test_good_input_is_not_refused(c):
     ln.quadratic_mc(one_model(c), 0.1, 2, c.g), ln.spectral_formula([1.0], 1)
     ln.next_sample_mean(torch.ones(3), 2), ln.rate_bound(1, 1, 0.1, 0, 0, 0)
     ln.gauss_newton_norm_bound([torch.ones(2, 3, **F64)], c.x), ln.data.digits(2)
+    ln.forecast_enough(np.arange(1, 3), np.float32([2, 1]), np.float32(0.1), stderrs=[[1, 0]])
+    ln.forecast_loss(torch.tensor([1, 2]), torch.ones(3, 2), np.int64(4))
     (
         c.loss.value(c.w, torch.tensor([5, 0, 5])),
         ln.fit(c.loss, torch.tensor([0, 5]), max_iterations=2),

@@ -27,6 +27,7 @@ from landscape_nb.study.budget import Budget
 from landscape_nb.study.report import report
 from landscape_nb.study.sweep import KIND, sweep
 from landscape_nb.theory import layers
+from landscape_nb.theory.forecast import CALIBRATION
 
 cross_entropy = nn.CrossEntropyLoss(reduction="none")
 
@@ -112,6 +113,7 @@ def results():
     factors = layers.kronecker_factors(loss, loss.w0, 20, "0")
     budget = Budget(10, 12, 6, 0)
     page = report(loss, 20, w, D=2, budget=budget, progress=False)
+    told = ln.forecast_enough([9, 18], [1e-2, 2e-3], 1e-5)
     steps, start = torch.tensor([-0.1, 0.1]), ln.random_subspace(len(w), 1, g)[:, 0]
     made = [
         fitted, top, model, models, models.leading(1), models[0], modes, factors, budget, page,
@@ -126,15 +128,15 @@ def results():
         ln.log_slope(modes.sigma, modes.sigma), ln.toys.quadratics(3, 2),
         ln.toys.linear_regression(5, 2, generator=g), ln.models.TransformerConfig(103),
         loss_precision(loss, w), certify(loss.hessian_operator(w, 20), top.values, U, start),
-        Comparison(0.1, 0.2, False, True, 1.0, 1.1),
+        Comparison(0.1, 0.2, False, True, 1.0, 1.1), CALIBRATION, told, told.if_stopped,
+        ln.forecast_loss([9, 18], [0.4, 0.3], 36), ln.tail(range(30), tolerance=3.0),
         KIND, ln.Watch(loss, 20).probe, ln.Watch(loss, 20).work,
-        ln.tail(range(30), tolerance=3.0),
     ]  # fmt: skip
     return {type(result).__name__: result for result in made}
 
 
 # Not results: what lives only while a function runs, and what has its own files and tests.
-INSIDE = {"_Probe", "_Candidate", "TrainingRun", "SetupReport", "Probe", "UsedOutputs"}
+INSIDE = {"_Probe", "_Candidate", "TrainingRun", "SetupReport", "Probe", "UsedOutputs", "_Search"}
 
 
 def test_every_result_of_the_numerics_and_the_theory_is_among_them(results):

@@ -39,6 +39,7 @@ PUBLIC = """
     delta1 delta2 delta2_subspace Estimate
     quadratic_mc gaussian_moment Moment spectral_formula rate_bound
     permutation_mean next_sample_mean enough_data
+    forecast_enough Forecast forecast_loss LossForecast
 """.split()
 
 
