@@ -22,8 +22,9 @@ curvature").
 Seven folders, each importing only from those before it:
   numerics   L_k of any torch module, its derivatives, eigenpairs, minimisers; no paper in it
   theory     one file an idea: increment (Eqs. 5, 9), probes (U_D), criteria (Eqs. 1-4), moments
-             (Eqs. 15-16), bounds (Eq. 10), tails of averages, spectrum (S17), surfaces and enough
-             (N25), descent (LLC), layers, exponents and spectral_newton (C26)
+             (Eqs. 15-16), tables and next_samples (averages), tails, bounds (Eq. 10), spectrum
+             (S17), surfaces and enough (N25), descent (LLC), layers, exponents and
+             spectral_newton (C26)
   problems   toys, data, networks, trained transformers
   figures    one function a picture
   study      sweeps, a training watched from its own loop (`Watch`), the report on a model
@@ -93,15 +94,13 @@ from landscape_nb.theory.increment import (
 from landscape_nb.theory.learning_curve import LossForecast, forecast_loss
 from landscape_nb.theory.moments import (
     Moment,
-    MomentTable,
-    full_space_table,
     gaussian_moment,
-    moment_table,
     next_sample_mean,
     permutation_mean,
     quadratic_mc,
     spectral_formula,
 )
+from landscape_nb.theory.next_samples import Design, designed_sample, next_sample_table
 from landscape_nb.theory.probes import (
     Energy,
     bottom_eigenpairs,
@@ -118,6 +117,7 @@ from landscape_nb.theory.spectrum import (
     spectral_density,
 )
 from landscape_nb.theory.surfaces import Surfaces, loss_surfaces
+from landscape_nb.theory.tables import MomentTable, full_space_table, moment_table
 from landscape_nb.theory.tails import Tail, tail, tail_index
 
 __version__ = "0.1.0"
@@ -153,7 +153,7 @@ _MOVED = {
     "spectrum": "theory.spectrum",
     "surfaces": "theory.surfaces",
     "sweeps": "study.sweep",
-    "tables": "theory.moments",
+    "tables": "theory.tables",
     "training": "numerics.fit",
     "transformer": "problems.models",
     "work": "course.saved_work",
@@ -190,6 +190,7 @@ def __getattr__(name: str) -> ModuleType:
 __all__ = [
     "ConvergenceError",
     "Descent",
+    "Design",
     "Eigenpairs",
     "EmpiricalLoss",
     "Energy",
@@ -221,6 +222,7 @@ __all__ = [
     "delta1",
     "delta2",
     "delta2_subspace",
+    "designed_sample",
     "enough_data",
     "enough_data_interval",
     "fit",
@@ -248,6 +250,7 @@ __all__ = [
     "next_sample_average",
     "next_sample_mean",
     "next_sample_models",
+    "next_sample_table",
     "permutation_mean",
     "quadratic_mc",
     "random_subspace",

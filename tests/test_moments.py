@@ -17,8 +17,10 @@ import torch
 from draws import F64, generator
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from torch.func import grad, hessian
 
+import landscape_nb as ln
 from landscape_nb import (
     IncrementModel,
     IncrementModels,
@@ -30,6 +32,7 @@ from landscape_nb import (
     quadratic_mc,
     spectral_formula,
 )
+from landscape_nb.theory.full_space import full_space_coefficients
 
 number = st.floats(-3, 3, allow_subnormal=False)
 loss_value = st.integers(-(10**6), 10**6).map(lambda i: i / 10**4)  # squares far from underflow
@@ -199,17 +202,87 @@ def test_full_space_table_is_unbiased(mlp_problem):
             assert abs(float(values.mean()) - expected) < 5 * error < 2 * abs(expected), part
 
 
-def test_full_space_table_knows_its_error(mlp_problem):
-    """The jackknife error of the curvature part against its spread over generators."""
+def test_full_space_table_knows_its_errors(mlp_problem):
+    """The errors of both estimated parts against their spread over generators."""
     p = mlp_problem(n=6, widths=(2, 3, 2))
     tables = [
-        full_space_table(p.loss, [p.w], [3], num_probes=8, generator=generator(seed))
-        for seed in range(80)
+        full_space_table(p.loss, [p.w], [3], num_probes=6, generator=generator(seed))
+        for seed in range(100)
     ]
-    spread = float(torch.cat([t.curvature for t in tables]).std())
-    claimed = float(torch.cat([t.curvature_stderr for t in tables]).square().mean().sqrt())
-    assert 0.7 < claimed / spread < 1.6
-    assert tables[0].last().curvature_stderr.shape == (1, 1)
+    for part in ("cross", "curvature"):
+        spread = float(torch.cat([getattr(t, part) for t in tables]).std())
+        errors = torch.cat([getattr(t, f"{part}_stderr") for t in tables])
+        assert 0.75 < float(errors.square().mean().sqrt()) / spread < 1.3, part
+    last = tables[0].last()
+    assert last.curvature_stderr.shape == last.cross_stderr.shape == (1, 1)
+    assert tables[0].value_stderr is tables[0].gradient_stderr is None
+    errors = tables[0].stderr_at(1, 0.1)
+    assert errors.value == errors.gradient == 0
+    assert math.isclose(errors.cross, 1e-2 * last.cross_stderr, rel_tol=1e-12)
+    assert math.isclose(errors.curvature, 1e-4 * last.curvature_stderr, rel_tol=1e-12)
+
+
+def pairs_of_directions(B):
+    """The estimate from pairs of directions and its jackknife: what was used before."""
+
+    def curvature(kept):
+        inside = B[:, kept][:, :, kept]
+        d = inside.diagonal(dim1=-2, dim2=-1)
+        terms = (2 * inside.square() + d[:, :, None] * d[:, None, :]).mean(0) / 4
+        return (terms.sum() - terms.trace()) / (len(kept) * (len(kept) - 1))
+
+    m = B.shape[-1]
+    left_out = torch.stack([curvature([i for i in range(m) if i != j]) for j in range(m)])
+    return curvature(range(m)), ((m - 1) * left_out.var(correction=0)).sqrt()
+
+
+def test_full_space_errors_beat_those_of_pairs_of_directions():
+    """On the same directions: estimate and error scatter less; intervals are fair."""
+    W = torch.randn(12, 30, 4, generator=generator(), **F64)  # four directions carry a Hessian
+    toy = ln.toys.Quadratics(W[:, 0, 0], W[:, :, 0], W @ W.mT)
+    loss, k, m = ln.EmpiricalLoss(*toy.parts), 8, 6
+    A = torch.stack([(toy.A[i] - toy.A[:k].mean(0)) / (k + 1) for i in range(k, 12)])
+    trace = A.diagonal(dim1=1, dim2=2).sum(1)
+    exact = (2 * A.square().sum((1, 2)) + trace.square()).mean() / 4
+    ours, before, cross = [], [], []
+    for seed in range(200):
+        table = full_space_table(loss, [loss.w0], [k], num_probes=m, generator=generator(seed))
+        cross.append((float(table.cross), float(table.cross_stderr)))
+        G = torch.randn(30, m, generator=generator(seed), **F64)
+        ours.append((float(table.curvature), float(table.curvature_stderr)))
+        before.append(tuple(map(float, pairs_of_directions(G.T @ A @ G))))
+    (values, errors), (old_values, old_errors) = (np.array(found).T for found in (ours, before))
+    assert 0.85 < (errors**2).mean() ** 0.5 / values.std() < 1.2
+    inside = np.abs(values - float(exact)) < stats.t.ppf(0.95, m - 1) * errors
+    assert 0.82 < inside.mean() < 0.97
+    assert abs(values.mean() - float(exact)) < 4 * values.std() / 200**0.5 < 0.15 * float(exact)
+    assert values.std() < old_values.std()
+    crosses, cross_errors = np.array(cross).T
+    assert 0.85 < (cross_errors**2).mean() ** 0.5 / crosses.std() < 1.2
+    assert errors.std() / errors.mean() < 0.95 * old_errors.std() / old_errors.mean()
+
+
+def test_full_space_table_where_the_trace_is_all():
+    """Hessians s_i times the identity: (tr A)^2 = N |A|_F^2, which must not leak into |A|_F^2."""
+    s, N = torch.tensor([1.0, 3.0, 7.0], **F64), 30
+    zero = torch.zeros(3, N, **F64)
+    loss = ln.EmpiricalLoss(*ln.toys.Quadratics(s, zero, s[:, None, None] * torch.eye(N)).parts)
+    exact = (2 * N + N**2) / 4 * float(((s[2] - s[:2].mean()) / 3) ** 2)
+    found = [
+        float(
+            full_space_table(loss, [loss.w0], [2], num_probes=6, generator=generator(i)).curvature
+        )
+        for i in range(60)
+    ]
+    assert abs(np.mean(found) - exact) < 4 * np.std(found) / 60**0.5 < 0.15 * exact
+
+
+def test_full_space_table_does_not_see_how_directions_are_turned(mlp_problem):
+    p = mlp_problem(n=6, widths=(2, 3, 2), l2=0.1)
+    G = torch.randn(p.N, 4, generator=generator(), **F64)
+    R = torch.linalg.qr(torch.randn(4, 4, generator=generator(1), **F64)).Q
+    one, other = (full_space_coefficients(p.loss, p.w, 3, range(3, 6), V) for V in (G, G @ R))
+    torch.testing.assert_close(one[:5], other[:5])
 
 
 def test_full_space_table_averages_over_the_candidates_only(mlp_problem):

@@ -131,6 +131,7 @@ def results():
         Comparison(0.1, 0.2, False, True, 1.0, 1.1), CALIBRATION, told, told.if_stopped,
         ln.forecast_loss([9, 18], [0.4, 0.3], 36), ln.tail(range(30), tolerance=3.0),
         KIND, ln.Watch(loss, 20).probe, ln.Watch(loss, 20).work,
+        ln.designed_sample(torch.rand(9, generator=g), 5, g),
     ]  # fmt: skip
     return {type(result).__name__: result for result in made}
 

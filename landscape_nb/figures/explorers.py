@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from landscape_nb.figures.fast_figure import FastFigure
 from landscape_nb.figures.plots import BLACK, BLUE, GREEN, GREY, SKY, VERMILLION, curve, log_log
-from landscape_nb.theory.moments import Moment, MomentTable
+from landscape_nb.theory.moments import Moment
+from landscape_nb.theory.tables import MomentTable
 
 
 class ExplorerPicture:

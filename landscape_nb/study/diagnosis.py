@@ -32,9 +32,9 @@ from landscape_nb.study.local_regime import model_error
 from landscape_nb.theory.criteria import Estimate
 from landscape_nb.theory.enough import EnoughData, enough_data_interval, resampled_means
 from landscape_nb.theory.increment import increment, next_sample_models
-from landscape_nb.theory.moments import MomentTable, full_space_table, moment_table
 from landscape_nb.theory.probes import bottom_eigenpairs, random_subspace, top_eigenpairs
 from landscape_nb.theory.spectrum import hutchpp_trace
+from landscape_nb.theory.tables import MomentTable, full_space_table, moment_table
 
 _STAGES = ("training", "eigenvectors", "trace", "increments", "full space", "local regime", "data")
 

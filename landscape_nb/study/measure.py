@@ -22,8 +22,8 @@ from landscape_nb.numerics import checks
 from landscape_nb.numerics.fit import fit
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.theory.increment import increment, next_sample_models
-from landscape_nb.theory.moments import moment_table
 from landscape_nb.theory.probes import random_subspace, top_eigenpairs
+from landscape_nb.theory.tables import moment_table
 
 MakeLoss = Callable[..., EmpiricalLoss]
 Row = dict[str, Any]

@@ -13,9 +13,7 @@ from torch import Tensor
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.blocks import row_blocks
-from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.theory.criteria import Estimate, mean_and_standard_error
-from landscape_nb.theory.full_space import full_space_coefficients
 from landscape_nb.theory.increment import IncrementModel, IncrementModels, increment
 
 
@@ -69,11 +67,11 @@ def gaussian_moment(model: IncrementModel | IncrementModels, sigma: float) -> Mo
     >>> float(gaussian_moment(IncrementModel(a=1.0, c=[2.0], B=[[0.0]]), sigma=0.5).total)
     2.0
     """
-    value, *nested = _coefficients(model)
-    return _at_sigma(value, *(part[..., -1] for part in nested), sigma=sigma)
+    value, *nested = coefficients(model)
+    return at_sigma(value, *(part[..., -1] for part in nested), sigma=sigma)
 
 
-def _coefficients(
+def coefficients(
     model: IncrementModel | IncrementModels,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What Eq. 15 multiplies by 1, sigma^2, sigma^2 and sigma^4, for the first 1, 2, ... columns.
@@ -90,9 +88,10 @@ def _coefficients(
     return a.square(), a[..., None] * trace, c.square().cumsum(-1), curvature
 
 
-def _at_sigma(
+def at_sigma(
     value: Tensor, cross: Tensor, gradient: Tensor, curvature: Tensor, *, sigma: float
 ) -> Moment:
+    """The four parts of Eq. 15 from their `coefficients`."""
     sigma = checks.positive("sigma", sigma, "standard deviation of the probe")
     s2 = sigma * sigma  # infinite where sigma**2 would raise
     moment = Moment(value, s2 * cross, s2 * gradient, s2 * s2 * curvature)
@@ -249,126 +248,3 @@ def _losses_and_k(per_sample_losses: Tensor, k: int) -> tuple[Tensor, int]:
             "torch.isfinite(per_sample_losses)."
         )
     return losses, checks.whole_number("k", k, 1, len(losses) - 1, "there must be a next sample")
-
-
-@dataclass(frozen=True, eq=False)
-class MomentTable:
-    """The Gaussian moment of nested probes, ready for any D and sigma at once.
-
-    Column d - 1 belongs to the first d columns of U. Multiply by 1, sigma^2, sigma^2, sigma^4.
-
-    Attributes:
-        ks: (K,).
-        value: (K,), mean a^2.
-        cross: (K, D), mean a tr B.
-        gradient: (K, D), mean |c|^2.
-        curvature: (K, D), mean (2 tr B^2 + (tr B)^2)/4.
-        curvature_stderr: (K, D), its standard error where it is an estimate (`full_space_table`).
-    """
-
-    ks: Tensor
-    value: Tensor
-    cross: Tensor
-    gradient: Tensor
-    curvature: Tensor
-    curvature_stderr: Tensor | None = None
-
-    @property
-    def D(self) -> int:
-        """Number of nested probes."""
-        return self.gradient.shape[1]
-
-    def last(self) -> "MomentTable":
-        """Only the widest probe: the full space, if U was a basis of it."""
-        error = self.curvature_stderr
-        return MomentTable(
-            self.ks,
-            self.value,
-            self.cross[:, -1:],
-            self.gradient[:, -1:],
-            self.curvature[:, -1:],
-            None if error is None else error[:, -1:],
-        )
-
-    def at(self, D: int, sigma: float) -> Moment:
-        """The `Moment`, entries (K,), of the first D directions; no loss is evaluated."""
-        D = checks.whole_number("D", D, 1, self.D, f"the table holds {self.D} nested probes")
-        nested = (self.cross, self.gradient, self.curvature)
-        return _at_sigma(self.value, *(part[:, D - 1] for part in nested), sigma=sigma)
-
-
-@checks.renamed(models="increments")
-def moment_table(increments: IncrementModels | Sequence[IncrementModels]) -> MomentTable:
-    """Precompute the Gaussian moment (KG26 Eq. 15) for every leading D and any sigma.
-
-    Args:
-        increments: one increment per k; or, for averages over next samples, a list with one
-            `IncrementModels` per k (from `next_sample_models`), each averaged over its rows.
-
-    Returns:
-        `MomentTable` with K rows.
-
-    >>> models = IncrementModels([1], [1.0], [[2.0]], [[[0.0]]])
-    >>> moment_table(models).at(D=1, sigma=0.5).total.tolist()
-    [2.0]
-    """
-    if isinstance(increments, IncrementModels):
-        return MomentTable(increments.ks, *_coefficients(increments))
-    if not increments:
-        raise ValueError("increments is empty; give the IncrementModels of at least one k.")
-    for group in increments:
-        if (group.ks != group.ks[0]).any():
-            raise ValueError(
-                "Each group must hold candidates for one k; got ks = "
-                f"{checks.shown(group.ks.unique().tolist())}. For one increment per k pass the "
-                "IncrementModels itself, not in a list."
-            )
-    rows = [[part.mean(0) for part in _coefficients(group)] for group in increments]
-    ks = torch.stack([group.ks[0] for group in increments])
-    return MomentTable(ks, *(torch.stack(parts) for parts in zip(*rows, strict=True)))
-
-
-def full_space_table(
-    loss: EmpiricalLoss,
-    ws: Sequence[Tensor],
-    ks: Sequence[int],
-    *,
-    num_probes: int = 12,
-    candidates: range | None = None,
-    generator: torch.Generator,
-) -> MomentTable:
-    """The full-space Gaussian moment, averaged over unseen samples as the next one.
-
-    a^2 and |grad I|^2 are exact. tr A and |A|_F^2 of each increment's Hessian A are Hutchinson
-    estimates from Gaussian directions u, v: E u'Au = tr A and E (u'Av)^2 = |A|_F^2 for
-    independent ones. Squares are averaged over different directions, so every part is unbiased;
-    the curvature part has a relative error of about 1/num_probes, given as `curvature_stderr`
-    (jackknife over the directions), and may come out negative with very few probes. At small
-    sigma it is a small part of the whole. Costs the unseen samples' gradients and
-    `sample_derivatives` along num_probes directions, for each k.
-
-    Args:
-        loss: the empirical loss.
-        ws: one point (N,) for each k, usually w_k*.
-        ks: increasing numbers of samples, each 1..n-1.
-        num_probes: Gaussian directions for each k, at least 3 (12: chosen here).
-        candidates: indices (from 0) of the samples that may come next, the same for every k; all
-            unseen ones, k..n-1, if not given.
-        generator: source of the directions.
-
-    Returns:
-        `MomentTable` with one row per k and a single column (the whole space). Candidates are
-        taken a few at a time, as `loss.memory` allows.
-    """
-    m = checks.whole_number("num_probes", num_probes, 3, None, "random directions")
-    grid = checks.prefix_lengths(ks, loss.num_samples - 1, high_means="there must be a next sample")
-    if len(ws) != len(grid):
-        raise ValueError(f"ws must hold one point for each k; got {len(ws)} for {len(grid)} ks.")
-    generator = checks.explicit_generator(generator)
-    rows = []
-    for k, w in zip(grid, ws, strict=True):
-        G = torch.randn(loss.num_params, m, generator=generator, dtype=torch.float64).to(w)
-        unseen = checks.candidates(candidates, k, loss.num_samples)
-        rows.append(full_space_coefficients(loss, w, k, unseen, G))
-    value, *columns = (torch.stack(part) for part in zip(*rows, strict=True))
-    return MomentTable(torch.tensor(grid), value, *(column[:, None] for column in columns))

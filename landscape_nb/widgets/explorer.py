@@ -10,7 +10,8 @@ from ipywidgets import (
 )
 
 from landscape_nb.figures.explorers import ExplorerPicture
-from landscape_nb.theory.moments import Moment, MomentTable
+from landscape_nb.theory.moments import Moment
+from landscape_nb.theory.tables import MomentTable
 from landscape_nb.widgets.pictured import SLIDER_WIDTH, Pictured
 
 

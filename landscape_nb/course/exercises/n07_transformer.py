@@ -14,8 +14,8 @@ from landscape_nb.figures import n07_transformer as figures
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.problems.pretraining import pretrained
 from landscape_nb.theory.increment import next_sample_models
-from landscape_nb.theory.moments import full_space_table
 from landscape_nb.theory.probes import captured_energy, random_subspace, top_eigenpairs
+from landscape_nb.theory.tables import full_space_table
 
 SEEN, CANDIDATES = 4, range(4, 10)  # sequences consumed, and held out as the next one
 
