@@ -32,7 +32,7 @@ from landscape_nb.study import watch as watch_module
 from landscape_nb.study import watch_row
 from landscape_nb.study.counted_work import counted_work
 from landscape_nb.study.live_point import live_point
-from landscape_nb.study.watch_row import COLUMNS, drawn_candidates, losses_part, tracked_pairs
+from landscape_nb.study.watch_row import COLUMNS, losses_part, tracked_pairs
 
 cross_entropy = nn.CrossEntropyLoss(reduction="none")
 N_SAMPLES, K = 60, 40
@@ -207,29 +207,21 @@ def test_without_a_third_derivative_single_samples_are_taken_one_by_one():
     assert torch.allclose(c[:, 0], 2 * slope * (model(x[8:])[:, 0] - x[8:, 0]))
 
 
-def test_drawn_samples_estimate_the_mean_over_all_without_bias():
-    losses = torch.cat([torch.zeros(30), randn(200).exp()]).double()
-    f = losses[30:].square() + 0.3
-    means, errors = [], []
-    for seed in range(400):
-        draw = drawn_candidates(losses, 30, 20, generator(seed))
-        assert len(draw.samples) == 20 and int(draw.samples.min()) >= 30 and not draw.complete
-        terms = draw.weights * f[draw.samples - 30]
-        means.append(float(terms.sum()))
-        errors.append(watch_row._error_of_sum(terms, draw.complete))
-    spread = np.std(means)
-    assert abs(np.mean(means) - float(f.mean())) < 3 * spread / 20
-    assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(spread, rel=0.1)
-    plain = [
-        float(f[torch.randint(200, (20,), generator=generator(seed))].mean()) for seed in range(400)
+def test_parts_from_a_few_samples_scatter_about_those_of_all(trained):
+    model, loss = trained
+    every = whole_row(trained)
+    few = [
+        ln.Watch(loss, K, seen=1000, candidates=8, seed=seed).measure(model) for seed in range(40)
     ]
-    assert spread < 0.7 * np.std(plain)
-    # unweighted, as if they had fallen anywhere: far off
-    biased = np.mean(
-        [float(f[drawn_candidates(losses, 30, 20, generator(s)).samples - 30].mean())
-         for s in range(400)]
-    )  # fmt: skip
-    assert abs(biased - float(f.mean())) > 20 * spread / 20
+    for part in ("gradient", "curvature"):
+        values = np.array([row[part] for row in few])
+        errors = np.array([row[f"{part}_stderr"] for row in few])
+        assert abs(values.mean() - every[part]) < 4 * values.std() / 40**0.5
+        assert np.sqrt(np.mean(errors**2)) == pytest.approx(values.std(), rel=0.5)
+        assert (errors > 0).all()
+    # everything else needs no draw
+    for name in ("value", "T", "lambda_1", "grad_norm"):
+        assert all(row[name] == pytest.approx(every[name], rel=1e-4) for row in few)
 
 
 def test_followed_eigenpairs_lie_within_their_residual_and_catch_up_from_a_start():
@@ -817,7 +809,7 @@ WRONG = {
     "seed": (lambda c: ln.Watch(c.loss, K, seed=-1), "seed must be between 0"),
     "products": (lambda c: ln.Watch(c.loss, K, products=0), "products must be at least 1"),
     "seen": (lambda c: ln.Watch(c.loss, K, seen=0), "seen must be at least 1"),
-    "candidates": (lambda c: ln.Watch(c.loss, K, candidates=-3), "candidates must be at least 1"),
+    "candidates": (lambda c: ln.Watch(c.loss, K, candidates=-3), "candidates must be at least 4"),
     "step": (lambda c: ln.Watch(c.loss, K)(c.model, step=1.5), "step must be a whole number"),
     "no module": (lambda c: ln.Watch(c.loss, K)(c.loss), "model must be the torch.nn.Module"),
     "names": (lambda c: ln.Watch(c.loss, K)(renamed()), "no parameter '0.weight'"),

@@ -152,12 +152,12 @@ class Watch:
         with plain_settings(loss.w0):
             self.work = counted_work(loss, batch_size)
         seen = 4 * self.work.batch_size if seen is None else seen
-        candidates = self.work.batch_size if candidates is None else candidates
+        candidates = max(4, self.work.batch_size) if candidates is None else candidates
         self.probe = WatchProbe(
             checks.whole_number("D", D, 1, loss.num_params, "dimension of the eigenspace"),
             checks.positive("sigma", sigma, "standard deviation of the probe"),
             checks.whole_number("seen", seen, 1, None, "samples for the Hessian"),
-            checks.whole_number("candidates", candidates, 1, None, "unseen samples"),
+            checks.whole_number("candidates", candidates, 4, None, "unseen samples"),
             checks.whole_number("products", products, 1, None, "with the Hessian in a row"),
         )
         self.seed = checks.whole_number("seed", seed, 0, 2**63 - 1, "of the samples drawn")

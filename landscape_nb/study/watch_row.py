@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from landscape_nb.study.json_lines import Row
 from landscape_nb.theory.forecast import forecast_enough
 from landscape_nb.theory.increment import IncrementModels, increment
 from landscape_nb.theory.moments import gaussian_moment
+from landscape_nb.theory.next_samples import Design, designed_sample
 from landscape_nb.theory.tails import tail
 
 LOSSES = (
@@ -94,9 +95,8 @@ def curvature_part(
 ) -> tuple[Row, Tensor, str | None]:
     """Largest eigenvalue, gradient norm, and the criterion's parts beyond its value.
 
-    Of at most `probe.seen` seen samples, the same ones for one k, and of unseen samples drawn with
-    a probability that grows with |l_i - L_k|, each weighted by one over it (Hansen and Hurwitz
-    1943): half of the draws follow |l_i - L_k|, half fall anywhere.
+    Of at most `probe.seen` seen samples, the same ones for one k, and of unseen samples drawn by
+    how much they surprise, |l_i - L_k| (`designed_sample`).
 
     Returns:
         The row's part; the eigenvectors (N, D); why they are not certified where that was asked.
@@ -105,8 +105,9 @@ def curvature_part(
     seen = torch.arange(k)
     if k > probe.seen:
         seen = torch.randperm(k, generator=generator)[: probe.seen].sort().values
-    draw = drawn_candidates(losses, k, probe.candidates, generator)
-    few = of_samples(loss, torch.cat([seen, draw.samples]))
+    surprise = (losses[k:] - losses[:k].mean()).abs().cpu()
+    design = designed_sample(surprise, probe.candidates, generator)
+    few = of_samples(loss, torch.cat([seen, k + design.indices]))
     m, problem = len(seen), None
     H = few.hessian_operator(w, m)
     if certify:
@@ -114,7 +115,7 @@ def curvature_part(
     else:
         products = probe.cold if start is None else probe.products
         theta, U, residual = tracked_pairs(H, probe.D, products, start, generator)
-    parts, errors = _moment_parts(few, H, w, losses, k, draw, theta, U, probe.sigma)
+    parts, errors = _moment_parts(few, H, w, losses, k, design, theta, U, probe.sigma)
     numbers = (
         float(theta[0]), float(residual[0]), certify and problem is None,
         float(H.gradient.norm()), *parts, *errors,
@@ -127,28 +128,6 @@ def of_samples(loss: EmpiricalLoss, chosen: Tensor) -> EmpiricalLoss:
     chosen = chosen.to(loss.w0.device)
     parts = {name: batches.rows(getattr(loss, name), chosen) for name in ("inputs", "targets")}
     return loss.with_module(loss.model, num_samples=len(chosen), **parts)
-
-
-class Draw(NamedTuple):
-    """Unseen samples, (m,), some perhaps twice: sum of weights f estimates the mean of f."""
-
-    samples: Tensor
-    weights: Tensor
-    complete: bool  # whether they are all of them, each once
-
-
-def drawn_candidates(losses: Tensor, k: int, count: int, generator: torch.Generator) -> Draw:
-    """At most `count` unseen samples, drawn with replacement; all of them if there are no more."""
-    distance = (losses[k:] - losses[:k].mean()).abs().double().cpu()
-    unseen = len(distance)
-    if unseen <= count:
-        every = torch.arange(k, k + unseen)
-        return Draw(every, torch.full((unseen,), 1 / unseen).double(), True)
-    total = float(distance.sum())
-    p = 1 / unseen + (distance / total if total > 0 else 0 * distance)
-    p = p / p.sum()
-    chosen = torch.multinomial(p, count, replacement=True, generator=generator)
-    return Draw(k + chosen, 1 / (count * unseen * p[chosen]), False)
 
 
 def tracked_pairs(
@@ -252,36 +231,28 @@ def _moment_parts(
     w: Tensor,
     losses: Tensor,
     k: int,
-    draw: Draw,
+    design: Design,
     theta: Tensor,
     U: Tensor,
     sigma: float,
 ) -> tuple[list[float], list[float]]:
     """Cross, gradient and curvature parts, and the standard errors of the last two."""
-    count = len(draw.samples)
+    count = len(design.indices)
     m = few.num_samples - count
     c, B = derivatives_at_once(few.without_l2(), w, U, range(m, few.num_samples))
     # of the mean over the seen samples; U'HU is diagonal for Ritz vectors
     mean_c = U.T @ (H.gradient - few.l2 * w)
     mean_B = torch.diag(theta.to(U) - few.l2)
-    a = increment(losses[draw.samples.to(losses.device)], losses[:k].mean(), k)
+    a = increment(losses[k + design.indices.to(losses.device)], losses[:k].mean(), k)
     models = IncrementModels(
         torch.full((count,), k), a, increment(c, mean_c, k), increment(B, mean_B, k)
     )
     moment = gaussian_moment(models, sigma)
-    cross, gradient, curvature = (
-        draw.weights * part.double().cpu()
+    found = [
+        design.mean(part.double().cpu())
         for part in (moment.cross, moment.gradient, moment.curvature)
-    )
-    errors = [_error_of_sum(part, draw.complete) for part in (gradient, curvature)]
-    return [float(part.sum()) for part in (cross, gradient, curvature)], errors
-
-
-def _error_of_sum(terms: Tensor, complete: bool) -> float:
-    """Standard error of the sum of independent draws' terms; none where all samples are there."""
-    if complete:
-        return 0.0
-    return float(terms.std() * len(terms) ** 0.5) if len(terms) > 1 else math.nan
+    ]
+    return [float(part.value) for part in found], [float(part.stderr) for part in found[1:]]
 
 
 def forecast_part(rows: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> Row:
