@@ -27,7 +27,7 @@ Seven folders, each importing only from those before it:
              spectral_newton (C26)
   problems   toys, data, networks, trained transformers
   figures    one function a picture
-  study      sweeps, the report on a model
+  study      sweeps, a training watched from its own loop (`Watch`), the report on a model
   widgets    sliders
   course     exercises and their checks, saved work
 What is listed below is theory and numerics, which load without matplotlib; import the other
@@ -64,6 +64,8 @@ from landscape_nb.numerics.shards import ShardedHessianOperator
 from landscape_nb.problems import data, models, toys
 from landscape_nb.study.measure import stabilization
 from landscape_nb.study.sweep import SweepFileError, read_sweep, sweep
+from landscape_nb.study.watch import Watch
+from landscape_nb.study.watch_file import WatchFileError, read_watch
 from landscape_nb.theory.bounds import (
     gauss_newton_norm_bound,
     hessian_norm_bound_printed,
@@ -216,6 +218,8 @@ __all__ = [
     "SpectralDensity",
     "Surfaces",
     "SweepFileError",
+    "Watch",
+    "WatchFileError",
     "Tail",
     "audit",
     "bottom_eigenpairs",
@@ -259,6 +263,7 @@ __all__ = [
     "random_subspace",
     "rate_bound",
     "read_sweep",
+    "read_watch",
     "spectral_density",
     "spectral_formula",
     "stabilization",

@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from sweep_cells import EXPECTED, GRID, fails_at_40, measure
 
 from landscape_nb import SweepFileError, read_sweep, sweep
+from landscape_nb.study import json_lines
 from landscape_nb.study import sweep as sweep_module
 
 
@@ -462,9 +463,9 @@ def test_every_kind_of_value_comes_back_as_it_was(tmp_path):
 @given(value=st.none() | st.booleans() | st.integers() | st.floats() | st.text())
 @settings(max_examples=300, deadline=None)
 def test_any_value_comes_back_as_it_was(value):
-    line = sweep_module._line({"rows": [{"k": 1, "x": value}]})
+    line = json_lines.line({"rows": [{"k": 1, "x": value}]})
     assert line.count(b"\n") == 1 and line.isascii()
-    content = sweep_module._first_line({"cells": ["k"]}) + line
+    content = sweep_module.KIND.first_line({"cells": ["k"]}) + line
     ((row,),) = sweep_module._parsed(content, Path("a"))[1].values()
     if value != value:
         value = float("nan")  # there are many, and JSON has one

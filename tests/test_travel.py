@@ -25,7 +25,7 @@ from landscape_nb.numerics.certificate import certify
 from landscape_nb.problems.models import MLP
 from landscape_nb.study.budget import Budget
 from landscape_nb.study.report import report
-from landscape_nb.study.sweep import sweep
+from landscape_nb.study.sweep import KIND, sweep
 from landscape_nb.theory import layers
 from landscape_nb.theory.forecast import CALIBRATION
 
@@ -129,8 +129,9 @@ def results():
         ln.toys.linear_regression(5, 2, generator=g), ln.models.TransformerConfig(103),
         loss_precision(loss, w), certify(loss.hessian_operator(w, 20), top.values, U, start),
         Comparison(0.1, 0.2, False, True, 1.0, 1.1), CALIBRATION, told, told.if_stopped,
-        ln.forecast_loss([9, 18], [0.4, 0.3], 36),
-        ln.tail(range(30), tolerance=3.0), ln.designed_sample(torch.rand(9, generator=g), 5, g),
+        ln.forecast_loss([9, 18], [0.4, 0.3], 36), ln.tail(range(30), tolerance=3.0),
+        KIND, ln.Watch(loss, 20).probe, ln.Watch(loss, 20).work,
+        ln.designed_sample(torch.rand(9, generator=g), 5, g),
     ]  # fmt: skip
     return {type(result).__name__: result for result in made}
 

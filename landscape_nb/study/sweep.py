@@ -46,17 +46,18 @@ from tqdm import tqdm
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.files import replace_files
-from landscape_nb.study import sweep_csv
+from landscape_nb.study import json_lines, sweep_csv
 
 Row = dict[str, Any]
 Key = tuple[str, ...]
 Measure = Callable[..., Mapping[str, Any] | Sequence[Mapping[str, Any]]]
 
-FORMAT, VERSION = "landscape_nb sweep", 1
-
 
 class SweepFileError(ValueError):
     """The file is in use, foreign, damaged or of other settings. It is untouched."""
+
+
+KIND = json_lines.Kind("landscape_nb sweep", 1, "sweep", "cell", SweepFileError)
 
 
 def sweep(
@@ -122,7 +123,7 @@ def sweep(
                 for cell, results in _measured(measure, missing, jobs):
                     rows = [{**cell, **_one_row(result, cell)} for result in results]
                     columns = _same_columns(rows, columns)
-                    _append(path, recorded, rows)
+                    json_lines.append(path, KIND.first_line(recorded), {"rows": rows})
                     bar.update()
     except Timeout:
         raise SweepFileError(
@@ -238,49 +239,30 @@ def _described(value: Any) -> Any:
 def _done(path: Path, recorded: Row) -> dict[Key, list[Row]]:
     """The cells that the file holds."""
     content = path.read_bytes() if path.exists() else b""
-    if _first_line(recorded).startswith(content):  # absent, or killed within its first line
+    if KIND.first_line(recorded).startswith(content):  # absent, or killed within its first line
         return {}
     found, cells = _parsed(content, path)
     if found != recorded:
-        raise SweepFileError(_difference(path, found, recorded))
+        raise SweepFileError(KIND.difference(path, found, recorded))
     return cells
 
 
 def _make_ready(path: Path, recorded: Row, cells: Mapping[Key, list[Row]]) -> None:
     """Drop what was cut off, so that lines can be appended; what was CSV becomes JSON Lines."""
     content = path.read_bytes() if path.exists() else b""
-    end = content.rfind(b"\n") + 1
     if content.startswith(sweep_csv.START):
-        lines = [_line({"rows": rows}) for rows in cells.values()]
-        replace_files({path: _first_line(recorded) + b"".join(lines)})
-    elif end < len(content):
-        with path.open("r+b") as file:
-            file.truncate(end)
-            os.fsync(file.fileno())
-
-
-def _append(path: Path, recorded: Row, rows: list[Row]) -> None:
-    """One cell's line, on the disk when this returns."""
-    with path.open("ab") as file:
-        file.write((b"" if file.tell() else _first_line(recorded)) + _line({"rows": rows}))
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _first_line(recorded: Row) -> bytes:
-    return _line({"format": FORMAT, "version": VERSION, "settings": recorded})
-
-
-def _line(content: Row) -> bytes:
-    return json.dumps(content).encode() + b"\n"
+        lines = [json_lines.line({"rows": rows}) for rows in cells.values()]
+        replace_files({path: KIND.first_line(recorded) + b"".join(lines)})
+    else:
+        json_lines.drop_torn_line(path, content)
 
 
 def _parsed(content: bytes, path: Path) -> tuple[Row, dict[Key, list[Row]]]:
     """Settings, and the rows of each complete cell."""
     if content.startswith(sweep_csv.START):
         return _parsed_csv(content, path)
-    first, *lines = content[: content.rfind(b"\n") + 1].split(b"\n")[:-1] or [b""]
-    settings = _settings(first, path)
+    first, *lines = json_lines.complete_lines(content)
+    settings = KIND.settings(first, path)
     cells: dict[Key, list[Row]] = {}
     for number, line in enumerate(lines, start=2):
         try:
@@ -289,7 +271,7 @@ def _parsed(content: bytes, path: Path) -> tuple[Row, dict[Key, list[Row]]]:
             if key in cells:
                 raise ValueError("a cell stands twice")
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise SweepFileError(_damaged(path, number)) from None
+            raise SweepFileError(KIND.damaged(path, number)) from None
         cells[key] = rows
     return settings, cells
 
@@ -301,46 +283,8 @@ def _parsed_csv(content: bytes, path: Path) -> tuple[Row, dict[Key, list[Row]]]:
         for row in rows:
             cells.setdefault(_key(row, settings["cells"]), []).append(row)
     except (ValueError, KeyError, TypeError):
-        raise SweepFileError(_foreign(path)) from None
+        raise SweepFileError(KIND.foreign(path)) from None
     return settings, cells
-
-
-def _settings(line: bytes, path: Path) -> Row:
-    try:
-        header = json.loads(line.decode())
-        if header["format"] != FORMAT:
-            raise ValueError("another format")
-        version, settings = header["version"], dict(header["settings"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise SweepFileError(_foreign(path)) from None
-    if version != VERSION:
-        raise SweepFileError(f"{path} has version {version!r} of the format, known is {VERSION}.")
-    return settings
-
-
-def _difference(path: Path, found: Row, wanted: Row) -> str:
-    lines = [
-        f"  {name}: {found.get(name, 'absent')!r} in the file, {wanted.get(name, 'absent')!r} now"
-        for name in sorted(found.keys() | wanted.keys())
-        if found.get(name) != wanted.get(name)
-    ]
-    return "\n".join(
-        [f"{path} was written with other settings:", *lines, "Give this sweep another file."]
-    )
-
-
-def _foreign(path: Path) -> str:
-    return (
-        f"{path} was not written by a sweep, or is damaged where its settings stand. Give this "
-        "sweep another file."
-    )
-
-
-def _damaged(path: Path, number: int) -> str:
-    return (
-        f"{path} is damaged: line {number} is not one more cell of this sweep. Nothing was "
-        "changed; without that line, in a copy, the other cells can be read."
-    )
 
 
 # -- values ----------------------------------------------------------------------------------------
