@@ -160,8 +160,18 @@ def _engines(
 
 
 def in_batches(loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: Indices) -> bool:
-    """Whether all samples' derivatives come together: else each costs D products of its own."""
-    return bool(_engines(loss.without_l2(), w, U, samples, "auto", loss.memory))
+    """Whether samples' derivatives come together: else each costs D products of its own.
+
+    It is tried on the first of them, for what is preferred may still fail (layer_norm).
+    """
+    loss = loss.without_l2()
+    for engine in _engines(loss, w, U, samples, "auto", loss.memory):
+        try:
+            next(engine(loss, w, U, samples[:1], loss.memory))
+            return True
+        except (ContractionError, ForwardModeError):
+            continue
+    return False
 
 
 def prefers_contraction(
