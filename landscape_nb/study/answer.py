@@ -54,13 +54,17 @@ def _reached(d: Diagnosis) -> bool:
 
 def _size(increment: float, d: Diagnosis) -> str:
     """A change of the loss, as a share of the loss's size where there is one."""
-    return f"{percent(increment / d.scale)} of itself" if d.scale > 0 else number(increment)
+    if d.scale <= 0:
+        return number(increment)
+    share = percent(increment / d.scale)
+    return f"{share} itself" if share.endswith("times") else f"{share} of itself"
 
 
 def _threshold(d: Diagnosis) -> str:
     root = d.tolerance**0.5
     share = root / d.scale if d.scale > 0 else 0.0
-    return percent(share) if share >= 1e-6 else number(root)
+    # of a share that no one has in mind only the increment is left
+    return percent(share) if 1e-6 <= share < 10 else number(root)
 
 
 def _enough(d: Diagnosis) -> str:

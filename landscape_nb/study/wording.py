@@ -14,7 +14,7 @@ def number(x: float, digits: int = 2) -> str:
     x = min(x, sys.float_info.max)
     if x and not 1e-4 <= x < 1e15:
         return f"{x:.{digits}g}"
-    if x < 10 ** (digits - 1):
+    if x < min(1000, 10 ** (digits - 1)):
         return f"{x:.{digits}g}"
     places = digits - 1 - math.floor(math.log10(x))
     text = f"{round(x, places):,.{max(places, 0)}f}".replace(",", " ")
