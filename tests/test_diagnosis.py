@@ -603,6 +603,8 @@ def with_pairs(found, **changes):
         (lambda d: {"candidates": 9, "derivatives_of": 9}, "Only 9 unseen samples"),
         (lambda d: {"derivatives_of": 29}, "rest on 29 of the 30 unseen samples"),
         (lambda d: {"fitted": False}, "it is too kind"),
+        (lambda d: {"scale": 5e-4, "grad_norm": 0.0, "unseen_value": 0.1 + d.lowest_loss},
+         "hundredth of the loss on unseen"),
         (lambda d: {"tail": dataclasses.replace(d.tail, index=0.71)}, "is 0.71, above 0.7"),
         (lambda d: {"retrained": False}, "not trained anew"),
         (

@@ -299,7 +299,8 @@ STORIES = {
 def test_forecasts_in_words(page, name):
     """Every number beyond what was measured is called extrapolated, in the same sentence."""
     f = STORIES[name]
-    d = dataclasses.replace(page.diagnosis, k=480, forecast=f)
+    m = dataclasses.replace(page.diagnosis.measured, K=None)
+    d = dataclasses.replace(page.diagnosis, k=480, forecast=f, measured=m)
     told = section_of(written(d), "How much data is enough").sentences[2]
     assert "None" not in told and "nan" not in told and str(f) in told
     assert ("If it went on" in told) == (f.if_continued is not None)
@@ -310,6 +311,18 @@ def test_forecasts_in_words(page, name):
             rest = told.partition(said)[2].partition(")")[0]
             assert rest.endswith("; extrapolated") == (story.K > 480)
     assert f.K is None or f.K <= 480 or "extrapolated from 480" in told
+
+
+@pytest.mark.parametrize(("high", "words"), [
+    (470, "within what was measured."), (None, "within what was measured."),
+    (634, "within what was measured, though up to 630 may be needed (90 %; extrapolated)."),
+])  # fmt: skip
+def test_what_is_measured_needs_no_forecast(page, high, words):
+    m = dataclasses.replace(page.diagnosis.measured, K=400)
+    f = dataclasses.replace(STORIES["there"], high=high)
+    d = dataclasses.replace(page.diagnosis, k=480, forecast=f, measured=m)
+    told = section_of(written(d), "How much data is enough").sentences[2]
+    assert told == f"Forecast: none is needed, K lies {words}"
 
 
 UNTRAINED = {

@@ -28,7 +28,10 @@ def answer(found: Diagnosis, cost_per_sample: float | None = None) -> tuple[str,
     """
     if cost_per_sample is not None:
         cost_per_sample = checks.non_negative("cost_per_sample", cost_per_sample, "of one sample")
-    sentences = ["; ".join([_now(found), _enough(found), *_doubled(found)]) + "."]
+    if nothing_moves(found):
+        sentences = [_nothing(found)]
+    else:
+        sentences = ["; ".join([_now(found), _enough(found), *_doubled(found)]) + "."]
     if found.tail.doubtful:
         sentences.append(_heavy(found))
     if cost_per_sample is not None:
@@ -36,16 +39,31 @@ def answer(found: Diagnosis, cost_per_sample: float | None = None) -> tuple[str,
     return tuple(sentences)
 
 
+def nothing_moves(found: Diagnosis) -> bool:
+    """Whether all losses are equal at the point, up to rounding."""
+    return found.scale == 0 and float(found.along.squares[-1].max()) <= found.tolerance
+
+
 # -- clauses --------------------------------------------------------------------------------------
 
 
 def _now(d: Diagnosis) -> str:
     still = "" if _reached(d) else "still "
-    yours = f"{exact(d.k)} samples" if d.k > 1 else "one sample"
     size = _size(d.tail.mean**0.5, d)
     # the root of a mean that a few samples carry is nothing typical
     size = f"{size} on average" if d.tail.doubtful else f"typically {size}"
-    return f"With your {yours}, one more {still}moves the loss by {size}"
+    return f"{_with_yours(d)} one more {still}moves the loss by {size}"
+
+
+def _with_yours(d: Diagnosis) -> str:
+    return f"With your {exact(d.k)} samples," if d.k > 1 else "With your one sample,"
+
+
+def _nothing(d: Diagnosis) -> str:
+    return (
+        f"{_with_yours(d)} one more does not move the loss at all, because every sample has the "
+        "same loss here, so that nothing can be said about how much data is enough."
+    )
 
 
 def _reached(d: Diagnosis) -> bool:
@@ -93,13 +111,11 @@ def _enough_now(d: Diagnosis) -> str:
         verdict += ", if only just"
     if m.first == m.last:
         return f"{below}, {verdict} (whether fewer would do was not measured)"
-    low, K = (exact(j or 0) + (" or fewer" if j == m.first else "") for j in (m.low, m.K))
-    if m.high is None:
-        high = f"more than {exact(m.last)}"
-    else:
-        high = exact(m.high)
-    ends = "" if m.high == m.first else f" ({level}: {low} to {high})"
-    return f"{below} from {K} samples on{ends}, {verdict}"
+    if m.high == m.first:
+        return f"{below} from {exact(m.first)} samples on, or from fewer, {verdict}"
+    low = exact(m.low or m.first) + (" or fewer" if m.low == m.first else "")
+    high = f"more than {exact(m.last)}" if m.high is None else exact(m.high)
+    return f"{below} from {exact(m.K or m.last)} samples on ({level}: {low} to {high}), {verdict}"
 
 
 def _doubled(d: Diagnosis) -> list[str]:
@@ -108,6 +124,11 @@ def _doubled(d: Diagnosis) -> list[str]:
     now, then = number(d.unseen_value), number(d.doubled.value)
     ends = f"({100 * d.doubled.level:g} %: {between(d.doubled.low, d.doubled.high, number)})"
     loss = "the loss on unseen samples"
+    if d.doubled.low > d.unseen_value:
+        return [
+            f"{loss}, now {now}, has changed too abruptly along the way to say what doubling the "
+            f"data would do to it {ends}"
+        ]
     if d.doubled.value < d.unseen_value and then != now:
         return [f"doubling the data would lower {loss} from {now} to about {then} {ends}"]
     return [f"doubling the data would leave {loss} about where it is, at {now} {ends}"]
@@ -132,6 +153,8 @@ def _heavy(d: Diagnosis) -> str:
 def _cost(d: Diagnosis, each: float) -> str:
     price = number(each, digits=6)
     doubling = f"doubling the data would cost {number(each * d.k)}"
+    if nothing_moves(d):
+        return f"What the missing samples would cost can't be said; {doubling}, at {price} each."
     if _reached(d):
         return f"By this rule nothing more needs to be bought; {doubling}, at {price} a sample."
     f = d.forecast
@@ -145,6 +168,6 @@ def _cost(d: Diagnosis, each: float) -> str:
     high = None if f.high is None else f.high - d.k
     money = between(each * low, None if high is None else each * high, number)
     return (
-        f"The {count(missing)} samples that are missing ({between(low, high)}; extrapolated) would "
-        f"cost {number(each * missing)} at {price} each ({money}); {doubling}."
+        f"The {count(missing)} samples that are missing ({100 * f.level:g} %: {between(low, high)}; extrapolated) "
+        f"would cost {number(each * missing)} at {price} each ({money}); {doubling}."
     )

@@ -27,7 +27,7 @@ from landscape_nb.study.answer import answer
 from landscape_nb.study.budget import Budget
 from landscape_nb.study.diagnosis import diagnose
 from landscape_nb.study.findings import Diagnosis
-from landscape_nb.study.wording import between, beyond
+from landscape_nb.study.wording import between, beyond, count
 from landscape_nb.theory.forecast import Forecast, Scenario
 
 _STYLE = """
@@ -310,13 +310,6 @@ def _enough(d: Diagnosis) -> Section:
         if d.retrained
         else f"at k = {d.k} only, not trained anew for less"
     )
-    f = d.forecast
-    stories = f"If learning stopped now: {_scenario(f.if_stopped, f)}."
-    if f.if_continued is not None:
-        stories += (
-            f" If it went on as it did (the mean squared surprise falling as k^-{f.exponent:.1f}): "
-            f"{_scenario(f.if_continued, f)}."
-        )
     return Section(
         "How much data is enough",
         (
@@ -324,7 +317,7 @@ def _enough(d: Diagnosis) -> Section:
             f"{d.tolerance**0.5:.2g}) for this and every larger k.",
             f"Measured, k = {d.along.ks[0]} to {d.along.ks[-1]}: K = {d.measured}. It speaks of "
             f"{d.measured.scatter}.",
-            f"Forecast: {f}. {stories}",
+            _forecast(d),
             f"At k = {d.k}: {d.tail}",
         ),
         picture=(
@@ -333,6 +326,23 @@ def _enough(d: Diagnosis) -> Section:
             f"{100 * LEVEL:g} % band; beyond k = {d.along.ks[-1]} the forecast, between a learning "
             "that stops and one that goes on.",
         ),
+    )
+
+
+def _forecast(d: Diagnosis) -> str:
+    f = d.forecast
+    if d.measured.K is not None:  # two estimates of what was measured would only confuse
+        upper = ""
+        if f.high is not None and f.high > d.k:
+            share = f"{100 * f.level:g} %"
+            upper = f", though up to {count(f.high)} may be needed ({share}; extrapolated)"
+        return f"Forecast: none is needed, K lies within what was measured{upper}."
+    told = f"Forecast: {f}. If learning stopped now: {_scenario(f.if_stopped, f)}."
+    if f.if_continued is None:
+        return told
+    return (
+        f"{told} If it went on as it did (the mean squared surprise falling as "
+        f"k^-{f.exponent:.1f}): {_scenario(f.if_continued, f)}."
     )
 
 

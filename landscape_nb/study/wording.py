@@ -42,12 +42,14 @@ def beyond(k: int, samples: int) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in two digits; from ten on, how many times.
+    """A share in two digits; from ten on, how many times, up to a thousand.
 
-    >>> percent(0.024), percent(0.9981), percent(1.0), percent(12.3), percent(2e-9)
-    ('2.4 %', '99.8 %', '100 %', '12 times', 'less than 0.0001 %')
+    >>> percent(0.024), percent(0.9981), percent(1.0), percent(12.3), percent(2e-9), percent(3e9)
+    ('2.4 %', '99.8 %', '100 %', '12 times', 'less than 0.0001 %', 'more than 1 000 times')
     """
     hundredths = 100 * share
+    if share > 1000:
+        return "more than 1 000 times"
     if share >= 10:
         return f"{number(share)} times"
     if 99 <= hundredths < 100:  # not 100 % while something is left
