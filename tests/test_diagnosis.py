@@ -6,20 +6,25 @@ loss at probe points. Nothing here goes through tables, Krylov spaces or increme
 
 import dataclasses
 import itertools
+import math
 import time
 
 import pytest
 import torch
 from torch import nn
 
+import landscape_nb as ln
 from landscape_nb import EmpiricalLoss, fit
 from landscape_nb.numerics.eigensolver import ConvergenceError
 from landscape_nb.problems.data import digits
 from landscape_nb.problems.models import MLP
+from landscape_nb.study import along_k as along_module
 from landscape_nb.study import diagnosis as module
 from landscape_nb.study.budget import Budget
-from landscape_nb.study.diagnosis import diagnose, doubts
+from landscape_nb.study.diagnosis import diagnose
+from landscape_nb.study.doubts import doubts
 from landscape_nb.theory.criteria import Estimate
+from landscape_nb.theory.enough import OF_NEXT_SAMPLES, settled_within
 
 K, D, SIGMA = 60, 4, 1e-3
 LEAST = Budget(10, 12, 6, 0)  # w is kept along k
@@ -174,39 +179,217 @@ def test_local_sigma_is_the_last_of_an_unbroken_row(found):
     assert good[: last + 1].all() and (last + 1 == len(good) or not good[last + 1])
 
 
-def test_curves_of_a_retrained_model(loss, found):
-    assert found.retrained and found.ks[-1] == K and found.ks[0] == round(K / 8)
-    assert found.curves.shape == (found.candidates, len(found.ks))
+def surprises(loss, w, j):
+    """(I, l) of every sample after the first j, one at a time in a plain loop."""
+    losses = [float(x) for x in loss.per_sample(w)]
+    seen = sum(losses[:j]) / j
+    moved = [(j * seen + losses[i]) / (j + 1) - seen for i in range(j, len(losses))]
+    return moved, losses[j:]
+
+
+def test_every_unseen_sample_at_every_k(loss, found):
+    """Trained anew on the first j, and averaged over all the others: also those from j to k."""
+    along = found.along
+    assert found.retrained and along.ks[-1] == K and along.ks[0] == round(K / 8)
+    assert [len(part) for part in along.squares] == [80 - j for j in along.ks]
     for column in (0, 3, -1):
-        j = found.ks[column]
-        losses = loss.per_sample(fit(loss, j, tol=1e-4, max_iterations=300).w)
-        direct = ((losses[K:] - losses[:j].mean()) / (j + 1)).square()
-        torch.testing.assert_close(found.curves[:, column], direct, rtol=1e-6, atol=0)
+        j = along.ks[column]
+        moved, lost = surprises(loss, fit(loss, j, tol=1e-4, max_iterations=300).w, j)
+        direct = torch.tensor(moved, dtype=torch.float64).square()
+        torch.testing.assert_close(along.squares[column], direct, rtol=1e-6, atol=0)
+        assert float(along.unseen_losses[column].mean()) == pytest.approx(sum(lost) / (80 - j))
+        assert float(along.means[column]) == pytest.approx(float(direct.mean()), rel=1e-6)
+        wrong = direct[K - j :]  # only those that are unseen at the last k
+        assert column == 2 or j == K or float(wrong.mean()) != pytest.approx(
+            float(along.means[column]), rel=1e-3
+        )
 
 
-def test_curves_at_a_fixed_point(loss, fixed):
-    assert not fixed.retrained and not fixed.fitted
-    assert fixed.ks[0] == K and fixed.ks[-1] == 64 * K and len(fixed.ks) == 13
-    for column, j in enumerate(fixed.ks):
-        direct = increments(loss, fixed.w, K, j).square()
-        torch.testing.assert_close(fixed.curves[:, column], direct, rtol=1e-6, atol=1e-20)
+def test_a_point_that_is_kept_is_measured_at_one_k(loss, fixed):
+    assert not fixed.retrained and not fixed.fitted and fixed.along.ks == [K]
+    direct = increments(loss, fixed.w, K).square()
+    torch.testing.assert_close(fixed.along.squares[0], direct, rtol=1e-6, atol=1e-20)
 
 
 def test_band_holds_the_mean_and_is_as_wide_as_its_standard_error(found):
-    mean = found.curves.mean(0)
-    assert (found.band[0] < mean).all() and (mean < found.band[1]).all()
-    normal = 2 * 1.645 * found.curves.std(0) / found.candidates**0.5
-    assert ((found.band[1] - found.band[0]) / normal - 1).abs().max() < 0.4
+    """At most k; where a tail is heavy it is wider, and more so upward."""
+    along, band = found.along, found.band
+    mean = torch.stack([part.mean() for part in along.squares])
+    assert (band[0] < mean).all() and (mean < band[1]).all()
+    stderr = torch.stack([part.std() / len(part) ** 0.5 for part in along.squares])
+    torch.testing.assert_close(along.stderrs, stderr)
+    ratio = (band[1] - band[0]) / (2 * 1.645 * stderr)
+    assert (ratio > 0.8).all() and ratio.median() < 1.8
 
 
-def test_tolerance_and_enough(loss, found, fixed):
+def test_standard_errors_of_losses(found):
+    for part, mean, stderr in zip(
+        found.along.unseen_losses, found.along.losses, found.along.loss_stderrs, strict=True
+    ):
+        deviations = [(float(x) - float(mean)) ** 2 for x in part]
+        m = len(part)
+        assert float(stderr) == pytest.approx((sum(deviations) / (m - 1) / m) ** 0.5)
+
+
+def test_tolerance(loss, found):
     size = found.value - float(loss.per_sample(found.w).min())
     assert found.scale == pytest.approx(size) and 0.5 < size / found.value < 1
     assert found.tolerance == pytest.approx((size / 100) ** 2)
-    mean = fixed.curves.mean(0)
-    settled = [k for j, k in enumerate(fixed.ks) if (mean[j:] < fixed.tolerance).all()]
-    before = max((k for k in fixed.ks if settled and k < settled[0]), default=0)
-    assert before < fixed.enough.K <= settled[0] if settled else fixed.enough.K is None
+
+
+def crossing(ks, curve, tolerance):
+    """Where a line in log-log comes down for good, rounded up; None where it never does."""
+    if curve[-1] >= tolerance:
+        return None
+    j = len(ks) - 1
+    while j and curve[j - 1] < tolerance:
+        j -= 1
+    if j == 0:
+        return ks[0]
+    rise = math.log(curve[j - 1] / curve[j])
+    share = math.log(curve[j - 1] / tolerance) / rise
+    return math.ceil(ks[j - 1] * (ks[j] / ks[j - 1]) ** share - 1e-9)
+
+
+@pytest.mark.parametrize("at", [0.5, 2.0, 20.0, 2000.0])
+def test_enough_along_the_mean_and_the_edges_of_its_band(loss, found, at):
+    """Asked for a tolerance at which K is not reached, within the range, and before it."""
+    tolerance = at * float(found.along.means[-1])
+    d = quick(loss, w=found.w, tolerance=tolerance, budget=Budget(10, 12, 6, 300))
+    assert d.tolerance == tolerance
+    assert d.measured.K == crossing(d.along.ks, d.along.means.tolist(), tolerance)
+    assert d.measured.high == crossing(d.along.ks, d.band[1].tolist(), tolerance)
+    assert d.tail.below == float((d.along.squares[-1] < tolerance).double().mean())
+
+
+def test_the_interval_is_that_of_one_run_where_all_k_share_their_samples(found):
+    """Same unseen samples at each k, same draws: `one_run_interval` to the last digit."""
+    same = tuple(part[-20:] for part in found.along.squares)
+    along = dataclasses.replace(found.along, squares=same)
+    tolerance = float(along.means[3])
+    for seed in range(3):
+        g = torch.Generator().manual_seed(seed)
+        here = settled_within(along.ks, along.band(g), tolerance, 0.9, OF_NEXT_SAMPLES)
+        g.manual_seed(seed)
+        there = ln.one_run_interval(along.ks, torch.stack(same, 1), tolerance, g)
+        assert here.K == there.K and here.low is not None
+        for a, b in ((here.low, there.low), (here.high, there.high)):
+            assert a == pytest.approx(b, rel=0.05)  # each k draws its own resamples
+
+
+@pytest.mark.parametrize("name", ["found", "fixed"])
+def test_forecasts_are_those_of_the_measured_means(request, name):
+    d = request.getfixturevalue(name)
+    told = ln.forecast_enough(
+        d.along.ks,
+        [float(part.mean()) for part in d.along.squares],
+        d.tolerance,
+        stderrs=[float(part.std()) / len(part) ** 0.5 for part in d.along.squares],
+    )
+    assert d.forecast == told and d.forecast.k_last == K
+    loss = ln.forecast_loss(
+        d.along.ks,
+        [float(part.mean()) for part in d.along.unseen_losses],
+        2 * K,
+        stderrs=[float(part.std()) / len(part) ** 0.5 for part in d.along.unseen_losses],
+    )
+    for field in ("value", "low", "high", "k", "k_last", "last"):
+        assert getattr(d.doubled, field) == pytest.approx(getattr(loss, field), rel=1e-9)
+
+
+def test_the_tail_is_that_of_every_unseen_sample(loss, found):
+    squares = [x * x for x in surprises(loss, found.w, K)[0]]
+    told = ln.tail(squares, tolerance=found.tolerance)
+    assert found.tail.count == 20 and found.tail.below == told.below
+    assert found.tail.mean == pytest.approx(sum(squares) / 20, rel=1e-9)
+    assert found.tail.median == pytest.approx(told.median, rel=1e-9)
+    assert found.tail.hardest == pytest.approx(told.hardest, rel=1e-9)
+
+
+# -- many unseen samples whose derivatives come one by one -----------------------------------------
+
+
+def normed_loss(n=160):
+    """With LayerNorm, whose derivatives must be taken sample by sample."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(n, 6, generator=g).double()
+    y = (x[:, 0] > 0).long() + (x[:, 1] > 1).long()
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 5), nn.LayerNorm(5), nn.Tanh(), nn.Linear(5, 3)).double()
+    return EmpiricalLoss(model, cross_entropy, x, y, l2=0.03)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Thirty diagnoses of one point, by 32 of its 120 unseen samples each."""
+    loss = normed_loss()
+    w = fit(loss, 40, max_iterations=40).w
+    return loss, w, [quick(loss, 40, w=w, budget=LEAST, seed=seed) for seed in range(30)]
+
+
+def test_few_derivatives_are_said(drawn):
+    for d in drawn[2]:
+        assert d.derivatives_of == 32 and d.candidates == d.tail.count == 120
+        assert any("rest on 32 of the 120 unseen samples" in doubt for doubt in d.doubts)
+
+
+def test_value_parts_rest_on_all_even_so(drawn):
+    loss, w, several = drawn
+    squares = [x * x for x in surprises(loss, w, 40)[0]]
+    for d in several:
+        for part in (d.top, d.random, d.full):
+            assert float(part.value) == pytest.approx(sum(squares) / 120, rel=1e-9)
+        assert d.tail.mean == pytest.approx(sum(squares) / 120, rel=1e-9)
+
+
+@pytest.mark.parametrize("part", ["cross", "gradient", "curvature"])
+def test_drawn_samples_agree_with_all_within_their_error(drawn, part):
+    """Top subspace: dense derivatives of all 120. Mean of thirty draws within four errors."""
+    loss, w, several = drawn
+    plain, U = loss.without_l2(), several[0].pairs.vectors
+    g, H = plain.gradient(w, 40), plain.hessian(w, 40)
+    exact = []
+    for i in range(40, 160):
+        c = U.T @ (plain.gradient(w, range(i, i + 1)) - g) / 41
+        B = U.T @ (plain.hessian(w, range(i, i + 1)) - H) @ U / 41
+        a = float(increments(loss, w, 40)[i - 40])
+        exact.append({
+            "cross": a * float(B.trace()),
+            "gradient": float(c @ c),
+            "curvature": float(2 * B.square().sum() + B.trace() ** 2) / 4,
+        }[part])  # fmt: skip
+    truth = sum(exact) / 120
+    got = torch.stack([getattr(d.top, part)[0, D - 1] for d in several])
+    scatter = float(got.std())
+    # rounding, where all gradients are taken after all
+    assert abs(float(got.mean()) - truth) <= 4 * scatter / 30**0.5 + 1e-9 * abs(truth)
+    stated = getattr(several[0].top, f"{part}_stderr")
+    if part == "gradient":
+        assert stated is None and scatter <= 1e-9 * truth
+    else:
+        errors = torch.stack([getattr(d.top, f"{part}_stderr")[0, D - 1] for d in several])
+        assert ((got - truth).abs() <= 4 * errors).double().mean() >= 0.9
+        assert 0.6 < float(errors.square().mean().sqrt()) / scatter < 1.7
+
+
+@pytest.mark.parametrize("part", ["cross", "gradient", "curvature"])
+def test_drawn_samples_in_the_whole_space(drawn, part):
+    """Dense Hessians of all 120; the directions are random as well."""
+    loss, w, several = drawn
+    plain = loss.without_l2()
+    g, H = plain.gradient(w, 40), plain.hessian(w, 40)
+    moved, exact = increments(loss, w, 40).tolist(), []
+    for i, a in zip(range(40, 160), moved, strict=True):
+        c = (plain.gradient(w, range(i, i + 1)) - g) / 41
+        A = (plain.hessian(w, range(i, i + 1)) - H) / 41
+        exact.append({
+            "cross": a * float(A.trace()),
+            "gradient": float(c @ c),
+            "curvature": float(2 * A.square().sum() + A.trace() ** 2) / 4,
+        }[part])  # fmt: skip
+    truth = sum(exact) / 120
+    got = torch.stack([getattr(d.full, part).squeeze() for d in several])
+    assert abs(float(got.mean()) - truth) <= 4 * float(got.std()) / 30**0.5 + 1e-9 * abs(truth)
 
 
 def test_given_point_is_kept(loss):
@@ -228,6 +411,8 @@ def numbers(found):
     """All of a diagnosis except what its stages took, as plain values that can be compared."""
 
     def plain(value):
+        if isinstance(value, tuple):
+            return [plain(part) for part in value]
         return value.tolist() if isinstance(value, torch.Tensor) else value
 
     return dataclasses.asdict(dataclasses.replace(found, seconds={}), dict_factory=lambda pairs: {
@@ -260,14 +445,16 @@ def test_iterations_and_products_are_those_of_the_budget(loss, monkeypatch):
 
         return wrapped
 
-    for name, attribute, of in (
-        ("fit", "fit", lambda a, o: o["max_iterations"]),
-        ("lowest", "bottom_eigenpairs", lambda a, o: o["max_products"]),
-        ("trace", "hutchpp_trace", lambda a, o: a[2]),
+    for where, name, attribute, of in (
+        (module, "fit", "fit", lambda a, o: o["max_iterations"]),
+        (along_module, "fit", "fit", lambda a, o: o["max_iterations"]),
+        (module, "lowest", "bottom_eigenpairs", lambda a, o: o["max_products"]),
+        (module, "trace", "hutchpp_trace", lambda a, o: a[2]),
     ):
-        monkeypatch.setattr(module, attribute, noting(name, getattr(module, attribute), of))
+        monkeypatch.setattr(where, attribute, noting(name, getattr(where, attribute), of))
     found = quick(loss, budget=Budget(30, 40, 9, 5))
-    assert asked == {"fit": [30] + 7 * [5], "lowest": [40], "trace": [9]} and found.retrained
+    # w itself is the last point along k: it is not fitted again
+    assert asked == {"fit": [30] + 6 * [5], "lowest": [40], "trace": [9]} and found.retrained
 
 
 def test_products_enough_for_the_exact_trace_give_it():
@@ -296,7 +483,12 @@ def test_the_budget_bounds_training(loss, found):
 @pytest.mark.parametrize(("k", "budget"), [(1, None), (2, None), (1, LEAST), (78, LEAST)])
 def test_smallest_and_largest_k(loss, k, budget):
     found = quick(loss, k, w=loss.w0, budget=budget)
-    assert found.ks == sorted(set(found.ks)) and torch.isfinite(found.curves).all()
+    ks = found.along.ks
+    assert ks == sorted(set(ks)) and ks[-1] == k
+    assert torch.isfinite(found.along.means).all() and torch.isfinite(found.band[0]).all()
+    # two unseen samples: there are resamples in which nothing is known but that they are equal
+    assert (found.band[1] >= found.along.means).all()
+    assert torch.isfinite(found.along.stderrs).all()
 
 
 # -- refusals -------------------------------------------------------------------------------------
@@ -384,8 +576,9 @@ def test_a_loss_of_zero_has_a_tolerance():
 def sound(found):
     """A diagnosis with nothing to doubt."""
     changes = {"local_sigma": 1e-2, "lowest": 0.0, "grad_norm": 1e-9, "retrained": True}
-    enough = dataclasses.replace(found.enough, K=found.ks[0])
-    calm = dataclasses.replace(found, **changes, enough=enough)
+    measured = dataclasses.replace(found.measured, K=found.along.ks[0])
+    changes |= {"candidates": 30, "derivatives_of": 30}
+    calm = dataclasses.replace(found, **changes, measured=measured)
     assert doubts(calm) == []
     return calm
 
@@ -407,10 +600,15 @@ def with_pairs(found, **changes):
         (lambda d: {"lowest": -0.02 * float(d.pairs.values[0])}, "bends downward"),
         (lambda d: {"local_sigma": None}, "outside the local regime"),
         (lambda d: {"local_sigma": 0.9 * d.sigma}, "outside the local regime"),
-        (lambda d: {"candidates": 9}, "Only 9 unseen samples"),
+        (lambda d: {"candidates": 9, "derivatives_of": 9}, "Only 9 unseen samples"),
+        (lambda d: {"derivatives_of": 29}, "rest on 29 of the 30 unseen samples"),
+        (lambda d: {"fitted": False}, "it is too kind"),
+        (lambda d: {"scale": 5e-4, "grad_norm": 0.0, "unseen_value": 0.1 + d.lowest_loss},
+         "hundredth of the loss on unseen"),
+        (lambda d: {"tail": dataclasses.replace(d.tail, index=0.71)}, "is 0.71, above 0.7"),
         (lambda d: {"retrained": False}, "not trained anew"),
         (
-            lambda d: {"enough": dataclasses.replace(d.enough, K=d.ks[-1])},
+            lambda d: {"measured": dataclasses.replace(d.measured, K=K)},
             "Only the last k lies below",
         ),
     ],
@@ -426,7 +624,9 @@ def test_each_doubt_alone(sound, changes, words):
         lambda d: {"grad_norm": 0.005 * d.value},
         lambda d: {"lowest": -0.005 * float(d.pairs.values[0])},
         lambda d: {"local_sigma": d.sigma},
-        lambda d: {"candidates": 10},
+        lambda d: {"candidates": 25, "derivatives_of": 25},
+        lambda d: {"tail": dataclasses.replace(d.tail, index=0.7)},
+        lambda d: {"measured": dataclasses.replace(d.measured, K=59)},
     ],
 )
 def test_just_good_enough_is_not_doubted(sound, changes):

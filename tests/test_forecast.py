@@ -175,7 +175,9 @@ def test_too_far_is_said_in_words():
     assert str(far).startswith("more than can be said (90 %: more than ")
     farther = ln.forecast_enough(KS, deltas_of([4.0] * 7), 1e-30)
     assert farther.low is farther.if_stopped.K is None
-    assert str(farther) == "more than can be said (over 30 times what was measured, k = 480)"
+    assert str(farther) == (
+        "more than can be said (over 30 times what was measured, k = 480; extrapolated)"
+    )
 
 
 def test_the_line_is_plain():

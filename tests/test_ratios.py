@@ -4,6 +4,7 @@ Nothing that is said about a model may depend on the unit of its loss, or on a c
 Oracle: the same model under the loss itself, and closed forms where all is zero.
 """
 
+import dataclasses
 import re
 
 import pytest
@@ -64,12 +65,20 @@ def doubts_without_numbers(found, but="nothing left out"):
     return [re.sub(number, "#", doubt) for doubt in found.doubts if but not in doubt]
 
 
+def same_forecast(found, plain):
+    """Every K of it; its tolerance is in another unit."""
+    return dataclasses.replace(found.forecast, tolerance=0, exponent=None) == dataclasses.replace(
+        plain.forecast, tolerance=0, exponent=None
+    )
+
+
 @pytest.mark.parametrize("unit", UNITS)
 def test_the_unit_changes_nothing_but_numbers_in_it(plain, unit):
     s = UNITS[unit]
     found = found_for(lambda out, y: s * cross_entropy(out, y))
     assert found.tolerance == pytest.approx(s**2 * plain.tolerance, rel=1e-9)
-    assert found.enough == plain.enough and found.local_sigma == plain.local_sigma
+    assert found.measured == plain.measured and found.local_sigma == plain.local_sigma
+    assert same_forecast(found, plain)
     torch.testing.assert_close(found.model_error, plain.model_error, rtol=1e-3, atol=1e-9)
     assert doubts_without_numbers(found) == doubts_without_numbers(plain)
 
@@ -79,7 +88,8 @@ def test_an_added_constant_changes_nothing(plain, offset):
     found = found_for(lambda out, y: cross_entropy(out, y) + offset)
     assert found.scale == pytest.approx(plain.scale, rel=1e-9)
     assert found.tolerance == pytest.approx(plain.tolerance, rel=1e-9)
-    assert found.enough == plain.enough and found.local_sigma == plain.local_sigma
+    assert found.measured == plain.measured and found.local_sigma == plain.local_sigma
+    assert same_forecast(found, plain)
     assert doubts_without_numbers(found, but="negative") == doubts_without_numbers(plain)
 
 
@@ -130,7 +140,7 @@ def test_a_constant_loss_has_a_report_without_ratios(form, dtype):
     assert "off by more than 10 %" not in text and "outside the local regime" not in text
     assert "All losses are equal at this point" in text
     assert found.local_sigma == pytest.approx(0.1)
-    assert found.enough.K == found.ks[0] and found.tolerance > 0
+    assert found.measured.K == found.along.ks[0] and found.tolerance > 0
     assert "</html>" in written(found).html()
 
 

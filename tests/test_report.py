@@ -22,19 +22,23 @@ from landscape_nb.__main__ import main
 from landscape_nb.problems.data import digits
 from landscape_nb.problems.models import MLP, DecoderTransformer, TransformerConfig, sequence_loss
 from landscape_nb.study import report as module
+from landscape_nb.study.answer import answer
 from landscape_nb.study.budget import Budget, default_budget, timed_budget
 from landscape_nb.study.report import Report, Section, report, written
+from landscape_nb.study.wording import beyond
+from landscape_nb.theory.forecast import forecast_enough
 
 cross_entropy = nn.CrossEntropyLoss(reduction="none")
 pytestmark = pytest.mark.usefixtures("one_thread")
 LEAST = Budget(10, 12, 6, 0)
 HEADINGS = [
-    "What was measured",
+    "In short",
     "What to doubt",
+    "How much data is enough",
+    "What was measured",
     "Curvature",
     "What one more sample changes",
     "Local regime",
-    "How much data is enough",
 ]
 
 
@@ -73,8 +77,8 @@ def frozen():
     return classifier(model)
 
 
-def transformer():
-    tokens = torch.randint(7, (30, 6), generator=generator())
+def transformer(n=30):
+    tokens = torch.randint(7, (n, 6), generator=generator())
     config = TransformerConfig(7, context=5, width=4, depth=1, heads=2, kv_heads=1, hidden=4)
     model = DecoderTransformer(config, dtype=torch.float64)
     return EmpiricalLoss(model, sequence_loss, tokens[:, :-1], tokens[:, 1:])
@@ -241,11 +245,115 @@ def test_shares_of_each_probe_sum_to_one(page):
     assert rows[-1][-2:] == ("1", "1")
 
 
-def test_not_reached_is_said_once(page):
-    never = dataclasses.replace(page.diagnosis.enough, K=None, low=None, high=None)
-    section = module.written(dataclasses.replace(page.diagnosis, enough=never)).sections[-1]
-    assert "The tolerance is not reached" in section.sentences[-1]
+def section_of(page, title):
+    (found,) = (section for section in page.sections if section.title == title)
+    return found
+
+
+def test_the_answer_comes_first_and_is_one_sentence(page):
+    first = page.sections[0].sentences[0]
+    assert first == answer(page.diagnosis)[0] and first.startswith("With your 20 samples, one more")
+    assert first.count(". ") == 0 and first.endswith(".")
+    assert str(page).splitlines()[2].startswith("With your 20 samples")
+    shown = "".join(Page(page.html()).text)
+    assert shown.index(first) < shown.index("What to doubt")
+
+
+def test_cost_is_said_once(page):
+    priced = written(page.diagnosis, 1.5)
+    assert priced.sections[0].sentences == answer(page.diagnosis, 1.5)
+    assert priced.sections[1:] == written(page.diagnosis).sections[1:] or all(
+        a.sentences == b.sentences
+        for a, b in zip(priced.sections[1:], page.sections[1:], strict=True)
+    )
+    assert quick(page_loss(), cost_per_sample=1.5).sections[0].sentences[-1].count("1.5 ") == 1
+
+
+@pytest.mark.parametrize("cost", [-1.0, float("nan"), float("inf"), "cheap", [1.0, 2.0]])
+def test_a_cost_that_is_none_is_refused_before_anything_is_worked_on(cost, monkeypatch):
+    monkeypatch.setattr(module, "diagnose", None)
+    with pytest.raises(ValueError, match="cost_per_sample must be"):
+        report(page_loss(), 20, cost_per_sample=cost)
+
+
+def test_not_reached_is_said(page):
+    m = page.diagnosis.measured
+    never = dataclasses.replace(m, K=None, low=None, high=None)
+    section = section_of(
+        written(dataclasses.replace(page.diagnosis, measured=never)), "How much data is enough"
+    )
+    assert "K = not reached by 20" in section.sentences[1]
     assert "None" not in " ".join(section.sentences)
+
+
+STORIES = {
+    "both": forecast_enough([60, 120, 240, 480], [4e-4, 1e-4, 2.4e-5, 8e-6], 1e-6),
+    "one point": forecast_enough([480], [8e-6], 1e-6),
+    "rising": forecast_enough([120, 240, 480], [1e-6, 3e-6, 8e-6], 1e-6),
+    "far": forecast_enough([120, 240, 480], [4e-4, 1e-4, 2.4e-5], 1e-12),
+    "there": forecast_enough([120, 240, 480], [4e-4, 1e-4, 2.4e-5], 1e-4),
+}
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_forecasts_in_words(page, name):
+    """Every number beyond what was measured is called extrapolated, in the same sentence."""
+    f = STORIES[name]
+    m = dataclasses.replace(page.diagnosis.measured, K=None)
+    d = dataclasses.replace(page.diagnosis, k=480, forecast=f, measured=m)
+    told = section_of(written(d), "How much data is enough").sentences[2]
+    assert "None" not in told and "nan" not in told and str(f) in told
+    assert ("If it went on" in told) == (f.if_continued is not None)
+    for story in (f.if_stopped, f.if_continued):
+        if story is not None and story.K is not None:
+            said = f"K = {beyond(480, story.K)} ("
+            assert said in told
+            rest = told.partition(said)[2].partition(")")[0]
+            assert rest.endswith("; extrapolated") == (story.K > 480)
+    assert f.K is None or f.K <= 480 or "extrapolated from 480" in told
+
+
+@pytest.mark.parametrize(("high", "words"), [
+    (470, "within what was measured."), (None, "within what was measured."),
+    (634, "within what was measured, though up to 630 may be needed (90 %; extrapolated)."),
+])  # fmt: skip
+def test_what_is_measured_needs_no_forecast(page, high, words):
+    m = dataclasses.replace(page.diagnosis.measured, K=400)
+    f = dataclasses.replace(STORIES["there"], high=high)
+    d = dataclasses.replace(page.diagnosis, k=480, forecast=f, measured=m)
+    told = section_of(written(d), "How much data is enough").sentences[2]
+    assert told == f"Forecast: none is needed, K lies {words}"
+
+
+UNTRAINED = {
+    "mlp": lambda: classifier(MLP([64, 3, 10]), n=100),
+    "linear": lambda: classifier(nn.Linear(64, 10).double(), n=100),
+    "regression": lambda: EmpiricalLoss(
+        MLP([1, 3, 1]), squares, *[torch.linspace(-1, 1, 100, dtype=torch.float64)[:, None]] * 2
+    ),
+    "transformer": lambda: transformer(100),
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("name", UNTRAINED)
+def test_no_number_beyond_the_data_is_given_as_known(name, trained, seed):
+    """80 samples, not retrained: every K above 80 is called extrapolated in its own sentence."""
+    torch.manual_seed(seed)
+    loss = UNTRAINED[name]()
+    w = None if trained else loss.w0 + 0.1 * torch.randn(loss.num_params, dtype=torch.float64)
+    page = report(loss, 80, w, D=2, budget=LEAST, progress=False, seed=seed)
+    said = [*page.sections[0].sentences, *page.sections[2].sentences]
+    beyond_k = 0
+    for sentence in said:
+        for part in re.split(r"; doubling|[.] ", sentence):
+            found = re.findall(r"(?:K = |from about |more than )(\d[\d ]*)", part)
+            if any(int(number.replace(" ", "")) > 80 for number in found):
+                beyond_k += 1
+                assert "extrapolated" in part
+    assert beyond_k or page.diagnosis.measured.K is not None
+    assert page.diagnosis.measured.K is None or page.diagnosis.measured.K <= 80
 
 
 def test_eigenvalues_are_right_within_residual_and_noise(page):
@@ -263,9 +371,10 @@ def test_nothing_to_doubt_is_said(page):
 
 def test_the_budget_is_said(page):
     said = "fit_iterations=10, lowest_products=12, trace_products=6, retrain_iterations=0"
-    assert f"Budget: {said}." in page.sections[0].sentences
+    assert f"Budget: {said}." in section_of(page, "What was measured").sentences
     assert quick(page_loss(), budget=eval(f"Budget({said})")).diagnosis.budget == LEAST
-    curve = quick(page_loss(), budget=Budget(10, 12, 6, 7)).sections[-1].picture[1]
+    again = quick(page_loss(), budget=Budget(10, 12, 6, 7))
+    curve = section_of(again, "How much data is enough").picture[1]
     assert "trained anew for each k (7 iterations at most)" in curve
 
 
@@ -296,9 +405,11 @@ def test_page(page):
     read = assert_fit_to_publish(page.html())
     assert [tag for tag, _ in read.tags][:3] == ["html", "head", "meta"]
     assert read.all("html") == [{"lang": "en"}]
-    assert [attributes.get("charset") for attributes in read.all("meta")] == ["utf-8"]
+    charset, viewport = read.all("meta")
+    assert charset == {"charset": "utf-8"} and viewport["name"] == "viewport"
     assert len(read.all("h1")) == 1 and len(read.all("h2")) == len(HEADINGS)
     assert len(read.all("tr")) == 4 and len(read.all("li")) == max(1, len(page.diagnosis.doubts))
+    assert len(read.all("meta")) == 2  # the other lets a phone show it at its own width
 
 
 def test_page_says_what_the_text_says(page):
@@ -427,10 +538,30 @@ def test_counts_that_are_not_given_go_by_the_size(command, counts, said):
     assert f"Budget: {said}." in command("mine:make_loss", counts=counts)[1]
 
 
-def test_help_says_how_seconds_become_counts(capsys):
+def test_cost_per_sample(command):
+    status, out, err = command("mine:make_loss", "--cost-per-sample", "1.5")
+    assert status == 0 and err == "" and out.startswith("In short\n--------\nWith your 24 samples")
+    assert "doubling the data would cost 36" in unwrapped(out)  # 24 samples at 1.5
+    _, free, _ = command("mine:make_loss", "--cost-per-sample", "0")
+    _, unsaid, _ = command("mine:make_loss")
+    assert "doubling the data would cost 0" in unwrapped(free)
+    assert "would cost" not in unsaid
+    priceless = [line for line in without_time(free) if line not in without_time(unsaid)]
+    assert "cost" in " ".join(priceless) and len(priceless) <= 3
+
+
+def test_a_cost_in_words_is_refused_by_the_parser(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        command("mine:make_loss", "--cost-per-sample", "cheap")
+    err = capsys.readouterr().err
+    assert caught.value.code == 2 and "--cost-per-sample" in err and "'cheap'" in err
+
+
+def test_help_says_how_seconds_become_counts_and_what_cost_is(capsys):
     with pytest.raises(SystemExit):
         main(["report", "--help"])
     words = " ".join(capsys.readouterr().out.split())
+    assert "--cost-per-sample COST of one more sample, in any currency" in words
     for field in dataclasses.fields(Budget):
         assert f"--{field.name.replace('_', '-')} COUNT" in words
     for rule in (timed_budget, default_budget):
@@ -455,6 +586,8 @@ def test_help_says_how_seconds_become_counts(capsys):
         (["mine:make_loss", "--seconds", "9"], "Give counts or --seconds, not both"),
         (["mine:make_loss", "--trace-products", "1"], "trace_products must be at least 6"),
         (["mine:make_loss", "--sigma", "0"], "sigma must be positive"),
+        (["mine:make_loss", "--cost-per-sample", "-1"], "cost_per_sample must be finite and not"),
+        (["mine:make_loss", "--cost-per-sample", "nan"], "cost_per_sample must be finite and not"),
         (["mine:make_loss", "--output", "none/report.html"], "There is no folder 'none'"),
         (["mine:make_loss", "--output", "."], "can't be written"),
     ],

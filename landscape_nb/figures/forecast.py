@@ -18,9 +18,11 @@ def forecast_along_k(ax: Axes, ks: list[int], means: Tensor, band: Tensor, found
         band: lower and upper edge.
         found: what `forecast_enough` said of them.
     """
-    # zero has no logarithm, and pictures end before numbers do
-    floor = max(1e-300, 1e-12 * max(float(means.max()), found.tolerance))
-    y, edges = np.maximum(means.numpy(), floor), np.clip(band.numpy(), floor, 1e300)
+    # zero has no logarithm, and an edge without end would press the rest into a line
+    largest = float(means.max()) or found.tolerance
+    smallest = 1e-4 * min(largest, found.tolerance)
+    y = np.maximum(means.numpy(), smallest)
+    edges = np.clip(band.numpy(), y / 30, y * 30)
     line = plots.curve(ax, ks, y, "total", label="measured")
     if len(ks) > 1:
         ax.fill_between(ks, *edges, color=line.get_color(), alpha=0.18, linewidth=0)
@@ -30,12 +32,24 @@ def forecast_along_k(ax: Axes, ks: list[int], means: Tensor, band: Tensor, found
     for label, colour, dash, exponent in _stories(found):
         fall = ((ks[-1] + 1) / (far + 1)) ** 2 * (far / ks[-1]) ** -exponent
         ax.plot(far, y[-1] * fall, color=colour, linestyle=dash, label=label)
-    at = max(found.tolerance, floor)
-    ax.axhline(at, color=plots.VERMILLION, linestyle="--", linewidth=1.2)
-    ax.annotate("tolerance", (ks[0], at), xytext=(0, 3), textcoords="offset points")
-    _mark(ax, found, at)
+    shown = _tolerance_shown(found, y)
+    if shown:
+        ax.axhline(found.tolerance, color=plots.VERMILLION, linestyle="--", linewidth=1.2)
+        ax.annotate(
+            "tolerance", (ks[0], found.tolerance), xytext=(0, 3), textcoords="offset points",
+            color=plots.VERMILLION, fontsize=9,
+        )  # fmt: skip
+        _mark(ax, found, far[-1])
     plots.log_log(ax, "number of samples k", "squared increment", "")
-    ax.legend(frameon=False, fontsize=9)
+    low, high = ax.get_ylim()
+    # room for the letter K below the line, and for the legend above the curves
+    ax.set_ylim(low / (high / low) ** 0.12, high * (high / low) ** 0.12)
+    ax.legend(frameon=False, fontsize=9, loc="upper right")
+
+
+def _tolerance_shown(found: Forecast, y: np.ndarray) -> bool:
+    """Not where it lies so far away that the curves would be flat."""
+    return y.min() / 1e6 < found.tolerance < 1e6 * y.max()
 
 
 def _stories(found: Forecast) -> list[tuple[str, str, str, float]]:
@@ -51,15 +65,14 @@ def _beyond(last: int, found: Forecast) -> np.ndarray:
     return np.geomspace(last, min(max(k for k in ends if k is not None), 100 * last), 50)
 
 
-def _mark(ax: Axes, found: Forecast, at: float) -> None:
-    """K and its interval, on the line of the tolerance."""
+def _mark(ax: Axes, found: Forecast, end: float) -> None:
+    """K and its interval, on the line of the tolerance, as far as the picture goes."""
     if found.K is None:
         return
-    high = found.high or found.K
-    ends = [found.low or found.K, high]
-    ax.plot(ends, [at, at], color=plots.VERMILLION, linewidth=5, alpha=0.35, clip_on=False)
-    ax.plot([found.K], [at], color=plots.VERMILLION, marker="D", clip_on=False)
+    at, high = found.tolerance, min(found.high or end, end)
+    ax.plot([found.low or found.K, high], [at, at], color=plots.VERMILLION, linewidth=5, alpha=0.35)
+    ax.plot([found.K], [at], color=plots.VERMILLION, marker="D", linestyle="none")
     ax.annotate(
-        "K", (found.K, at), xytext=(0, -16), textcoords="offset points", ha="center",
-        color=plots.VERMILLION,
+        "K, extrapolated" if found.extrapolated else "K", (found.K, at), xytext=(0, -15),
+        textcoords="offset points", ha="center", color=plots.VERMILLION, fontsize=9,
     )  # fmt: skip

@@ -1,31 +1,37 @@
 """The answer in words, for somebody who pays for data.
 
-With your 480 samples, one more still moves the loss by 2.4 % of itself; below 1 % from about
-1 300 samples (90 %: 900 to 2 100, extrapolated); doubling the data would lower the loss on
-unseen samples from 0.15 to about 0.11 (90 %: 0.08 to 0.14).
+With your 480 samples, one more still moves the loss by typically 2.4 % of itself; that falls below
+1 % from about 1 300 samples (90 %: 900 to 2 100; extrapolated); doubling the data would lower the
+loss on unseen samples from 0.15 to about 0.11 (90 %: 0.08 to 0.14).
 """
-
-import math
 
 from landscape_nb.numerics import checks
 from landscape_nb.study.findings import Diagnosis
+from landscape_nb.study.wording import between, beyond, count, exact, number, percent
+from landscape_nb.theory.forecast import FARTHEST
 from landscape_nb.theory.tails import DOUBTFUL_INDEX
 
 
 def answer(found: Diagnosis, cost_per_sample: float | None = None) -> tuple[str, ...]:
-    """Sentences: what one more sample does, how many are enough, what twice as many would bring.
+    """One sentence: what one more sample does, how many are enough, what twice as many would bring.
+
+    "Of itself" means of L_k - smallest loss (`Diagnosis.scale`). Where the tail is too heavy for
+    the mean to be trusted a second sentence says so, with the median and the share of samples below
+    the tolerance.
 
     Args:
         found: what was measured.
-        cost_per_sample: in any currency; then a sentence says what the missing samples cost.
+        cost_per_sample: in any currency; then a last sentence says what the missing samples cost.
 
     Raises:
         ValueError: the cost is negative or no number.
     """
     if cost_per_sample is not None:
         cost_per_sample = checks.non_negative("cost_per_sample", cost_per_sample, "of one sample")
-    clauses = [_now(found), _enough(found), *_doubled(found)]
-    sentences = ["; ".join(clauses) + "."]
+    if nothing_moves(found):
+        sentences = [_nothing(found)]
+    else:
+        sentences = ["; ".join([_now(found), _enough(found), *_doubled(found)]) + "."]
     if found.tail.doubtful:
         sentences.append(_heavy(found))
     if cost_per_sample is not None:
@@ -33,111 +39,135 @@ def answer(found: Diagnosis, cost_per_sample: float | None = None) -> tuple[str,
     return tuple(sentences)
 
 
-def count(number: float) -> str:
-    """A number of samples in two digits beyond a hundred, thousands apart: 1234 is '1 200'."""
-    if number >= 100:
-        unit = 10 ** (math.floor(math.log10(number)) - 1)
-        number = round(number / unit) * unit
-    return f"{round(number):,}".replace(",", " ")
+def nothing_moves(found: Diagnosis) -> bool:
+    """Whether all losses are equal at the point, up to rounding."""
+    return found.scale == 0 and float(found.along.squares[-1].max()) <= found.tolerance
 
 
-def exact(number: int) -> str:
-    """A number of samples, thousands apart."""
-    return f"{number:,}".replace(",", " ")
+# -- clauses --------------------------------------------------------------------------------------
 
 
 def _now(d: Diagnosis) -> str:
-    moved = _size(d.tail.mean**0.5, d)
-    return f"With your {exact(d.k)} samples, one more {_still(d)}moves the loss by {moved}"
+    still = "" if _reached(d) else "still "
+    size = _size(d.tail.mean**0.5, d)
+    # the root of a mean that a few samples carry is nothing typical
+    size = f"{size} on average" if d.tail.doubtful else f"typically {size}"
+    return f"{_with_yours(d)} one more {still}moves the loss by {size}"
 
 
-def _still(d: Diagnosis) -> str:
-    return "still " if d.tail.mean >= d.tolerance else ""
+def _with_yours(d: Diagnosis) -> str:
+    return f"With your {exact(d.k)} samples," if d.k > 1 else "With your one sample,"
+
+
+def _nothing(d: Diagnosis) -> str:
+    return (
+        f"{_with_yours(d)} one more does not move the loss at all, because every sample has the "
+        "same loss here, so that nothing can be said about how much data is enough."
+    )
+
+
+def _reached(d: Diagnosis) -> bool:
+    return d.measured.K is not None
 
 
 def _size(increment: float, d: Diagnosis) -> str:
     """A change of the loss, as a share of the loss's size where there is one."""
     if d.scale <= 0:
-        return f"{increment:.2g}"
-    return f"{_percent(increment / d.scale)} of itself"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %"
+        return number(increment)
+    share = percent(increment / d.scale)
+    return f"{share} itself" if share.endswith("times") else f"{share} of itself"
 
 
 def _threshold(d: Diagnosis) -> str:
     root = d.tolerance**0.5
-    return _percent(root / d.scale) if d.scale > 0 else f"{root:.2g}"
+    share = root / d.scale if d.scale > 0 else 0.0
+    # of a share that no one has in mind only the increment is left
+    return percent(share) if 1e-6 <= share < 10 else number(root)
 
 
 def _enough(d: Diagnosis) -> str:
-    if d.measured.K is not None:
-        return f"{_that_is(d)} below {_threshold(d)} from {_measured(d)} on"
-    f = d.forecast
+    if _reached(d):
+        return _enough_now(d)
+    f, below = d.forecast, _threshold(d)
+    level = f"{100 * f.level:g} %"
     if f.K is None:
-        return f"below {_threshold(d)} later than can be foretold from {exact(d.k)} samples"
-    return f"below {_threshold(d)} from about {count(f.K)} samples ({_ends(d)}, extrapolated)"
+        least = "" if f.low is None else f"{level}: more than {count(f.low)}; "
+        return (
+            f"bringing that below {below} would take more than {FARTHEST:g} times as many "
+            f"({least}extrapolated, too far to say how many)"
+        )
+    ends = between(f.low or f.K, f.high)
+    return (
+        f"that falls below {below} from about {beyond(d.k, f.K)} samples "
+        f"({level}: {ends}; extrapolated)"
+    )
 
 
-def _that_is(d: Diagnosis) -> str:
-    return "that has been" if d.tail.mean < d.tolerance else "it is"
-
-
-def _measured(d: Diagnosis) -> str:
-    m = d.measured
-    if m.K == m.first == m.last:
-        return f"{exact(m.first)} samples"
-    first = "or fewer " if m.K == m.first else ""
-    low, high = (exact(k) if k is not None else "more than were measured" for k in (m.low, m.high))
-    return f"{exact(m.K or 0)} {first}samples ({100 * m.level:g} %: {low} to {high})"
-
-
-def _ends(d: Diagnosis) -> str:
-    f = d.forecast
-    low = "more than can be foretold" if f.low is None else count(f.low)
-    high = "more than can be foretold" if f.high is None else count(f.high)
-    return f"{100 * f.level:g} %: {low} to {high}"
+def _enough_now(d: Diagnosis) -> str:
+    m, below = d.measured, f"that is below {_threshold(d)}"
+    level = f"{100 * m.level:g} %"
+    verdict = "so by this rule you have enough"
+    if m.high is None:
+        verdict += ", if only just"
+    if m.first == m.last:
+        return f"{below}, {verdict} (whether fewer would do was not measured)"
+    if m.high == m.first:
+        return f"{below} from {exact(m.first)} samples on, or from fewer, {verdict}"
+    low = exact(m.low or m.first) + (" or fewer" if m.low == m.first else "")
+    high = f"more than {exact(m.last)}" if m.high is None else exact(m.high)
+    return f"{below} from {exact(m.K or m.last)} samples on ({level}: {low} to {high}), {verdict}"
 
 
 def _doubled(d: Diagnosis) -> list[str]:
     if d.doubled is None:
         return []
-    value, low, high = (f"{x:.2g}" for x in (d.doubled.value, d.doubled.low, d.doubled.high))
-    now = f"{d.unseen_value:.2g}"
-    level = f"{100 * d.doubled.level:g} %"
-    if value == now:
+    now, then = number(d.unseen_value), number(d.doubled.value)
+    ends = f"({100 * d.doubled.level:g} %: {between(d.doubled.low, d.doubled.high, number)})"
+    loss = "the loss on unseen samples"
+    if d.doubled.low > d.unseen_value:
         return [
-            f"doubling the data would leave the loss on unseen samples at about {now} "
-            f"({level}: {low} to {high})"
+            f"{loss}, now {now}, has changed too abruptly along the way to say what doubling the "
+            f"data would do to it {ends}"
         ]
-    return [
-        f"doubling the data would bring the loss on unseen samples from {now} to about {value} "
-        f"({level}: {low} to {high})"
-    ]
+    if d.doubled.value < d.unseen_value and then != now:
+        return [f"doubling the data would lower {loss} from {now} to about {then} {ends}"]
+    return [f"doubling the data would leave {loss} about where it is, at {now} {ends}"]
+
+
+# -- further sentences ----------------------------------------------------------------------------
 
 
 def _heavy(d: Diagnosis) -> str:
     t = d.tail
-    below = "" if t.below is None else f", and {_percent(t.below)} of them stay below the tolerance"
+    told = ""
+    if t.below is not None:
+        told = f", and {percent(t.below)} of them move it by less than {_threshold(d)}"
     return (
-        f"Do not trust this average: its tail index is {t.index:.2f}, above {DOUBTFUL_INDEX}, "
-        f"and the hardest 5 % of the {exact(t.count)} unseen samples carry "
-        f"{_percent(t.hardest)} of it. Half of the unseen samples move the loss by less than "
-        f"{_size(t.median**0.5, d)}{below}."
+        f"Do not trust this average: the hardest 5 % of the {exact(t.count)} unseen samples carry "
+        f"{percent(t.hardest)} of it (of its square), and its tail index is {t.index:.2f}, above "
+        f"{DOUBTFUL_INDEX}; half of the unseen samples move the loss by less than "
+        f"{_size(t.median**0.5, d)}{told}."
     )
 
 
 def _cost(d: Diagnosis, each: float) -> str:
-    if d.measured.K is not None:
-        return "None of the missing samples costs anything: none is missing."
+    price = number(each, digits=6)
+    doubling = f"doubling the data would cost {number(each * d.k)}"
+    if nothing_moves(d):
+        return f"What the missing samples would cost can't be said; {doubling}, at {price} each."
+    if _reached(d):
+        return f"By this rule nothing more needs to be bought; {doubling}, at {price} a sample."
     f = d.forecast
     if f.K is None:
-        return "What the missing samples would cost can't be foretold."
-    more = [None if K is None else max(0, K - d.k) for K in (f.K, f.low, f.high)]
-    missing, low, high = ("more than can be foretold" if m is None else count(m) for m in more)
-    money = ["more than can be foretold" if m is None else count(each * m) for m in more]
+        least = (FARTHEST - 1) * d.k
+        return (
+            f"More than {count(least)} further samples would cost more than "
+            f"{number(each * least)} at {price} each (extrapolated); {doubling}."
+        )
+    missing, low = f.K - d.k, max(0, (f.low or f.K) - d.k)
+    high = None if f.high is None else f.high - d.k
+    money = between(each * low, None if high is None else each * high, number)
     return (
-        f"About {missing} samples are missing ({low} to {high}): at {each:g} each they cost "
-        f"{money[0]} ({money[1]} to {money[2]})."
+        f"The {count(missing)} samples that are missing ({100 * f.level:g} %: {between(low, high)}; extrapolated) "
+        f"would cost {number(each * missing)} at {price} each ({money}); {doubling}."
     )

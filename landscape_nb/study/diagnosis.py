@@ -168,7 +168,8 @@ def _default_tolerance(losses: Tensor, scale: float) -> float:
     """The square of a hundredth of the loss's size, or of rounding where all losses are equal."""
     rounding = torch.finfo(losses.dtype).eps * float(losses.abs().max())
     tiny = torch.finfo(torch.float64).tiny  # of zero: it would refuse increments of zero
-    return max(max(0.01 * scale, rounding) ** 2, tiny)
+    size = max(0.01 * scale, rounding)
+    return max(size * size, tiny)  # not size**2, which raises an error of its own at 1e155
 
 
 def _chosen_budget(

@@ -2,6 +2,7 @@
 
 import torch
 
+from landscape_nb.study.answer import nothing_moves
 from landscape_nb.study.findings import Diagnosis
 from landscape_nb.theory.tails import DOUBTFUL_INDEX
 
@@ -94,11 +95,19 @@ def _about_the_losses(found: Diagnosis) -> list[str]:
             f"above the smallest loss, {found.scale:.2g}. Give the tolerance in loss^2 if you "
             "know what matters."
         )
-    if found.scale == 0 and float(found.along.squares[-1].max()) <= found.tolerance:
+    if nothing_moves(found):
         says.append(
             f"All losses are equal at this point, {found.value:.3g}: one more sample changes "
             "nothing here, and there is nothing to compare with. Is the loss constant, or the fit "
             "perfect?"
+        )
+    elif found.unseen_value - found.lowest_loss > 100 * found.scale:  # 100: chosen here
+        says.append(
+            f"The samples seen are fitted almost perfectly (loss of size {found.scale:.1e}), those "
+            f"not seen are not (loss {found.unseen_value:.2g}): a share of next to nothing is "
+            "nobody's aim. Give the tolerance in loss^2, for example "
+            f"{(0.01 * (found.unseen_value - found.lowest_loss)) ** 2:.1e} for a hundredth of the "
+            "loss on unseen samples."
         )
     increment = 0.01 * found.scale / (found.k + 1)
     smallest = torch.finfo(found.w.dtype).tiny

@@ -23,11 +23,12 @@ from landscape_nb.numerics import checks
 from landscape_nb.numerics.files import replace_files
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.study.along_k import LEVEL
-from landscape_nb.study.answer import answer, count
+from landscape_nb.study.answer import answer
 from landscape_nb.study.budget import Budget
 from landscape_nb.study.diagnosis import diagnose
 from landscape_nb.study.findings import Diagnosis
-from landscape_nb.theory.forecast import Scenario
+from landscape_nb.study.wording import between, beyond, count
+from landscape_nb.theory.forecast import Forecast, Scenario
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #111; max-width: 46rem; margin: 2rem auto;
@@ -84,6 +85,7 @@ class Report:
         """A whole page that needs nothing else."""
         return (
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             "<title>Stabilization report</title>\n"
             f"<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
             f"<h1>Stabilization report</h1>\n{self._body(2)}\n</main>\n</body>\n</html>\n"
@@ -308,13 +310,6 @@ def _enough(d: Diagnosis) -> Section:
         if d.retrained
         else f"at k = {d.k} only, not trained anew for less"
     )
-    f = d.forecast
-    stories = f"If learning stopped now: {_scenario(f.if_stopped, f.level)}."
-    if f.if_continued is not None:
-        stories += (
-            f" If it went on as it did (the mean squared surprise falling as k^-{f.exponent:.1f}): "
-            f"{_scenario(f.if_continued, f.level)}."
-        )
     return Section(
         "How much data is enough",
         (
@@ -322,7 +317,7 @@ def _enough(d: Diagnosis) -> Section:
             f"{d.tolerance**0.5:.2g}) for this and every larger k.",
             f"Measured, k = {d.along.ks[0]} to {d.along.ks[-1]}: K = {d.measured}. It speaks of "
             f"{d.measured.scatter}.",
-            f"Forecast: {f}. {stories}",
+            _forecast(d),
             f"At k = {d.k}: {d.tail}",
         ),
         picture=(
@@ -334,11 +329,29 @@ def _enough(d: Diagnosis) -> Section:
     )
 
 
-def _scenario(s: Scenario, level: float) -> str:
+def _forecast(d: Diagnosis) -> str:
+    f = d.forecast
+    if d.measured.K is not None:  # two estimates of what was measured would only confuse
+        upper = ""
+        if f.high is not None and f.high > d.k:
+            share = f"{100 * f.level:g} %"
+            upper = f", though up to {count(f.high)} may be needed ({share}; extrapolated)"
+        return f"Forecast: none is needed, K lies within what was measured{upper}."
+    told = f"Forecast: {f}. If learning stopped now: {_scenario(f.if_stopped, f)}."
+    if f.if_continued is None:
+        return told
+    return (
+        f"{told} If it went on as it did (the mean squared surprise falling as "
+        f"k^-{f.exponent:.1f}): {_scenario(f.if_continued, f)}."
+    )
+
+
+def _scenario(s: Scenario, f: Forecast) -> str:
     if s.K is None:
-        return "later than can be said"
-    ends = " to ".join("more than can be said" if k is None else count(k) for k in (s.low, s.high))
-    return f"K = {count(s.K)} ({100 * level:g} %: {ends})"
+        return "K lies farther than can be said"
+    further = "; extrapolated" if s.K > f.k_last else ""
+    ends = between(s.low or s.K, s.high)
+    return f"K = {beyond(f.k_last, s.K)} ({100 * f.level:g} %: {ends}{further})"
 
 
 _CHAPTERS: Sequence[Callable[[Diagnosis], Section]] = (

@@ -6,6 +6,7 @@ speaks of what differed between the rows that it was given, and of nothing else.
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from scipy.special import stdtrit
 from torch import Tensor
@@ -165,7 +166,8 @@ def measured_rows(rows: Rows, columns: int | None, what: str) -> Tensor:
 def as_numbers(name: str, values: object) -> Tensor:
     """Any table of real numbers, in float64 on the CPU."""
     try:
-        tensor = torch.as_tensor(values)
+        # by way of numpy, whose numbers are float64: torch would round lists to float32
+        tensor = values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
         if tensor.is_complex() or tensor.dtype is torch.bool:
             raise TypeError
     except (TypeError, ValueError, RuntimeError, OverflowError):
