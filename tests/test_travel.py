@@ -6,7 +6,9 @@ it exists. Oracle: field by field, with what was sent.
 
 import copy
 import dataclasses
+import functools
 import importlib
+import math
 import pickle
 import pkgutil
 import traceback
@@ -22,6 +24,7 @@ import landscape_nb as ln
 from landscape_nb.numerics.audit.differences import Comparison
 from landscape_nb.numerics.audit.precision import loss_precision
 from landscape_nb.numerics.certificate import certify
+from landscape_nb.problems.learning import LEARNING_PROBLEMS
 from landscape_nb.problems.models import MLP
 from landscape_nb.study.budget import Budget
 from landscape_nb.study.report import report
@@ -61,6 +64,10 @@ def same(a, b):
         return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, float) and math.isnan(a):
+        return isinstance(b, float) and math.isnan(b)
+    if isinstance(a, functools.partial):
+        return same((a.func, a.args, a.keywords), (b.func, b.args, b.keywords))
     return type(a) is type(b) and a == b
 
 
@@ -117,7 +124,9 @@ def results():
     steps, start = torch.tensor([-0.1, 0.1]), ln.random_subspace(len(w), 1, g)[:, 0]
     made = [
         fitted, top, model, models, models.leading(1), models[0], modes, factors, budget, page,
-        page.diagnosis, page.sections[0], page.diagnosis.enough, loss.layout,
+        page.diagnosis, page.sections[0], page.diagnosis.measured, page.diagnosis.along,
+        loss.layout,
+        LEARNING_PROBLEMS[0],
         ln.Search(start=U, generator=generator(3)), ln.delta2(loss, w, [3, 5], 0.1, 3, g),
         ln.gaussian_moment(models, 0.1), ln.moment_table(models),
         ln.full_space_table(loss, [w], [20], generator=g),
@@ -138,6 +147,7 @@ def results():
 
 # Not results: what lives only while a function runs, and what has its own files and tests.
 INSIDE = {"_Probe", "_Candidate", "TrainingRun", "SetupReport", "Probe", "UsedOutputs", "_Search"}
+INSIDE |= {"BilinearLayer", "Use", "WeightedLoss"}
 
 
 def test_every_result_of_the_numerics_and_the_theory_is_among_them(results):

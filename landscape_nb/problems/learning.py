@@ -7,6 +7,7 @@ dozens of seeds and a dozen k have to be affordable.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -84,12 +85,9 @@ def _generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _on_digits(model: Callable[[torch.Generator], nn.Module]) -> Callable[[int], Parts]:
-    def build(seed: int) -> Parts:
-        images, labels = digits(seed=seed)
-        return model(_generator(seed)), _cross_entropy, images, labels, 1e-3
-
-    return build
+def _digits(model: Callable[[torch.Generator], nn.Module], seed: int) -> Parts:
+    images, labels = digits(seed=seed)
+    return model(_generator(seed)), _cross_entropy, images, labels, 1e-3
 
 
 def _linear(generator: torch.Generator) -> nn.Module:
@@ -168,9 +166,9 @@ def _teacher(seed: int) -> Parts:
 
 
 LEARNING_PROBLEMS: Sequence[LearningProblem] = (
-    LearningProblem("digits, linear", 1280, 6, 500, True, _on_digits(_linear)),
-    LearningProblem("digits, MLP", 1280, 6, 500, False, _on_digits(_mlp)),
-    LearningProblem("digits, CNN", 1280, 6, 150, False, _on_digits(_cnn)),
+    LearningProblem("digits, linear", 1280, 6, 500, True, partial(_digits, _linear)),
+    LearningProblem("digits, MLP", 1280, 6, 500, False, partial(_digits, _mlp)),
+    LearningProblem("digits, CNN", 1280, 6, 150, False, partial(_digits, _cnn)),
     LearningProblem("tumours, MLP", 320, 5, 500, False, _tumours),
     LearningProblem("diabetes, MLP", 256, 5, 500, False, _diabetes),
     LearningProblem("text, transformer", 512, 6, 60, False, _text),

@@ -15,10 +15,10 @@ from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.operators import HessianOperator, SymmetricOperator
 from landscape_nb.numerics.samples import sample_derivatives
 from landscape_nb.study.json_lines import Row
+from landscape_nb.theory.designs import Design, designed_sample
 from landscape_nb.theory.forecast import forecast_enough
 from landscape_nb.theory.increment import IncrementModels, increment
 from landscape_nb.theory.moments import gaussian_moment
-from landscape_nb.theory.next_samples import Design, designed_sample
 from landscape_nb.theory.tails import tail
 
 LOSSES = (

@@ -50,16 +50,16 @@ class Calibration:
         stretch: factor on every interval, so that those problems are covered that were left out.
     """
 
-    exponent: float = 0.97
-    spread: float = 0.07
+    exponent: float = 0.99
+    spread: float = 0.06
     drift: float = 0.62
-    tails: float = 1.65
+    tails: float = 1.78
     floor: float = 0.1
-    shared: float = 0.33
-    skew: float = 2.9
-    freedom: float = 9.36
+    shared: float = 0.28
+    skew: float = 3.26
+    freedom: float = 11.3
     unknown: float = 0.4
-    stretch: float = 1.23
+    stretch: float = 1.53
 
     def quantile(self, level: float) -> float:
         """Half the width of a central interval, in standard deviations."""
@@ -131,7 +131,9 @@ class Forecast:
         share, far = f"{100 * self.level:g} %", f"{FARTHEST:g} times what was measured"
         if self.K is None:
             most = "" if self.low is None else f"{share}: more than {_plain(self.low)}; "
-            return f"more than can be said ({most}over {far}, k = {_plain(self.k_last)}; extrapolated)"
+            return (
+                f"more than can be said ({most}over {far}, k = {_plain(self.k_last)}; extrapolated)"
+            )
         end = "more than can be said" if self.high is None else _plain(self.high)
         ends = f"{share}: {_plain(self.low)} to {end}"
         if not self.extrapolated:
