@@ -138,9 +138,7 @@ def test_the_stored_study_is_what_the_code_measures(tmp_path):
     """A convex problem: its minimisers do not depend on the machine."""
     grid = {"problem": ["digits, linear"], "seed": [0]}
     fresh = sweep(settle_problem, grid, tmp_path / "fresh.jsonl", progress=False)
-    stored = [
-        r for r in stored_settling() if r["problem"] == "digits, linear" and r["seed"] == 0
-    ]
+    stored = [r for r in stored_settling() if r["problem"] == "digits, linear" and r["seed"] == 0]
     for one, other in zip(fresh, stored, strict=True):
         for name in ("unseen", "k"):
             assert one[name] == other[name]
