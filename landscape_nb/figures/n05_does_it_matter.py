@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 
 from landscape_nb.figures import plots
 
@@ -47,7 +48,7 @@ def live_over_stored(
     change = "change by one more / held-out loss"
     plots.log_log(panels[0], SAMPLES, change, "One more sample", ticks=ticks)
     plots.log_log(panels[1], SAMPLES, "held-out loss", "The held-out loss", ticks=ticks)
-    plots.plain_digits(panels[1])
+    _plain_ticks(panels[1], [0.05, 0.1, 0.2, 0.5, 1, 2])
     panels[1].legend(frameon=False, fontsize=8)
     inside = [
         np.mean((rows >= band.min(0)) & (rows <= band.max(0)))
@@ -120,7 +121,7 @@ def _finish(left: Axes, right: Axes) -> None:
     """Labels, and the lines that the rules ask about."""
     title = "Held-out loss before and after K"
     plots.log_log(left, "k / K", "held-out loss / that at K", title, ticks=[0.1, 0.3, 1, 3, 10])
-    plots.plain_digits(left)
+    _plain_ticks(left, [0.5, 1, 2, 5, 10, 20])
     left.axvline(1, color=plots.GREY, linewidth=0.9, linestyle="--")
     ticks = [10, 40, 160, 640, 2560]
     right.set(xscale="log", xlabel="k", ylabel="gain of a doubling, from k to 2k [%]")
@@ -128,3 +129,9 @@ def _finish(left: Axes, right: Axes) -> None:
     right.set_title("What twice the data gain", fontsize=10)
     for percent in (10, 5, 1):
         right.axhline(percent, color=plots.GREY, linewidth=0.8)
+
+
+def _plain_ticks(ax: Axes, heights: Sequence[float]) -> None:
+    """These heights in plain digits on a logarithmic axis, and no others."""
+    ax.set_yticks(heights, [f"{height:g}" for height in heights])
+    ax.yaxis.set_minor_formatter(NullFormatter())

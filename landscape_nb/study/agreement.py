@@ -57,6 +57,8 @@ def rank_correlation(
     >>> print(rank_correlation([([1, 2, 3, 4, None], [2, 1, 3, None, None])]))
     0.87 (95 %: -0.08 to 0.99; 5 pairs)
     """
+    if not groups:
+        raise ValueError("There must be at least one group of pairs (x, y); got none.")
     z, weights = [], []
     for x, y in groups:
         if len(x) != len(y) or len(x) < 4 or len(set(x)) < 2 or len(set(y)) < 2:
