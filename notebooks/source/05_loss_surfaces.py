@@ -1165,7 +1165,7 @@ live_curves = {p: change_and_loss(p, live) for p in few_cells["problem"]}
 matter.live_over_stored({p: (change[p], held_out[p]) for p in live_curves}, live_curves, 0.01)
 
 # %% [markdown]
-# Now all seven. A share is "from $k$ to $2k$", so it can be measured up to half of the largest $k$. An interval (90 %,
+# Now all seven. A gain is that from $k$ to $2k$, so it can be measured up to half of the largest $k$. An interval (90 %,
 # Student's $t$ over seeds) tells how well twenty seeds know the mean curve.
 
 # %%
@@ -1210,7 +1210,8 @@ K_of_all = {p: e.K for p, e in settled.items()}
 mean_gains = {p: (k, 1 - 2 ** -h.mean(0)) for p, (k, _, h) in halved.items()}
 matter.beyond_settled(held_out, mean_gains, K_of_all)
 reached = [p for p, K in K_of_all.items() if K]
-reveal_number("Gain of a doubling at K, each problem", gain_guess, [gain_at_K[p] for p in reached])
+others = [p for p in reached if p != "teacher, MLP"]
+reveal_number("Gain at K, all but the teacher", gain_guess, [gain_at_K[p] for p in others])
 
 # %% [markdown]
 # Does at least the *order* agree: what settles later, is it flat later? Spearman's rank correlation is 1 for the same order and 0
@@ -1244,10 +1245,10 @@ for name, found in ranks.items():
     print(f"{name:36} {found}")
 
 # %% [markdown]
-# **The verdict: no.** These lines hold for the twenty stored seeds:
+# **The verdict: no.** What the twenty stored seeds say, line by line:
 
 # %%
-gains = np.array([gain_at_K[p] for p in reached if p != "teacher, MLP"])
+gains = np.array([gain_at_K[p] for p in others])
 to_the_end = {p: 1 - L_of[p][:, -1].mean() / at_K(p, problems[p], L_of[p]).mean() for p in reached}
 later = to_the_end["teacher, MLP"]
 seed_ranks = ranks["over seeds, K and gain at K"]
