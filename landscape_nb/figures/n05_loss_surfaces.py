@@ -224,7 +224,8 @@ def three_networks(
         plots.spread(ax, ks, c, model, color=colour, marker=marker, linestyle=dash)
     for tolerance in tolerances:
         ax.axhline(tolerance, color=plots.GREY, linewidth=0.8)
-        ax.text(20, tolerance * 1.1, f"{tolerance:.0e}", color=plots.GREY, fontsize=8)
+        ax.text(0.75 * ks[0], tolerance * 1.1, f"{tolerance:.0e}", color=plots.GREY, fontsize=8)
+    ax.set_xlim(left=0.72 * ks[0])  # room for the labels
     title = "Random plane, $\\sigma$ = 0.01; grey: tolerances"
     plots.log_log(ax, SAMPLES, CRITERION, title, ticks=ks)
     ax.legend(frameon=False, fontsize=9)

@@ -28,8 +28,13 @@ from scipy import stats
 # %%
 import landscape_nb as ln
 from landscape_nb.course import Cost, SaveMyWork, reveal_choice, reveal_number
+from landscape_nb.figures import n05_does_it_matter as matter
 from landscape_nb.figures import n05_loss_surfaces as figures
 from landscape_nb.figures import n05_protocols as protocols
+from landscape_nb.problems.learning import LEARNING_PROBLEMS
+from landscape_nb.study import stopping
+from landscape_nb.study.agreement import rank_correlation
+from landscape_nb.study.settling import settle_problem, stored_settling
 from landscape_nb.widgets import PictureSlider
 
 # %%
@@ -51,7 +56,7 @@ def compare(claims):
 
 
 # %% [markdown]
-# *Pictures and their sentences quote what was measured in this run. Three folded cells print lines that
+# *Pictures and their sentences quote what was measured in this run. Three folded cells, and two of section 8, print lines that
 # end in True or False; the notebook's test compares them on every machine.*
 #
 # The network is the one of notebook 04: 64 pixels, a hidden layer of 16 tanh units, 10 outputs, with the small
@@ -327,7 +332,7 @@ def directions(seed, k, D):
 
 
 # %%
-def cloud_losses(seed, k, D, sigma, points=16):
+def cloud_losses(seed, k, D, sigma, points=12):
     """The loss of every digit at the points of a cloud, (digits, points)."""
     (loss, w), U = trained(seed, k), directions(seed, k, D)
     z = sigma * torch.randn(points, U.shape[1], generator=seeded(seed), dtype=torch.float64)
@@ -840,7 +845,7 @@ print("enough for 0.1:", ln.enough_data(ks, noisy, tolerance=0.1))
 
 # %% [markdown]
 # Now a small study of our own: three networks with fewer than 1000 parameters, five seeds,
-# five $k$, that is 75 trainings. `ln.stabilization` makes a function that trains in one such *cell* and measures the criterion, averaged over
+# four $k$, that is 60 trainings. `ln.stabilization` makes a function that trains in one such *cell* and measures the criterion, averaged over
 # next samples. `ln.sweep` calls it for every cell and saves each result at once. The networks have
 # one hidden layer, or two, or are *convolutional* (CNN): four small windows slide over the image.
 
@@ -897,7 +902,7 @@ for model in makers:
 # We let it be interrupted after seed 0, a fifth of the work. Then the whole study is started with the same file.
 
 # %%
-study_ks, folder = ks, tempfile.TemporaryDirectory()
+study_ks, folder = ks[1:], tempfile.TemporaryDirectory()
 path = Path(folder.name) / "enough.jsonl"
 grid = {"model": list(makers), "seed": range(5), "k": study_ks}
 study = ln.stabilization(make_loss, Ds=[2], sigmas=[0.01], tol=1e-2)
@@ -954,6 +959,11 @@ cnn_needs_less = True
 # `enough_data_interval` applies the rule to the mean of the five seeds, and tells how far five *other* seeds might have moved
 # the answer: it reads $K$ between the measured $k$, puts a band of Student's $t$ around the mean curve, and gives the range of $k$
 # at which the tolerance lies inside it. The last column is the mean loss of unseen digits at $K$.
+#
+# Three things scatter such a curve: the first weights, the order of the data, and which samples come next. Each seed has its own of
+# all three, so the interval speaks of all three. Which counts most depends on $k$: in a larger study of the digits, the order at $k = 57$ (over 90 %
+# of the variance), the next samples at 640 (about 70 %), the first weights nowhere (6 % or less; tests/benchmarks/scatter.md). `one_run_interval` has one trained path, and can
+# speak of the next samples only.
 
 
 # %%
@@ -975,9 +985,9 @@ def unseen_at(model, K):
 
 
 # %% tags=["nbval-ignore-output"]
-print(f"{'network':13} {'tolerance':10} {'K':42} unseen loss at K")
+print(f"{'network':11} {'tolerance':10} {'K':54} unseen loss at K")
 for (model, tolerance), e in enough.items():
-    print(f"{model:13} {tolerance:<10.0e} {e!s:42} {unseen_at(model, e.K)}")
+    print(f"{model:11} {tolerance:<10.0e} {e!s:54} {unseen_at(model, e.K)}")
 
 # %% tags=["nbval-ignore-output"]
 K_found = {model: enough[model, 1e-4].K for model in makers}
@@ -986,9 +996,9 @@ less = K_found["CNN"] < K_found["one layer"]
 reveal_choice("Does the CNN need less data for 1e-4?", cnn_needs_less, less, [True, False])
 
 # %% [markdown]
-# *What you should see.* At most tolerances the three networks have the same $K$, although their losses on unseen digits
-# differ: they lie less than a factor of 2 in $k$ apart, the step of our grid. Where "not reached" lies inside an
-# interval, measure on before you decide.
+# *What you should see.* The network with two layers needs a sixth to a quarter more than the others. Those two cannot be told
+# apart: at each tolerance their intervals overlap, so a "yes" or "no" to the second question is luck. Where "not reached" lies inside
+# an interval, measure on before you decide.
 #
 # **What is this $K$ worth?** Three things decide it before the network does.
 #
@@ -997,7 +1007,7 @@ reveal_choice("Does the CNN need less data for 1e-4?", cnn_needs_less, less, [Tr
 # - **The criterion.** The centred criterion (what the probe itself sees) is far below the same tolerance from the start;
 #   $\Delta_1 = |I|$ has the unit loss and asks for a tolerance of its own.
 # - **The next sample.** That one sample changes little does not mean that a thousand more would. Their increments
-#   add up.
+#   add up: see section 8.
 
 
 # %%
@@ -1086,7 +1096,7 @@ claims = {
     "no finished cell was measured again": [seed != 0 for _, seed in after],
     f"a third start measures {len(third)} cells and returns the same rows": again == rows,
     "every fit converged": [row["converged"] for row in rows],
-    "1e-3: reached by every network, between k = 20 and 80": 20 < min(loose) <= max(loose) <= 80,
+    "1e-3: reached by every network, before k = 80": max(loose) <= 80,
     "1e-6: not reached by any network": set(strict) == {None},
     "a smaller tolerance never needs less data": np.diff(in_order) >= 0,
     "the centred criterion calls less data enough, every network": smaller,
@@ -1098,6 +1108,339 @@ claims = {
     ],
 }
 compare(claims)
+
+# %% [markdown]
+# ## 8. Does it matter?
+#
+# $K$ says when one more sample changes little. What we want is something else: a **held-out** loss, that of samples
+# not trained on, which more data would no longer lower. **Does a settled landscape mean a settled held-out loss?** Two
+# rules:
+#
+# - **settled**: from which $k$ on does one more sample move the loss by less than 1 % of the held-out loss? With $T$ of
+#   section 4 that is $\sqrt{T(k)}/(k+1) < 0.01\, L_k^{\text{held out}}$. It asks about one sample.
+# - **flat**: from which $k$ on does *twice* the data lower the held-out loss by less than 1 %? It asks about $k$ samples. We
+#   also ask for 10 % and 5 %, which are easier to measure.
+#
+# Seven small problems: the digits with three models, two medical tables, text, and labels drawn by a network, the
+# *teacher*, whose data never run out. Twenty seeds each, at half doublings of $k$. The package has a file of what was
+# measured. This command makes it anew, or goes on with it after an interruption:
+#
+# `python -m landscape_nb settle settling.jsonl --seeds 20 --jobs 2`
+#
+# ### Predict
+# Train until the landscape is settled. By which share would twice the data still lower the held-out loss?
+
+# %% tags=["predict-gain"]
+gain_guess = 0.01  # your prediction
+
+# %% [markdown]
+# First three seeds of two cheap problems, now, over the twenty stored ones.
+
+# %%
+stored, problems = stored_settling(), {p.name: p.ks for p in LEARNING_PROBLEMS}
+with tempfile.TemporaryDirectory() as live_folder:
+    few_cells = {"problem": ["digits, linear", "tumours, MLP"], "seed": range(3)}
+    live = ln.sweep(settle_problem, few_cells, Path(live_folder) / "live.jsonl", progress=False)
+
+
+# %%
+def measured(problem, column, rows=stored):
+    """A column of one problem, (seeds, ks)."""
+    found = [row[column] for row in rows if row["problem"] == problem]
+    return np.array(found).reshape(-1, len(problems[problem]))
+
+
+# %%
+def change_and_loss(problem, rows=stored):
+    """What one more sample changes, as a share of the held-out loss; and that loss."""
+    ks, T, L = problems[problem], *(measured(problem, c, rows) for c in ("T", "unseen_loss"))
+    return (ks, stopping.relative_change(ks, T, L)), (ks, L)
+
+
+# %%
+change, held_out = ({p: change_and_loss(p)[j] for p in problems} for j in (0, 1))
+live_curves = {p: change_and_loss(p, live) for p in few_cells["problem"]}
+
+# %% tags=["nbval-ignore-output"]
+matter.live_over_stored({p: (change[p], held_out[p]) for p in live_curves}, live_curves, 0.01)
+
+# %% [markdown]
+# Now all seven. A gain is that from $k$ to $2k$, so it can be measured up to half of the largest $k$. An interval (90 %,
+# Student's $t$ over seeds) tells how well twenty seeds know the mean curve.
+
+# %%
+L_of, T_of = ({p: measured(p, c) for p in problems} for c in ("unseen_loss", "T"))
+settled = {p: stopping.settled_k(ks, T_of[p], L_of[p]) for p, ks in problems.items()}
+wanted = (0.10, 0.05, 0.01)
+flat_ks = {p: [stopping.flat_k(*held_out[p], gain) for gain in wanted] for p in problems}
+halved = {p: stopping.halvings(*held_out[p]) for p in problems}  # k, 2k, how often halved
+
+
+# %%
+def at_K(problem, ks, rows):
+    """Rows over ks, read at K; at the last k where K lies beyond."""
+    K = settled[problem].K or ks[-1]
+    return np.array([np.interp(np.log(K), np.log(ks), row) for row in rows])
+
+
+# %%
+gain_at_K = {p: 1 - 2 ** -at_K(p, k, h).mean() for p, (k, _, h) in halved.items()}
+tail_at_K = {p: at_K(p, ks, measured(p, "tail_index")).mean() for p, ks in problems.items()}
+
+
+# %%
+def short(e, ends=True):
+    """An answer of the rules in a few characters."""
+    K, low, high = (f"> {e.last}" if k is None else str(k) for k in (e.K, e.low, e.high))
+    return f"{K} ({low} to {high})" if ends and e.K else K
+
+
+# %% tags=["nbval-ignore-output"]
+heads = f"{'settled: K':17} {'flat, 10 %':19} {'5 %':7} {'1 %':7} gain at K   tail index"
+print(f"{'problem':18} {heads}")
+for p, e in settled.items():
+    ten, *rest = flat_ks[p]
+    stricter = " ".join(f"{short(f, ends=False):7}" for f in rest)
+    note = "" if e.K and e.K <= halved[p][0][-1] else f" at {halved[p][0][-1]}"
+    numbers = f"{f'{gain_at_K[p]:.0%}{note}':11} {tail_at_K[p]:.1f}"
+    print(f"{p:18} {short(e):17} {short(ten):19} {stricter} {numbers}")
+
+# %% tags=["nbval-ignore-output"]
+K_of_all = {p: e.K for p, e in settled.items()}
+mean_gains = {p: (k, 1 - 2 ** -h.mean(0)) for p, (k, _, h) in halved.items()}
+matter.beyond_settled(held_out, mean_gains, K_of_all)
+reached = [p for p, K in K_of_all.items() if K]
+others = [p for p in reached if p != "teacher, MLP"]
+reveal_number("Gain at K, all but the teacher", gain_guess, [gain_at_K[p] for p in others])
+
+# %% [markdown]
+# Does at least the *order* agree: what settles later, is it flat later? Spearman's rank correlation is 1 for the same order and 0
+# for none. Over seeds we rank within each problem.
+
+
+# %%
+def of_each_seed(problem):
+    """K, the flat k at 10 %, and the gain at K, of each seed."""
+    (ks, r), (k, _, h) = change[problem], halved[problem]
+    K = [stopping.last_crossing(ks, np.log(row), np.log(0.01)) for row in r]
+    flat = [stopping.last_crossing(k, row, -np.log2(0.9)) for row in h]
+    return K, flat, list(at_K(problem, k, h))
+
+
+# %%
+K_seeds, flat_seeds, gain_seeds = zip(*(of_each_seed(p) for p in reached))
+flat_tens = [ten.K for ten, *_ in flat_ks.values()]
+K_reached, gain_reached = zip(*((K_of_all[p], gain_at_K[p]) for p in reached))
+not_all_alike = [pair for pair in zip(K_seeds, flat_seeds) if len(set(pair[1])) > 1]
+ranked = {
+    "over problems, K and flat k at 10 %": [(list(K_of_all.values()), flat_tens)],
+    "over problems, K and gain at K": [(K_reached, gain_reached)],
+    "over seeds, K and flat k at 10 %": not_all_alike,
+    "over seeds, K and gain at K": list(zip(K_seeds, gain_seeds)),
+}
+ranks = {name: rank_correlation(groups) for name, groups in ranked.items()}
+
+# %% tags=["nbval-ignore-output"]
+for name, found in ranks.items():
+    print(f"{name:36} {found}")
+
+# %% [markdown]
+# **The verdict: no.** What the twenty stored seeds say, line by line:
+
+# %%
+gains = np.array([gain_at_K[p] for p in others])
+to_the_end = {p: 1 - L_of[p][:, -1].mean() / at_K(p, problems[p], L_of[p]).mean() for p in reached}
+later = to_the_end["teacher, MLP"]
+seed_ranks = ranks["over seeds, K and gain at K"]
+
+
+# %%
+verdict = {
+    "settled: all problems but the tumours": set(problems) - set(reached) == {"tumours, MLP"},
+    "at K a doubling gains 15 % to 35 %, five problems": [*(gains > 0.15), *(gains < 0.35)],
+    "teacher: at K it gains less than 5 %": gain_at_K["teacher, MLP"] < 0.05,
+    "teacher: from K to the last k the loss falls by more than half": later > 0.5,
+    "flat at 5 % or 1 % for good, any problem": any(f.K for g in flat_ks.values() for f in g[1:]),
+    "over seeds: rank correlation of K and gain under 0.25": abs(seed_ranks.value) < 0.25,
+}
+compare(verdict)
+
+# %% [markdown]
+# Where the landscape is settled, twice the data still lower the held-out loss by 20 to 28 %, in five
+# of the six problems that settle. In the sixth, the teacher, $K$ lies where more data *raise* the held-out loss for a while;
+# after that it falls to less than half. No problem became flat at 5 %, let alone 1 %, within what was measured. Which seed settles first
+# says nothing about what is left to gain. (The order of problems rests on seven numbers, too few for a verdict.)
+#
+# **Why.** $K + 1 = 100\sqrt{T}/L^{\text{held out}}$: it asks how unevenly the loss is spread over samples. The
+# convolutional network has the lowest loss of the digits and the latest $K$, since a few hard digits hold its loss. One
+# sample's share is divided by $k+1$; a doubling brings $k$ of them, and their common part adds up.
+#
+# **What would change our mind:** gains below 1 % at $K$ in problems that are not small, or a rank correlation over twenty
+# problems whose interval excludes zero.
+#
+# ### Going deeper: the forecast of both, and what each rule costs
+#
+# From the first eighth of the data, each seed on its own: $K$ by `forecast_enough`, with a tolerance from `forecast_loss`; and
+# by `forecast_loss` the gain of the next doubling. *Held*: intervals (90 %) that hold this seed's truth. (The constants
+# of both were fitted to these problems; on problems left out they held 95 and 92 % for $K$, and 94 % for the loss: tests/benchmarks/forecast.md.)
+
+
+# %%
+def both_forecasts(problem, part):
+    """From the k up to the last over part: forecasts of K and of the loss at 2k, for each seed."""
+    ks = [k for k in problems[problem] if k * part <= problems[problem][-1] + part]
+    columns = ("T", "unseen_loss", "T_stderr", "unseen_stderr")
+    for T, L, dT, dL in zip(*(measured(problem, c)[:, : len(ks)] for c in columns)):
+        K = stopping.forecast_settled(ks, T, L, T_stderrs=dT, loss_stderrs=dL)
+        yield K, ln.forecast_loss(ks, L, problems[problem][len(ks) + 1], stderrs=dL)
+
+
+# %%
+foreseen = {p: list(both_forecasts(p, 8)) for p in problems}
+ahead = [p for p in reached if foreseen[p][0][1].k_last < K_of_all[p]]
+
+
+# %%
+def held_K(problem):
+    """How many intervals of K hold the truth of their seed, where there is one to foresee."""
+    if problem not in ahead:
+        return "-"
+    truths = K_seeds[reached.index(problem)]
+    return sum(f.low <= K <= (f.high or np.inf) for (f, _), K in zip(foreseen[problem], truths))
+
+
+# %%
+def held_loss(problem):
+    """How many intervals of the loss hold the truth of their seed."""
+    ks, L = held_out[problem]
+    return sum(g.low <= row[ks.index(g.k)] <= g.high for (_, g), row in zip(foreseen[problem], L))
+
+
+# %%
+def gain_range(problem):
+    """Medians of the gain foreseen, and of its ends."""
+    guesses = [g for _, g in foreseen[problem]]
+    ends = [[1 - end / g.last for end in (g.value, g.high, g.low)] for g in guesses]
+    return " {:4.0%} ({:4.0%} to {:.0%})".format(*np.median(ends, axis=0))
+
+
+# %% tags=["nbval-ignore-output"]
+heads = f"from k   {'K foreseen':18} held   gain foreseen        measured   held"
+print(f"{'problem':18} {heads}")
+for p, pairs in foreseen.items():
+    ends = np.median([(f.K, f.low, f.high) for f, _ in pairs], axis=0)
+    k = pairs[0][1].k_last
+    nothing_to_foresee = p in reached and p not in ahead
+    told = "measured" if nothing_to_foresee else "{:.0f} ({:.0f} to {:.0f})".format(*ends)
+    truth = 1 - 2 ** -halved[p][2].mean(0)[halved[p][0].index(k)]
+    row = f"{p:18} {k:<8} {told:18} {held_K(p)!s:6}"
+    print(f"{row} {gain_range(p):20} {truth:8.0%}   {held_loss(p)}")
+
+# %% [markdown]
+# Again as lines that hold:
+
+# %%
+guesses = [g for pairs in foreseen.values() for _, g in pairs]
+ours = measured("digits, linear", "T")[:3], measured("digits, linear", "T", live)
+forecasts = {
+    f"K from an eighth: {len(ahead)} problems, over 17 of 20 hold": [held_K(p) > 17 for p in ahead],
+    "loss from an eighth: over 17 of 20 hold, each problem": [held_loss(p) > 17 for p in problems],
+    "which leave open whether the loss rises or halves: over half": (
+        np.mean([g.high > g.last and g.low < g.last / 2 for g in guesses]) > 0.5
+    ),
+    "live rows of the convex problem: the stored ones, within 5 %": np.isclose(*ours, rtol=0.05),
+}
+compare(forecasts)
+
+# %% [markdown]
+# $K$ can be foreseen, because most of its fall is arithmetic. The held-out loss cannot be foreseen well enough for the other rule: every
+# interval holds the truth, and runs from "worse" to "two thirds less". A power law gains the same at every doubling and is never flat. A law with a floor gets flat,
+# but where? The flat $k$ at 10 % from a quarter of the data, and, from the last eight $k$, that at 1 % (four groups of five
+# seeds):
+
+
+# %%
+def with_floor(problem, part, gain, groups=1):
+    """The flat k of a power law with a floor, fitted to some of the ks by each group of seeds."""
+    ks, L = problems[problem][part], held_out[problem][1][:, part]
+    found = [stopping.floor_law(ks, L[j::groups]).flat_k(gain) for j in range(groups)]
+    return sorted(np.inf if k is None else k for k in found)
+
+
+# %%
+def rough(k):
+    """Two digits; at the ends of what a law can say, words."""
+    return "nowhere" if k == np.inf else "everywhere" if k < 1 else f"{float(f'{k:.2g}'):.0f}"
+
+
+# %% tags=["nbval-ignore-output"]
+print(f"{'problem':18} {'10 %, foreseen':15} {'10 %, measured':21} 1 %, extrapolated")
+for p in problems:
+    (early,), late = with_floor(p, slice(None, -4), 0.1), with_floor(p, slice(-8, None), 0.01, 4)
+    row = f"{p:18} {rough(early):15} {short(flat_ks[p][0]):21}"
+    print(f"{row} {rough(late[0])} to {rough(late[-1])}")
+
+# %% [markdown]
+# None of the three flat points that were measured is foreseen within its interval. That at 1 % lies ten to a thousand times beyond
+# $K$, if anywhere.
+#
+# Would a stricter share than 1 % help? The gain at the $K$ of other shares, where a doubling from there was measured:
+
+
+# %%
+def gain_for(problem, share):
+    """Gain of a doubling at the K of another share, as text; "-" where not measured."""
+    K = stopping.settled_k(problems[problem], T_of[problem], L_of[problem], share).K
+    k, _, h = halved[problem]
+    if not K or K > k[-1]:
+        return "-"
+    return f"{1 - 2 ** -np.interp(np.log(K), np.log(k), h.mean(0)):.0%}"
+
+
+# %% tags=["nbval-ignore-output"]
+shares_tried = (0.02, 0.01, 0.005, 0.002)
+print(f"{'problem':18}", *(f"{share:7.1%}" for share in shares_tried))
+for p in problems:
+    print(f"{p:18}", *(f"{gain_for(p, share):>7}" for share in shares_tried))
+
+# %% [markdown]
+# It moves $K$, but the gain there still differs from problem to problem.
+#
+# **Cost.** Somebody trains at each $k$ in turn and stops at the *first* value below the threshold. (Flat at 1 % would
+# be decided by noise: in most of these problems one run knows its held-out loss to within 10 to 30 % only.) Medians of twenty seeds; last, the held-out loss there over that at the largest $k$.
+
+
+# %%
+def costs(problem):
+    """Stops of every seed by either rule, and by none."""
+    (ks, r), (_, double, h) = change[problem], halved[problem]
+    yield "settled", [stopping.first_stop(ks, row, 0.01) for row in r]
+    yield "flat, 10 %", [stopping.first_stop(ks, row, -np.log2(0.9), double) for row in h]
+    yield "to the end", [stopping.first_stop(ks, row, 0) for row in r]
+
+
+# %%
+def left(problem, stops):
+    """Held-out loss where each seed stopped, over that at the largest k: the median."""
+    ks, L = held_out[problem]
+    return np.median([row[ks.index(stop.k)] / row[-1] for stop, row in zip(stops, L)])
+
+
+# %% tags=["nbval-ignore-output"]
+stops = {p: dict(costs(p)) for p in problems}
+print(f"{'problem':18} rule         stops at   trainings   samples trained on   loss left")
+for p, by_rule in stops.items():
+    for rule, s in by_rule.items():
+        k, trainings, samples = np.median([(x.k, x.trainings, x.samples) for x in s], axis=0)
+        print(f"{p:18} {rule:12} {k:8.0f} {trainings:11.0f} {samples:20.0f} {left(p, s):11.2f}")
+
+# %% [markdown]
+# The first rule is cheap; where it stops, the loss is 16 to 130 % above that at the largest $k$. The second costs two to three times as much where it
+# works (the digits). Elsewhere a plateau or noise fools it, and it stops before most of the fall. The tumours never settle.
+#
+# **Warm starts.** The convex problem, *digits, linear*, has one minimiser for each $k$. There each fit starts at the last one: the
+# rows are the same (a test compares them), for a third fewer iterations (909 in place of 1337, three seeds). For a network it
+# would be another experiment: one model that goes on learning.
 
 # %% [markdown] tags=["exercises"]
 # ## Exercises
@@ -1346,6 +1689,7 @@ SaveMyWork()
 # | the eigen-probe sees more than the random one | curves for $D = 10$, $\sigma = 1$ | yes at $\sigma = 1$; in the curvature part a few thousand times more; in the whole criterion, at small $\sigma$, no difference |
 # | Corollary 4 bounds $\Delta_k$ from above | five-point average, $\sigma = 1$ | at $\sigma = 1$, $k = 20$ far above, as the quadratic model is; of the curvature part, with compressed eigenvalues never, with full ones at $k = 20$ on average, at $k = 320$ not |
 # | $K$ for a tolerance | Table 1 | two tables, which answer two questions |
+# | settled means enough data | $K$ and the loss there | no: at $K$ twice the data still lower the held-out loss by 20 to 28 % in five of six problems |
 #
 # - **Pictures of planes.** Each shows two of 1210 directions, around one point, for one next digit. The centre of sections 1
 #   to 3 was trained on 320 digits, and for $k < 320$ it has already seen the "next" one.
@@ -1353,11 +1697,14 @@ SaveMyWork()
 #   where the network has learned what it can. Their intervals know ten seeds.
 # - **The kept protocol here and there.** N25 has ReLU networks of $10^5$ parameters and more, 156 batches and Adam; we have a small tanh network and
 #   112 batches. The identity does not care; the heights and the ruin do.
-# - **Sixteen points.** Squared increments have heavy tails, over the points of a wide cloud and over next digits, so the heights there
+# - **Twelve points.** Squared increments have heavy tails, over the points of a wide cloud and over next digits, so the heights there
 #   are uncertain. All $k$ of a seed share the same points and random directions: the curves are smooth in $k$ because of that.
-# - **The grid of $k$.** It doubles, so no $K$ is known better than within a factor of 2, whatever the interval says. And $K = 320$ is
-#   the last one measured: nothing shows that the curve stays below.
-# - **The bootstrap** knows five seeds. It says nothing about other data, other L2 terms, or training to another gradient.
+# - **$K$ between two $k$** is read off a straight line on log-log axes. Beyond the last $k$ nothing is measured: nothing shows that
+#   the curve stays below.
+# - **The intervals** of section 7 know five seeds, those of section 8 twenty. They say nothing about other data, other L2 terms, or
+#   training to another gradient.
+# - **Heavy tails.** With a tail index above 0.7 (section 8: digits with MLP or CNN, tumours) a mean over next samples hangs on a few hard ones; another
+#   set of them may give another $K$. Seeds draw on the same data set, so their scatter does not show that.
 # - **Small networks**, under 1300 parameters, and one data set of easy images.
 
 # %% [markdown]
@@ -1378,7 +1725,7 @@ verdicts = {
 }
 
 # %% [markdown]
-# And those of sections 6 and 7.
+# And those of sections 6 to 8.
 
 # %%
 verdicts |= {
@@ -1387,6 +1734,7 @@ verdicts |= {
     "the first crossing of the tolerance is enough data": max(noisy) < 1,
     "every tolerance is reached with 320 samples": None not in strict,
     "K depends on the network only, not on the criterion": not all(smaller),
+    "a settled landscape means a settled held-out loss": gains < 0.01,
 }
 
 # %% [markdown]
