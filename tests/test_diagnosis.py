@@ -200,8 +200,10 @@ def test_every_unseen_sample_at_every_k(loss, found):
         assert float(along.unseen_losses[column].mean()) == pytest.approx(sum(lost) / (80 - j))
         assert float(along.means[column]) == pytest.approx(float(direct.mean()), rel=1e-6)
         wrong = direct[K - j :]  # only those that are unseen at the last k
-        assert column == 2 or j == K or float(wrong.mean()) != pytest.approx(
-            float(along.means[column]), rel=1e-3
+        assert (
+            column == 2
+            or j == K
+            or float(wrong.mean()) != pytest.approx(float(along.means[column]), rel=1e-3)
         )
 
 
@@ -603,8 +605,10 @@ def with_pairs(found, **changes):
         (lambda d: {"candidates": 9, "derivatives_of": 9}, "Only 9 unseen samples"),
         (lambda d: {"derivatives_of": 29}, "rest on 29 of the 30 unseen samples"),
         (lambda d: {"fitted": False}, "it is too kind"),
-        (lambda d: {"scale": 5e-4, "grad_norm": 0.0, "unseen_value": 0.1 + d.lowest_loss},
-         "hundredth of the loss on unseen"),
+        (
+            lambda d: {"scale": 5e-4, "grad_norm": 0.0, "unseen_value": 0.1 + d.lowest_loss},
+            "hundredth of the loss on unseen",
+        ),
         (lambda d: {"tail": dataclasses.replace(d.tail, index=0.71)}, "is 0.71, above 0.7"),
         (lambda d: {"retrained": False}, "not trained anew"),
         (

@@ -117,7 +117,7 @@ def results():
     steps, start = torch.tensor([-0.1, 0.1]), ln.random_subspace(len(w), 1, g)[:, 0]
     made = [
         fitted, top, model, models, models.leading(1), models[0], modes, factors, budget, page,
-        page.diagnosis, page.sections[0], page.diagnosis.enough, loss.layout,
+        page.diagnosis, page.sections[0], page.diagnosis.measured, loss.layout,
         ln.Search(start=U, generator=generator(3)), ln.delta2(loss, w, [3, 5], 0.1, 3, g),
         ln.gaussian_moment(models, 0.1), ln.moment_table(models),
         ln.full_space_table(loss, [w], [20], generator=g),
@@ -129,7 +129,7 @@ def results():
         ln.toys.linear_regression(5, 2, generator=g), ln.models.TransformerConfig(103),
         loss_precision(loss, w), certify(loss.hessian_operator(w, 20), top.values, U, start),
         Comparison(0.1, 0.2, False, True, 1.0, 1.1), CALIBRATION, told, told.if_stopped,
-        ln.forecast_loss([9, 18], [0.4, 0.3], 36),
+        ln.forecast_loss([9, 18], [0.4, 0.3], 36), page.diagnosis.along,
         ln.tail(range(30), tolerance=3.0), ln.designed_sample(torch.rand(9, generator=g), 5, g),
     ]  # fmt: skip
     return {type(result).__name__: result for result in made}

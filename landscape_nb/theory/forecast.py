@@ -131,7 +131,9 @@ class Forecast:
         share, far = f"{100 * self.level:g} %", f"{FARTHEST:g} times what was measured"
         if self.K is None:
             most = "" if self.low is None else f"{share}: more than {_plain(self.low)}; "
-            return f"more than can be said ({most}over {far}, k = {_plain(self.k_last)}; extrapolated)"
+            return (
+                f"more than can be said ({most}over {far}, k = {_plain(self.k_last)}; extrapolated)"
+            )
         end = "more than can be said" if self.high is None else _plain(self.high)
         ends = f"{share}: {_plain(self.low)} to {end}"
         if not self.extrapolated:
