@@ -282,7 +282,7 @@ def test_not_reached_is_said(page):
     section = section_of(
         written(dataclasses.replace(page.diagnosis, measured=never)), "How much data is enough"
     )
-    assert "K = not reached by 20" in section.sentences[1]
+    assert "k = 20 only: K is not reached by 20" in section.sentences[1]
     assert "None" not in " ".join(section.sentences)
 
 

@@ -2,13 +2,22 @@
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from landscape_nb.figures import plots
+from landscape_nb.theory.enough import EnoughData
 from landscape_nb.theory.forecast import Forecast
 
 
-def forecast_along_k(ax: Axes, ks: list[int], means: Tensor, band: Tensor, found: Forecast) -> None:
+def forecast_along_k(
+    ax: Axes,
+    ks: list[int],
+    means: Tensor,
+    band: Tensor,
+    found: Forecast,
+    measured: EnoughData | None = None,
+) -> None:
     """Measured means (K,) with their band (2, K); beyond the last k the two stories and K.
 
     Args:
@@ -17,6 +26,7 @@ def forecast_along_k(ax: Axes, ks: list[int], means: Tensor, band: Tensor, found
         means: mean squared increments, in loss^2.
         band: lower and upper edge.
         found: what `forecast_enough` said of them.
+        measured: K between the measured k; where it is reached, it is marked and not the forecast.
     """
     # zero has no logarithm, and an edge without end would press the rest into a line
     largest = float(means.max()) or found.tolerance
@@ -36,11 +46,19 @@ def forecast_along_k(ax: Axes, ks: list[int], means: Tensor, band: Tensor, found
     if shown:
         ax.axhline(found.tolerance, color=plots.VERMILLION, linestyle="--", linewidth=1.2)
         ax.annotate(
-            "tolerance", (ks[0], found.tolerance), xytext=(0, 3), textcoords="offset points",
-            color=plots.VERMILLION, fontsize=9,
+            "tolerance", (1, found.tolerance), xytext=(0, 3), textcoords="offset points",
+            xycoords=ax.get_yaxis_transform(), ha="right", color=plots.VERMILLION, fontsize=9,
         )  # fmt: skip
-        _mark(ax, found, far[-1])
+        if measured is not None and measured.K is not None:
+            _mark(ax, found.tolerance, measured.K, measured.low, measured.high or ks[-1], "K")
+        elif found.K is not None:
+            name = "K, extrapolated" if found.extrapolated else "K"
+            end = min(found.high or far[-1], far[-1])  # as far as the picture goes
+            _mark(ax, found.tolerance, found.K, found.low, end, name)
     plots.log_log(ax, "number of samples k", "squared increment", "")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(lambda k, _: f"{k:,.0f}".replace(",", " "))
+    ax.xaxis.set_minor_formatter(NullFormatter())
     low, high = ax.get_ylim()
     # room for the letter K below the line, and for the legend above the curves
     ax.set_ylim(low / (high / low) ** 0.12, high * (high / low) ** 0.12)
@@ -65,14 +83,11 @@ def _beyond(last: int, found: Forecast) -> np.ndarray:
     return np.geomspace(last, min(max(k for k in ends if k is not None), 100 * last), 50)
 
 
-def _mark(ax: Axes, found: Forecast, end: float) -> None:
-    """K and its interval, on the line of the tolerance, as far as the picture goes."""
-    if found.K is None:
-        return
-    at, high = found.tolerance, min(found.high or end, end)
-    ax.plot([found.low or found.K, high], [at, at], color=plots.VERMILLION, linewidth=5, alpha=0.35)
-    ax.plot([found.K], [at], color=plots.VERMILLION, marker="D", linestyle="none")
+def _mark(ax: Axes, at: float, K: int, low: int | None, high: float, name: str) -> None:
+    """K and its interval, on the line of the tolerance."""
+    ax.plot([low or K, high], [at, at], color=plots.VERMILLION, linewidth=5, alpha=0.35)
+    ax.plot([K], [at], color=plots.VERMILLION, marker="D", linestyle="none")
     ax.annotate(
-        "K, extrapolated" if found.extrapolated else "K", (found.K, at), xytext=(0, -15),
-        textcoords="offset points", ha="center", color=plots.VERMILLION, fontsize=9,
+        name, (K, at), xytext=(0, -17), textcoords="offset points", ha="center", fontsize=9,
+        color=plots.VERMILLION, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
     )  # fmt: skip

@@ -167,7 +167,8 @@ def _cost(d: Diagnosis, each: float) -> str:
     missing, low = f.K - d.k, max(0, (f.low or f.K) - d.k)
     high = None if f.high is None else f.high - d.k
     money = between(each * low, None if high is None else each * high, number)
+    ends = f"{100 * f.level:g} %: {between(low, high)}"
     return (
-        f"The {count(missing)} samples that are missing ({100 * f.level:g} %: {between(low, high)}; extrapolated) "
-        f"would cost {number(each * missing)} at {price} each ({money}); {doubling}."
+        f"The {count(missing)} samples that are missing ({ends}; extrapolated) would "
+        f"cost {number(each * missing)} at {price} each ({money}); {doubling}."
     )

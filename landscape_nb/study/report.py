@@ -33,7 +33,9 @@ from landscape_nb.theory.forecast import Forecast, Scenario
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #111; max-width: 46rem; margin: 2rem auto;
   padding: 0 1rem; background: #fff; }
-table { border-collapse: collapse; margin: 0.5rem 0; }
+p, li { overflow-wrap: anywhere; }
+table { border-collapse: collapse; margin: 0.5rem 0; display: block; max-width: 100%;
+  overflow-x: auto; }
 th, td { padding: 0.15rem 0.6rem 0.15rem 0; text-align: right; border-bottom: 1px solid #ddd;
   font-size: 0.9rem; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
@@ -304,7 +306,7 @@ def _local_regime(d: Diagnosis) -> Section:
 
 def _enough(d: Diagnosis) -> Section:
     figure, ax = plots.new_figure(width=6.2, height=3.4)
-    forecast_along_k(ax, d.along.ks, d.along.means, d.band, d.forecast)
+    forecast_along_k(ax, d.along.ks, d.along.means, d.band, d.forecast, d.measured)
     how = (
         f"trained anew for each k ({d.budget.retrain_iterations} iterations at most)"
         if d.retrained
@@ -315,8 +317,7 @@ def _enough(d: Diagnosis) -> Section:
         (
             f"Settled means: mean squared increment below {d.tolerance:.2e} (an increment of "
             f"{d.tolerance**0.5:.2g}) for this and every larger k.",
-            f"Measured, k = {d.along.ks[0]} to {d.along.ks[-1]}: K = {d.measured}. It speaks of "
-            f"{d.measured.scatter}.",
+            f"Measured, {_grid(d)}: K is {d.measured}. It speaks of {d.measured.scatter}.",
             _forecast(d),
             f"At k = {d.k}: {d.tail}",
         ),
@@ -327,6 +328,11 @@ def _enough(d: Diagnosis) -> Section:
             "that stops and one that goes on.",
         ),
     )
+
+
+def _grid(d: Diagnosis) -> str:
+    ks = d.along.ks
+    return f"k = {ks[0]} to {ks[-1]}" if len(ks) > 1 else f"k = {ks[0]} only"
 
 
 def _forecast(d: Diagnosis) -> str:
