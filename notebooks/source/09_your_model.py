@@ -3,14 +3,13 @@
 #
 # **What does *your* model say?**
 #
-# The other notebooks asked their questions of models that we chose. Here you put in your own network
-# and your own data, and one call answers. First comes what somebody who pays for data wants to know,
-# in a sentence such as this:
+# Here you put in your own network and your own data, and one call answers. First comes what somebody
+# who pays for data wants to know:
 #
 # > With your 1 200 samples, one more moves the loss by 0.13 % of itself; that has been below 1 % from
 # > about 400 samples on.
 #
-# Then comes what it rests on, part by part, as a page that you can save:
+# Then comes what it rests on, part by part:
 #
 # $$\text{model},\ \text{loss},\ \text{data},\ k \;\longrightarrow\; K,\ \lambda_1,\ \Delta_1,\
 # \Delta_2^{(D)},\ \sigma_{\text{local}} .$$
@@ -84,26 +83,24 @@ def part(page, *titles):
 part(page, "In short")
 
 # %% [markdown]
-# **How to read it.** The report trained the network on fewer digits too, so "below 1 %" was *measured*,
-# and no sample is missing. The warning is about the average: a few hard digits carry it, and most
-# others change next to nothing. In section 4 we look at both, and at an owner of 80 digits, who has to
-# be told a forecast.
+# **How to read it.** The report trained the network on fewer digits too, so "below 1 %" was *measured*:
+# no sample is missing. The warning is about the average: a few hard digits carry it. Section 4 looks at
+# both, and at an owner of 80 digits, who has to be told a forecast.
 #
 # ## 2. Set-up checks
 #
-# `EmpiricalLoss` did not only store these things. It made a copy of the model (yours is never
-# changed) and put it through an **audit**: is this a function of the parameters and of one sample,
-# nothing else, and are its derivatives right? A model that fails is refused with a sentence;
-# section 9 tries 29 ways to fail. Here is the audit alone, with its numbers:
+# `EmpiricalLoss` made a copy of the model (yours is never changed) and put it through an **audit**: is
+# this a function of the parameters and of one sample, nothing else, and are its derivatives right? A
+# model that fails is refused with a sentence; section 9 tries 29 ways to fail. The audit alone:
 
 # %% tags=["nbval-ignore-output"]
 ln.audit(loss)
 
 # %% [markdown]
-# **How to read it.** Each line is one quantity by two routes, and how far they are apart. `w0` is the
-# point at which your model stood when you handed it over. In double precision about 1e-16 is rounding,
-# differences of values show slopes and curvatures to about 1e-8, and most of what is wrong is wrong by
-# 1e-3 or more. The second half is done beside your point, because many mistakes are silent at it.
+# **How to read it.** Each line is one quantity by two routes, and how far they are apart; `w0` is where
+# your model stood. In double precision about 1e-16 is rounding, differences of values show slopes and
+# curvatures to about 1e-8, and most of what is wrong is wrong by 1e-3 or more. The second half is done
+# beside your point, because many mistakes are silent at it.
 #
 # The most telling line by hand: a slope by differentiation, and by nothing but values of the loss.
 
@@ -164,10 +161,10 @@ carriers_guess = 100
 #
 # ### What was measured, and what to doubt
 #
-# **How to read it.** First, compare the two losses: seen and unseen. A large difference means that
-# the model has learned these samples rather than the subject. Then look at the gradient's norm: at a
-# minimum it is zero, and training never quite gets there. The **doubts** come before any result,
-# because each of them can spoil a number further down. An empty list is good news, not proof.
+# **How to read it.** If the loss on unseen samples is much larger, the model has learned these samples
+# rather than the subject. The gradient's norm is zero at a minimum, and training never quite gets
+# there. The **doubts** come before any result, because each can spoil a number further down. An empty
+# list is good news, not proof.
 
 # %% tags=["nbval-ignore-output"]
 part(page, "What was measured", "What to doubt")
@@ -221,13 +218,12 @@ part(early, "In short", "How much data is enough")
 # %% [markdown]
 # ### Curvature: a certified spectrum
 #
-# **How to read it.** $\lambda_1$ is the curvature of the sharpest direction; gradient descent on $L_k$
-# diverges along it when its learning rate exceeds about $2/\lambda_1$. *Certified* means that each value
-# comes with its residual $|Hu - \lambda u|$, and lies within it of a true eigenvalue. The **gap** tells
-# whether "the ten sharpest directions" is a well-defined set: it must be far above the residuals.
-# The **trace** is the sum of all curvatures; if ten directions carry most of it, the rest is nearly
-# flat. The L2 term lifts *every* eigenvalue by the same amount, so it is taken out of that
-# comparison.
+# **How to read it.** Gradient descent on $L_k$ diverges along the sharpest direction when its learning
+# rate exceeds about $2/\lambda_1$. *Certified* means that each value lies within its residual
+# $|Hu - \lambda u|$ of a true eigenvalue. The **gap** tells whether "the ten sharpest directions" is a
+# well-defined set: it must be far above the residuals. The **trace** is the sum of all curvatures; if
+# ten directions carry most of it, the rest is nearly flat. The L2 term lifts *every* eigenvalue alike,
+# so it is taken out of that comparison.
 
 # %% tags=["nbval-ignore-output"]
 part(page, "Curvature")
@@ -235,15 +231,14 @@ part(page, "Curvature")
 # %% [markdown]
 # ### What one more sample changes: three criteria, and a control
 #
-# **How to read it.** Again each unseen sample has its turn, and we average. $\Delta_1$ is the size of
-# the change at the solution. The first row is $\Delta_2^{(D)}$, the mean *squared* change
-# over the probe in the sharpest directions; the last row is $\Delta_2$, over all directions. A
-# squared change has four parts: the **value** at the solution, the **gradient**, the **curvature**,
-# and a **cross** part of value and curvature.
+# **How to read it.** $\Delta_1$ is the mean size of the change at the solution. The first row is
+# $\Delta_2^{(D)}$, the mean *squared* change over the probe in the sharpest directions; the last row
+# is $\Delta_2$, over all directions. Four parts: the **value** at the solution, the **gradient**, the
+# **curvature**, and a **cross** part of value and curvature.
 #
-# The **raw ratio** compares a probe with the whole space. It is close to 1 for *any* probe, if the
-# value part dominates, because that part does not depend on the probe. So look at the second row,
-# the control. The **centred ratio** leaves the value out: it tells who really sees the change.
+# The **raw ratio** to the whole space is close to 1 for *any* probe where the value part dominates,
+# because that part does not depend on the probe: look at the second row, the control. The **centred
+# ratio** leaves the value out: it tells who really sees the change.
 
 # %% tags=["nbval-ignore-output"]
 part(page, "What one more sample changes")
@@ -264,10 +259,9 @@ reveal_choice("Which probe sees more of the rest?", probe_guess, seen, options)
 # ### Local regime
 #
 # **How to read it.** The criteria above come from a formula that is exact for parabolas. The picture
-# compares it with the true losses at probe points of growing $\sigma$. Where the curve is below the
-# line of 10 %, the formula may be used; the dashed line is the $\sigma$ of this report. If it stands
-# to the right of the crossing, do not use the second and third criteria: lower `sigma`, or sample
-# the true loss with `ln.delta2_subspace`.
+# compares it with the true losses at probe points of growing $\sigma$: below the line of 10 % it may
+# be used; the dashed line is the $\sigma$ of this report. If that stands to the right of the crossing,
+# lower `sigma`, or sample the true loss with `ln.delta2_subspace`.
 
 # %% tags=["nbval-ignore-output"]
 part(page, "Local regime")
@@ -278,26 +272,23 @@ reveal_curve(what, error_guess, found.sigmas, error, xlabel="$\\sigma$")
 reveal_number("Largest sigma with an error below 10 %", sigma_guess, local or found.sigmas[0])
 
 # %% [markdown]
-# A straight line of slope 2: the relative error grows as $\sigma^2$. So one measurement tells you the
-# others, and the regime ends slowly: a probe three times narrower is nine times safer.
+# Slope 2: a probe three times narrower is nine times safer.
 
 # %% [markdown]
 # ### What to trust
 #
-# 1. **Exact at the given point**: the losses, $\Delta_1$, the gradient's norm. Only rounding is between you
-#    and them.
+# 1. **Exact at the given point**: the losses, $\Delta_1$, the gradient's norm, but for rounding.
 # 2. **Certified**: eigenvalues, within their residuals.
-# 3. **Estimated, with an error that is shown**: the trace, and a measured $K$ for these data in this order.
-# 4. **Only as good as its tail index**: every average over next samples.
+# 3. **Estimated, with an error**: the trace, and a measured $K$, for these data in this order.
+# 4. **As good as its tail index**: every average over next samples.
 # 5. **Right only in the local regime**: the second and third criteria and their shares.
 # 6. **Extrapolated**: a forecast. Its interval is honest on average, not for every problem.
 # 7. **Yours to judge**: whether the unseen samples are like those to come.
 #
 # ## 5. Keep the page
 #
-# The report is one HTML file that needs nothing else: no script, no picture beside it, no network.
-# Send it, archive it, print it. Where you want it: `page.save("my_report.html")`. Here it goes to a
-# temporary folder, because a course should leave nothing behind.
+# The report is one HTML file that needs nothing else, neither script nor network. Where you want it:
+# `page.save("my_report.html")`. Here it goes to a temporary folder.
 
 # %%
 import re
@@ -336,19 +327,18 @@ print("nothing is loaded from elsewhere:", not re.search("https?:|<script|<link"
 # %% [markdown]
 # ## 6. How it scales
 #
-# A report costs training, about a hundred products with the Hessian (each costs one to two gradients),
-# and a look at every unseen sample. Losses are cheap: the value part, $\Delta_1$ and $K$ use *all* unseen
-# samples, always. First and second derivatives of all come at once where the model allows it, as one of
-# dense layers does. Where they come one by one, they are taken of 32 samples, drawn by
-# design: surprising ones more often, and weighted less. The doubts say so, and standard errors are given. All of this
-# grows in proportion to the number of parameters. What it may do is counted, not timed: a `Budget`
-# limits the iterations of training and the products for the trace and the smallest eigenvalue. The counts follow from the size
-# of the problem, or are yours (`budget=`). So the same seed gives the same report, however busy the
-# machine. If you must have it within a time, `seconds=` chooses the counts by timing one gradient.
+# A report costs training, about a hundred products with the Hessian (one to two gradients each), and a
+# look at every unseen sample. Losses are cheap: the value part, $\Delta_1$ and $K$ *always* use all of
+# them. Derivatives of all come at once in dense layers and small models. Where they come one by one,
+# they are taken of 32 samples, drawn by design (surprising ones more often, and weighted less); the
+# doubts say so, and standard errors are kept. Work is counted, not timed: a `Budget` limits the
+# iterations of training and the products, and leaves out training anew where the model is too large.
+# So the same seed gives the same report, however busy the machine. If you must have it within a time, `seconds=`
+# chooses the counts by timing one gradient.
 #
-# **Measured:** an MLP 64-900-900-120-10 in `float32` (978 730 parameters), 900 digits, $k = 720$, with
-# two threads: 61 s on a quiet machine, 105 s while others kept all four processors busy, and 2.1 GB of
-# memory. So a million parameters take **under two minutes**. These are the seconds of your own model:
+# **Measured:** an MLP 64-900-900-120-10 in `float32` (978 730 parameters), 900 digits, $k = 720$: 174 s
+# of processor time with two threads, so about **a minute and a half** where nobody else computes, and
+# 2.1 GB of memory. These are the seconds of your own model:
 
 # %% tags=["nbval-ignore-output"]
 for stage, seconds in found.seconds.items():
@@ -426,7 +416,7 @@ others = {  # model, loss function, inputs, targets
 
 # %%
 prints = {name: fingerprint(four[0]) for name, four in others.items()}
-few = {"D": 4, "budget": Budget(retrain_iterations=0), "progress": False}
+few = {"D": 4, "budget": Budget(400, retrain_iterations=0), "progress": False}
 diagnoses = {
     name: diagnose(ln.EmpiricalLoss(*four, l2=1e-3), 60, **few) for name, four in others.items()
 }
@@ -449,7 +439,7 @@ def in_a_row(name, d):
     """A few numbers of one diagnosis."""
     reach = "none" if d.local_sigma is None else f"{d.local_sigma:.0e}"
     seen = f"{centred_ratio(d, d.top):9.2f}{centred_ratio(d, d.random):8.3f}"
-    curved = f"{name:12}{len(d.w):4}{d.pairs.values[0]:10.2f}"
+    curved = f"{name:12}{len(d.w):4}{d.pairs.values[0]:10.3g}"
     return f"{curved}{reach:>13}{seen}{enough(d):>8}{len(d.doubts):8}"
 
 
@@ -486,8 +476,8 @@ reveal_choice("Which model has the lowest centred ratio?", easy, lowest, list(ot
 # ```
 #
 # `--trained` keeps your model's own parameters instead of training; `-D`, `--sigma`, `--tolerance`,
-# `--seconds` and the counts of a budget (`--fit-iterations` and so on) are those of the call. The next cells do the same from here, with a temporary file,
-# once as it should be and once with a wrong name.
+# `--seconds` and the counts of a budget (`--fit-iterations` and so on) are those of the call. The next
+# cells do the same from here, once as it should be and once with a wrong name.
 
 # %%
 import contextlib
@@ -537,10 +527,9 @@ print("the page is there:", there)
 # %% [markdown]
 # ## 9. Bring your own mistake
 #
-# Most trouble with a new model is not mathematics. It is a forgotten `eval()`, a mean where single
-# losses are needed, a column where a row was meant. Some of these would not crash anything: they
-# would give a *wrong number*. So each must be refused, in a sentence that names the mistake and the
-# way out.
+# Most trouble with a new model is not mathematics: a forgotten `eval()`, a mean where single losses are
+# needed, a column where a row was meant. Some of these would not crash anything but give a *wrong
+# number*. So each must be refused, in a sentence that names the mistake and the way out.
 #
 # **Predict.** There are 29 mistakes below, 23 of them in a model or its data. With how many of these
 # 23 would an ordinary training step in PyTorch run through without a word?
@@ -731,8 +720,7 @@ reveal_number("Mistakes that PyTorch runs through", silent_guess, len(silent))
 # %% [markdown]
 # Not every one of these is wrong in training: noise and a batch's own statistics are meant to be
 # there. They are wrong *here*, because an increment needs the loss of one sample at one point to be
-# one number. Where the cause is a plain one (labels beyond the last class, inputs of another width),
-# PyTorch itself complains first, and its own sentence reaches you.
+# one number.
 
 # %% [markdown] tags=["exercises"]
 # ## 10. Exercises
