@@ -452,7 +452,8 @@ lowest = min(ratios, key=ratios.get)
 reveal_choice("Which model has the lowest centred ratio?", easy, lowest, list(others))
 
 # %% [markdown]
-# *A star marks what is extrapolated*, here from a single $k = 60$, because nothing was trained anew.
+# *A star marks what is extrapolated*, here from a single $k = 60$, because nothing was trained anew;
+# 60 without a star means 60 or fewer.
 #
 # The random control is about $D/N$, so it is larger for the smaller models. A ratio says nothing
 # without it. Over four seeds the four sharpest directions of the auto-encoder saw 2 to 5 % of the
