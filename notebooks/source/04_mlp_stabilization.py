@@ -194,6 +194,8 @@ print(f"a single order would have said anything between {low:.1f} and {high:.1f}
 hardest = [np.sort(v**2)[::-1] for v in values[0]]
 share = np.mean([h[: len(h) // 20].sum() / h.sum() for h in hardest])
 print(f"the hardest 5 % of the next samples carry {share:.0%} of the squared increment")
+indices = [ln.tail(v**2).index for v in values[0]]
+print(f"their tail index: {min(indices):.1f} to {max(indices):.1f}, where 0.7 is doubtful already")
 
 # %% [markdown]
 # So we average over **every** unseen sample as the next one. That costs nothing extra:
