@@ -1282,7 +1282,7 @@ compare(verdict)
 #
 # From the first eighth of the data, each seed on its own: $K$ by `forecast_enough`, with a tolerance from `forecast_loss`; and
 # by `forecast_loss` the gain of the next doubling. *Held*: intervals (90 %) that hold this seed's truth. (The constants
-# of both were fitted to these problems; on problems left out they held 95 and 92 % for $K$, and 94 % for the loss: tests/benchmarks/forecast.md.)
+# of both were fitted to these problems; on problems left out they held 98 and 96 % for $K$, and 95 % for the loss: tests/benchmarks/forecast.md.)
 
 
 # %%
