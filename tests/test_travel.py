@@ -26,8 +26,10 @@ from landscape_nb.numerics.audit.precision import loss_precision
 from landscape_nb.numerics.certificate import certify
 from landscape_nb.problems.learning import LEARNING_PROBLEMS
 from landscape_nb.problems.models import MLP
+from landscape_nb.study.agreement import RankCorrelation
 from landscape_nb.study.budget import Budget
 from landscape_nb.study.report import report
+from landscape_nb.study.stopping import FloorLaw, Stop
 from landscape_nb.study.sweep import KIND, sweep
 from landscape_nb.theory import layers
 from landscape_nb.theory.forecast import CALIBRATION
@@ -139,6 +141,7 @@ def results():
         loss_precision(loss, w), certify(loss.hessian_operator(w, 20), top.values, U, start),
         Comparison(0.1, 0.2, False, True, 1.0, 1.1), CALIBRATION, told, told.if_stopped,
         ln.forecast_loss([9, 18], [0.4, 0.3], 36), ln.tail(range(30), tolerance=3.0),
+        FloorLaw(1.0, 2.0, 0.5, 9), Stop(9, 2, 15, True), RankCorrelation(0.5, 0.1, 0.8, 0.9, 7, 1),
         KIND, ln.Watch(loss, 20).probe, ln.Watch(loss, 20).work,
         ln.designed_sample(torch.rand(9, generator=g), 5, g),
     ]  # fmt: skip

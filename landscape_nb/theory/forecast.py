@@ -172,8 +172,8 @@ def forecast_enough(
     Returns:
         `Forecast`. Its error is the interval: from a quarter of K and less it covered 97 % on
         average on problems that the constants had not seen, 78 to 100 % on each, and its ends were
-        a factor of four to eight apart (tests/benchmarks/forecast.md). Inside the measured range its
-        ends speak of the noise alone. Costs no products: it reads numbers that are there.
+        a factor of four to eight apart (tests/benchmarks/forecast.md). Inside the measured range
+        its ends speak of the noise alone. Costs no products: it reads numbers that are there.
 
     Raises:
         ValueError: ks not increasing, deltas negative or not finite or of another shape, tolerance
