@@ -175,12 +175,13 @@ def test_a_heavy_tail_is_said_with_the_median_and_the_share_below(base):
 
 COSTS = {
     "foretold": ({}, 1.5, "The 810 samples that are missing (90 %: 420 to 1 600; "
-        "extrapolated) would cost 1 200 at 1.5 each (640 to 2 500); doubling the data would cost 720."),
+        "extrapolated) would cost 1 200 at 1.5 each (640 to 2 500); doubling "
+        "the data would cost 720."),
     "free": ({}, 0, "The 810 samples that are missing (90 %: 420 to 1 600; extrapolated) "
         "would cost 0 at 0 each (0 to 0); doubling the data would cost 0."),
     "dear": ({}, 1e6, "The 810 samples that are missing (90 %: 420 to 1 600; extrapolated) "
-        "would cost 810 000 000 at 1 000 000 each (420 000 000 to 1 600 000 000); doubling the data would "
-        "cost 480 000 000."),
+        "would cost 810 000 000 at 1 000 000 each (420 000 000 to 1 600 000 000); doubling "
+        "the data would cost 480 000 000."),
     "perhaps enough already": ({"forecast": forecast(500, 300, 700)}, 0.25, "The 20 samples that "
         "are missing (90 %: 0 to 220; extrapolated) would cost 5 at 0.25 each (0 to 55); doubling "
         "the data would cost 120."),

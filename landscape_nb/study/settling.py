@@ -62,6 +62,7 @@ def settle(
     Raises:
         ValueError: an argument does not fit.
 
+    >>> import torch
     >>> from landscape_nb.problems.toys import linear_regression
     >>> toy = linear_regression(60, 3, generator=torch.Generator().manual_seed(0))
     >>> rows = settle(EmpiricalLoss(*toy.parts), [10, 20])
