@@ -4,9 +4,9 @@ Oracle: the numbers of the diagnosis, formatted here anew, and a plain loop over
 """
 
 import dataclasses
-import itertools
 import math
 import re
+from itertools import pairwise
 
 import pytest
 import torch
@@ -174,13 +174,14 @@ def test_a_heavy_tail_is_said_with_the_median_and_the_share_below(base):
 # -- money ----------------------------------------------------------------------------------------
 
 COSTS = {
-    "foretold": ({}, 1.5, "The 810 samples that are missing (90 %: 420 to 1 600; extrapolated) "
-        "would cost 1 200 at 1.5 each (640 to 2 500); doubling the data would cost 720."),
-    "free": ({}, 0, "The 810 samples that are missing (90 %: 420 to 1 600; extrapolated) would "
-        "cost 0 at 0 each (0 to 0); doubling the data would cost 0."),
-    "dear": ({}, 1e6, "The 810 samples that are missing (90 %: 420 to 1 600; extrapolated) would "
-        "cost 810 000 000 at 1 000 000 each (420 000 000 to 1 600 000 000); doubling the data "
-        "would cost 480 000 000."),
+    "foretold": ({}, 1.5, "The 810 samples that are missing (90 %: 420 to 1 600; "
+        "extrapolated) would cost 1 200 at 1.5 each (640 to 2 500); doubling "
+        "the data would cost 720."),
+    "free": ({}, 0, "The 810 samples that are missing (90 %: 420 to 1 600; extrapolated) "
+        "would cost 0 at 0 each (0 to 0); doubling the data would cost 0."),
+    "dear": ({}, 1e6, "The 810 samples that are missing (90 %: 420 to 1 600; extrapolated) "
+        "would cost 810 000 000 at 1 000 000 each (420 000 000 to 1 600 000 000); doubling "
+        "the data would cost 480 000 000."),
     "perhaps enough already": ({"forecast": forecast(500, 300, 700)}, 0.25, "The 20 samples that "
         "are missing (90 %: 0 to 220; extrapolated) would cost 5 at 0.25 each (0 to 55); doubling "
         "the data would cost 120."),
@@ -333,7 +334,7 @@ def test_the_interval_excludes_nothing_that_the_mean_over_all_says(digits_seen_b
     for j, part in zip(d.along.ks, d.along.squares, strict=True):
         assert len(part) == 600 - j
         curve.append(sum(part.tolist()) / (600 - j))
-    for tolerance in (d.tolerance, *[(a * b) ** 0.5 for a, b in itertools.pairwise(curve)]):
+    for tolerance in (d.tolerance, *[(a * b) ** 0.5 for a, b in pairwise(curve)]):
         found = ln.enough_data(d.along.ks, curve, tolerance)
         band = d.along.band(torch.Generator().manual_seed(0))
         m = settled_within(d.along.ks, band, tolerance, 0.9, OF_NEXT_SAMPLES)

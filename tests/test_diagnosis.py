@@ -335,6 +335,17 @@ def test_few_derivatives_are_said(drawn):
         assert any("rest on 32 of the 120 unseen samples" in doubt for doubt in d.doubts)
 
 
+def test_samples_that_are_fitted_to_the_last_digit_hide_no_cheap_way():
+    """Curvatures of 1e-77 are all rounding; the hardest samples show that dense layers are well."""
+    g = torch.Generator().manual_seed(1)
+    x = torch.randn(600, 3, generator=g).double()
+    torch.manual_seed(0)
+    loss = EmpiricalLoss(MLP([3, 4, 2]), cross_entropy, x, (x[:, 0] > 0).long())
+    w = fit(loss, 200, tol=1e-4, max_iterations=60).w
+    assert float(loss.per_sample(w)[200:].median()) < 1e-9
+    assert quick(loss, 200, w=w, budget=LEAST, D=10).derivatives_of == 400
+
+
 def test_value_parts_rest_on_all_even_so(drawn):
     loss, w, several = drawn
     squares = [x * x for x in surprises(loss, w, 40)[0]]

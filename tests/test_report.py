@@ -19,6 +19,8 @@ from torch import nn
 
 from landscape_nb import EmpiricalLoss
 from landscape_nb.__main__ import main
+from landscape_nb.figures import plots
+from landscape_nb.figures.forecast import forecast_along_k
 from landscape_nb.problems.data import digits
 from landscape_nb.problems.models import MLP, DecoderTransformer, TransformerConfig, sequence_loss
 from landscape_nb.study import report as module
@@ -323,6 +325,28 @@ def test_what_is_measured_needs_no_forecast(page, high, words):
     d = dataclasses.replace(page.diagnosis, k=480, forecast=f, measured=m)
     told = section_of(written(d), "How much data is enough").sentences[2]
     assert told == f"Forecast: none is needed, K lies {words}"
+
+
+@pytest.mark.parametrize("name", STORIES)
+@pytest.mark.parametrize("edges", [(0.5, 2.0), (0.0, float("inf"))], ids=["narrow", "without end"])
+def test_the_picture_keeps_its_letters_inside(name, edges):
+    """K is marked where it is not too far, in words that say whether it was measured."""
+    f = STORIES[name]
+    means = {"one point": [8e-6], "rising": [1e-6, 3e-6, 8e-6], "far": [4e-4, 1e-4, 2.4e-5],
+             "there": [4e-4, 1e-4, 2.4e-5], "both": [4e-4, 1e-4, 2.4e-5, 8e-6]}[name]  # fmt: skip
+    means = torch.tensor(means, dtype=torch.float64)
+    ks = [60, 120, 240, 480][-len(means) :]
+    figure, ax = plots.new_figure()
+    forecast_along_k(ax, ks, means, torch.stack([edge * means for edge in edges]), f)
+    figure.canvas.draw()
+    low, high = ax.get_ylim()
+    assert low > 0 and high / low < 1e9 and float(means.max()) < high
+    said = {text.get_text() for text in ax.texts}
+    if f.K is not None:
+        assert "tolerance" in said and ("K, extrapolated" if f.K > 480 else "K") in said
+    for text in ax.texts:
+        box, frame = text.get_window_extent(), ax.get_window_extent()
+        assert frame.y0 <= box.y0 and box.y1 <= frame.y1 and box.x1 <= frame.x1 + 1
 
 
 UNTRAINED = {

@@ -125,7 +125,7 @@ def diagnose(
         with stage("increments"):
             unseen = range(k, loss.num_samples)
             U = random_subspace(loss.num_params, D, seeded, dtype=w.dtype).to(w.device)
-            size = _derivatives_of(loss, w, U, unseen)
+            size = _derivatives_of(loss, w, U, k + losses[k:].argsort(descending=True).cpu())
             top, random = (
                 next_sample_table(loss, w, V, k, size=size, generator=seeded)
                 for V in (pairs.vectors, U)
@@ -214,8 +214,11 @@ def _trace(
     return hutchpp_trace(loss.hessian_operator(w, k), w, products, generator)
 
 
-def _derivatives_of(loss: EmpiricalLoss, w: Tensor, U: Tensor, unseen: range) -> int | None:
-    """How many samples to draw by design; None where the derivatives of all are cheap."""
+def _derivatives_of(loss: EmpiricalLoss, w: Tensor, U: Tensor, unseen: Tensor) -> int | None:
+    """How many samples to draw by design; None where the derivatives of all are cheap.
+
+    The hardest come first: there the cheap ways, tried on a few, can be told from wrong ones.
+    """
     if len(unseen) <= _DRAWN or in_batches(loss, w, U, unseen):
         return None
     return _DRAWN
