@@ -437,9 +437,9 @@ def test_the_counted_share_is_kept_from_the_second_row_on(trained):
         watch(model)
         again(model)
     calls = [row["call"] for row in watch.rows]
-    assert calls[0] == 1 and len(calls) > 5 and all(row["share"] <= 0.5 for row in watch.rows[1:])
+    assert calls[0] == 1 and len(calls) > 5 and all(row["share"] <= 0.4 for row in watch.rows[1:])
     work = sum(row["work"] for row in watch.rows)
-    assert 0.3 * calls[-1] < work <= 0.5 * calls[-1]
+    assert 0.25 * calls[-1] < work <= 0.4 * calls[-1]
     assert same(watch.rows, again.rows)  # no clock decides
     assert any(row["lambda_1"] for row in watch.rows) and watch.rows[0]["lambda_1"] is None
 
@@ -460,8 +460,8 @@ def test_work_is_counted_in_operations_and_arithmetic():
     small, large = (ln.EmpiricalLoss(MLP([4, h, 2]), cross_entropy, *data()) for h in (6, 600))
     a, b = (counted_work(loss, 8) for loss in (small, large))
     # one multiplication and addition for each weight: 2 (4 h + 2 h) flops a sample, and memory
-    flops = 2 * 6 * (600 - 6) * 5e-11
-    memory = (large.sample_bytes - small.sample_bytes) * 1e-10
+    flops = 2 * 6 * (600 - 6) * 2e-11
+    memory = (large.sample_bytes - small.sample_bytes) * 4e-11
     assert b.each - a.each == pytest.approx(flops + memory)
     assert a.step == pytest.approx(3 * (a.fixed + 8 * a.each))
     assert counted_work(small, 16).step - a.step == pytest.approx(24 * a.each)
@@ -764,7 +764,7 @@ def test_pictures_are_paid_for_by_the_share(trained, monkeypatch):
     monkeypatch.setattr(watching, "draw_live", lambda rows, handle: drawn.append(len(rows)))
     watch = ln.Watch(loss, K, share=0.5)
     step = watch.work.step
-    calls = int(2.5 * 0.3 / (0.5 * 0.4 * step))
+    calls = int(2.5 * 0.3 / (0.8 * 0.5 * 0.4 * step))
     for _ in range(calls):
         watch(model)
     assert len(drawn) == 2 and watch.latest["share"] <= 0.5

@@ -21,13 +21,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
 
-# Seconds on one core of a laptop, rounded; chosen here.
-OPERATION, BYTE, FLOP = 1e-5, 1e-10, 5e-11
+# Seconds on one core, chosen such that a nominal training step is about a real one: an MLP, a
+# convolution and a transformer. If steps were taken for longer than they are, fixed costs (a row's
+# file, a picture) would look too cheap beside them.
+OPERATION, BYTE, FLOP = 1e-5, 4e-11, 2e-11
 CALL = 2e-4  # what EmpiricalLoss does besides, at each batch
 # Forward passes that a training step, a Hessian's graph, a product and a third derivative cost.
 STEP, GRAPH, PRODUCT, THIRD = 3, 4, 6, 12
-# Large batches leave the cache, and attention here is not the fused one of training: a pass of the
-# loss costs up to 1.4 times what it costs in training (a transformer). Rounded up.
+# Losses of many samples cost up to 1.4 times what their share of a training step would, measured on
+# the transformer: rounded up.
 MARGIN = 1.5
 
 
@@ -49,7 +51,11 @@ class Work:
 
     def forward(self, m: int) -> float:
         """The loss's forward pass over m samples, in batches."""
-        return MARGIN * (math.ceil(m / self.width) * (self.fixed + CALL) + m * self.each)
+        return math.ceil(m / self.width) * (self.fixed + CALL) + m * self.each
+
+    def losses(self, m: int) -> float:
+        """The losses of m samples, counted with a margin."""
+        return MARGIN * self.forward(m)
 
     @property
     def step(self) -> float:

@@ -42,7 +42,9 @@ from landscape_nb.study.watch_row import (
     losses_part,
 )
 
-# What the share of the training is spent on, in tenths. Chosen here.
+# Of the share, so much is spent: headroom, for counts are not times. Chosen here.
+_SPENT = 0.8
+# What that is spent on, in tenths. Chosen here.
 _TENTHS = {"losses": 3, "curvature": 3, "picture": 4}
 # Nominal seconds of tail index, forecast and file; of a picture. As measured, rounded up.
 _ROW, _PICTURE = 2e-2, 3e-1
@@ -71,11 +73,12 @@ class Watch:
 
     When it measures: work is counted in operations, bytes and arithmetic of the model's passes
     (`landscape_nb.study.counted_work`), never timed, so that a rerun measures at the same calls.
-    Losses are measured when three tenths of `share` times the calls so far pay for them (one half
-    where nothing is drawn), curvature in such a row when as much pays for it, and a picture, 0.3
-    seconds, from the other four tenths; each at 1.05 times the call of the last, or later. Only the
-    first call measures losses in advance. So long runs of small models get many rows, short runs
-    of large ones few: a training of some seconds shows its picture at `measure`, or with `every`.
+    A fifth of `share` is kept back, for counts are not times. Losses are measured when three tenths
+    of the rest (one half where nothing is drawn) pay for them over the calls so far, curvature in
+    such a row when as much pays for it, and a picture, 0.3 seconds, from the other four tenths;
+    each at 1.05 times the call of the last, or later. Only the first call measures losses in
+    advance. So long runs of small models get many rows, short runs of large ones few: a training
+    of some seconds shows its picture at `measure`, or with `every`.
     A criterion below the tolerance says little before anything is learned: all losses are alike
     then.
 
@@ -319,14 +322,14 @@ class Watch:
         """Nominal seconds that so many calls allow for it."""
         whole = sum(tenths for n, tenths in _TENTHS.items() if self.live or n != "picture")
         drawn = self.live or name != "picture"
-        return self.share * drawn * _TENTHS[name] / whole * calls * self.work.step
+        return _SPENT * self.share * drawn * _TENTHS[name] / whole * calls * self.work.step
 
     def _cost(self, name: str) -> float:
         """Nominal seconds of one."""
         if name == "picture":  # rows do not depend on it: it has an account of its own
             return _PICTURE if _FIGURES in sys.modules else _FIRST_PICTURE
         if name == "losses":
-            return self.work.forward(self.loss.num_samples) + _ROW
+            return self.work.losses(self.loss.num_samples) + _ROW
         products = self.probe.cold if self._vectors is None else self.probe.products
         m = min(self.probe.candidates, self.loss.num_samples - self.k)
         seen = min(self.k, self.probe.seen)

@@ -20,7 +20,8 @@ from landscape_nb.problems.models import DecoderTransformer, TransformerConfig, 
 from landscape_nb.study import watch as study_watch
 
 torch.set_num_threads(1)
-watching.display = lambda *args, **named: None  # drawn, and shown to nobody
+pictures = []
+watching.display = lambda *args, **named: pictures.append(1)  # drawn, and shown to nobody
 cross_entropy = nn.CrossEntropyLoss(reduction="none")
 
 
@@ -46,6 +47,21 @@ def transformer():
     return model, sequence_loss, rows[:, :-1], rows[:, 1:], 400, 16
 
 
+def wide():
+    """Another size, precision and batch than those that the counts were fitted to."""
+    x, y = ln.data.digits()[:2]
+    model = ln.models.MLP([64, 256, 256, 10], nn.ReLU, dtype=torch.float32)
+    return model, cross_entropy, x.float(), y, 900, 64
+
+
+def narrow():
+    """Likewise: shorter sequences, smaller batches, another shape."""
+    text = ln.data.text()
+    rows = ln.data.sequences(text, 16)[:900]
+    config = TransformerConfig(len(text.vocabulary), width=32, depth=1, heads=2, kv_heads=1)
+    return DecoderTransformer(config), sequence_loss, rows[:, :-1], rows[:, 1:], 600, 8
+
+
 def train(make, steps, live=False):
     """Seconds of the process in the steps and in the watch, and the watch."""
     model, loss_fn, x, y, k, batch_size = make()
@@ -69,22 +85,30 @@ def train(make, steps, live=False):
     return time.process_time() - start - inside, inside, watch
 
 
-CASES = {"mlp": (mlp, 20_000), "cnn": (cnn, 10_000), "transformer": (transformer, 4_000)}
+CASES = {
+    "mlp": (mlp, 60_000),
+    "cnn": (cnn, 30_000),
+    "transformer": (transformer, 12_000),
+    "wide": (wide, 20_000),
+    "narrow": (narrow, 15_000),
+}
 
 
 def main(names, rounds=3):
-    print("| model | N | steps | ms a step | rows, with curvature | counted share | measured |")
+    print("| model | N | steps | ms a step | rows, curvature, pictures | counted | measured |")
     print("|---|---|---|---|---|---|---|")
     for name in names or CASES:
         make, steps = CASES[name]
         for live in (False, True):
+            pictures.clear()
             found = [train(make, steps, live) for _ in range(rounds)]
             shares = [inside / outside for outside, inside, _ in found]
             watch, seconds = found[-1][2], statistics.median(outside for outside, _, _ in found)
+            drawn = len(pictures) // rounds
             full = sum(row["lambda_1"] is not None for row in watch.rows)
             print(
                 f"| {name}{', drawn' if live else ''} | {watch.loss.num_params} | {steps} | "
-                f"{1e3 * seconds / steps:.2f} | {len(watch.rows)}, {full} | "
+                f"{1e3 * seconds / steps:.2f} | {len(watch.rows)}, {full}, {drawn} | "
                 f"{watch.rows[-1]['share']:.1%} | {statistics.median(shares):.1%} "
                 f"({min(shares):.1%} to {max(shares):.1%}) |",
                 flush=True,
