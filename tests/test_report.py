@@ -208,6 +208,15 @@ def test_text_has_every_section_and_what_the_pictures_show(page):
             assert section.picture[1] in unwrapped(text)
 
 
+@pytest.mark.parametrize("unit", ["1 %", "2 000", "1 234 567"])
+def test_lines_do_not_tear_a_number_apart(unit):
+    for width in range(20, 40):
+        lines = module._wrapped(
+            [f"With your samples, one more moves it by {unit} of itself."], width
+        )
+        assert sum(unit in line for line in lines) == 1 and max(map(len, lines)) <= width
+
+
 def unwrapped(text):
     return " ".join(text.split())
 

@@ -8,6 +8,7 @@ The numbers are those of `landscape_nb.study.diagnosis`; here they become someth
 
 import base64
 import html
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -108,7 +109,10 @@ class Report:
 
 def _wrapped(sentences: Sequence[str], width: int = 100) -> list[str]:
     """Sentences as lines that a terminal shows whole, each sentence on a line of its own."""
-    return [line for s in sentences for line in textwrap.wrap(s, width, break_on_hyphens=False)]
+    # "2 000" and "90 %" stay together: textwrap does not break at this kind of space
+    joined = [re.sub(r"(?<=\d) (?=[\d%])", "\u00a0", sentence) for sentence in sentences]
+    lines = [line for s in joined for line in textwrap.wrap(s, width, break_on_hyphens=False)]
+    return [line.replace("\u00a0", " ") for line in lines]
 
 
 class Options(TypedDict, total=False):
