@@ -21,10 +21,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
 
-# Seconds on one core, chosen such that a nominal training step is about a real one: an MLP, a
-# convolution and a transformer. If steps were taken for longer than they are, fixed costs (a row's
-# file, a picture) would look too cheap beside them.
-OPERATION, BYTE, FLOP = 1e-5, 4e-11, 2e-11
+# Seconds on one core, chosen such that a nominal training step is as long as a real one or shorter,
+# for an MLP, a convolution and two transformers (tests/benchmarks/watch.py). If steps were taken for
+# longer than they are, fixed costs, a row's file or a picture, would look too cheap beside them.
+OPERATION, BYTE, FLOP = 3e-6, 4e-11, 2e-11
 CALL = 2e-4  # what EmpiricalLoss does besides, at each batch
 # Forward passes that a training step, a Hessian's graph, a product and a third derivative cost.
 STEP, GRAPH, PRODUCT, THIRD = 3, 4, 6, 12

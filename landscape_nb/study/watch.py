@@ -47,7 +47,7 @@ _SPENT = 0.8
 # What that is spent on, in tenths. Chosen here.
 _TENTHS = {"losses": 3, "curvature": 3, "picture": 4}
 # Nominal seconds of tail index, forecast and file; of a picture. As measured, rounded up.
-_ROW, _PICTURE = 2e-2, 3e-1
+_ROW, _PICTURE = 1.5e-2, 3e-1
 _FIRST_PICTURE = 1.5  # and load matplotlib
 _GROWTH = 1.05  # calls between rows grow at least so: 47 rows to a factor of ten. Chosen here.
 

@@ -48,18 +48,29 @@ def transformer():
 
 
 def wide():
-    """Another size, precision and batch than those that the counts were fitted to."""
+    """Another size, precision and batch: the counts were not fitted to it."""
     x, y = ln.data.digits()[:2]
     model = ln.models.MLP([64, 256, 256, 10], nn.ReLU, dtype=torch.float32)
     return model, cross_entropy, x.float(), y, 900, 64
 
 
 def narrow():
-    """Likewise: shorter sequences, smaller batches, another shape."""
+    """Shorter sequences, smaller batches, another shape."""
     text = ln.data.text()
     rows = ln.data.sequences(text, 16)[:900]
     config = TransformerConfig(len(text.vocabulary), width=32, depth=1, heads=2, kv_heads=1)
     return DecoderTransformer(config), sequence_loss, rows[:, :-1], rows[:, 1:], 600, 8
+
+
+def normed():
+    """Layer norms and GELU in small batches: the counts were not fitted to it."""
+    torch.manual_seed(0)
+    x, y = ln.data.digits()[:2]
+    layers = [nn.Linear(64, 48)]
+    for _ in range(3):
+        layers += [nn.LayerNorm(48), nn.GELU(), nn.Linear(48, 48)]
+    model = nn.Sequential(*layers, nn.GELU(), nn.Linear(48, 10)).double()
+    return model, cross_entropy, x, y, 1000, 16
 
 
 def train(make, steps, live=False):
@@ -91,6 +102,7 @@ CASES = {
     "transformer": (transformer, 12_000),
     "wide": (wide, 20_000),
     "narrow": (narrow, 15_000),
+    "normed": (normed, 30_000),
 }
 
 
