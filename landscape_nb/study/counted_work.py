@@ -21,8 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
 
-# Seconds on one core, chosen such that a nominal training step is as long as a real one or shorter,
-# for an MLP, a convolution and two transformers (tests/benchmarks/watch.py). If steps were taken for
+# Seconds on one core, such that a nominal training step is about as long as a real one, or shorter:
+# an MLP, a convolution and two transformers (tests/benchmarks/watch.py). If steps were taken for
 # longer than they are, fixed costs, a row's file or a picture, would look too cheap beside them.
 OPERATION, BYTE, FLOP = 3e-6, 4e-11, 2e-11
 CALL = 2e-4  # what EmpiricalLoss does besides, at each batch
