@@ -433,7 +433,7 @@ def test_the_counted_share_is_kept_from_the_second_row_on(trained):
     model, loss = trained
     watch = ln.Watch(loss, K, share=0.5, batch_size=8)
     again = ln.Watch(loss, K, share=0.5, batch_size=8)
-    for _ in range(6000):
+    for _ in range(8000):
         watch(model)
         again(model)
     calls = [row["call"] for row in watch.rows]

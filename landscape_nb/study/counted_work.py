@@ -28,8 +28,8 @@ OPERATION, BYTE, FLOP = 3e-6, 4e-11, 2e-11
 CALL = 2e-4  # what EmpiricalLoss does besides, at each batch
 # Forward passes that a training step, a Hessian's graph, a product and a third derivative cost.
 STEP, GRAPH, PRODUCT, THIRD = 3, 4, 6, 12
-# Losses of many samples cost up to 1.4 times what their share of a training step would, measured on
-# the transformer: rounded up.
+# On the transformer losses of many samples cost 1.2 to 1.4 times what their part of a training step
+# would; why was not looked into. Rounded up.
 MARGIN = 1.5
 
 
