@@ -7,6 +7,8 @@ the inner products (d_s'd_t)(a_s'a_t) or the sample's gradient of this one layer
 work. g_i'v needs no gradient either: it is c_i of layer contraction along the one direction v.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.func import vjp, vmap
@@ -63,11 +65,17 @@ def gradient_energies(
         raise
     except Exception:  # other layers, or wrong numbers: the gradients themselves
         pass
-    step = max(1, int(loss.memory / 8 / (w.numel() * w.element_size())))  # 8: chosen here
-    for i in range(done, len(samples), step):
-        g = loss.sample_gradients(w, samples[i : i + step])
-        squares[i : i + step], dots[i : i + step] = g.square().sum(1), g @ v
+    left = slice(done, len(samples))
+    parts = [(g.square().sum(1), g @ v) for g in gradient_blocks(loss, w, samples[left])]
+    squares[left], dots[left] = (torch.cat(part) for part in zip(*parts, strict=True))
     return squares, dots
+
+
+def gradient_blocks(loss: EmpiricalLoss, w: Tensor, samples: Indices) -> Iterator[Tensor]:
+    """Single samples' gradients, (m, N), as many at a time as an eighth of memory holds."""
+    step = max(1, int(loss.memory / 8 / (w.numel() * w.element_size())))  # 8: chosen here
+    for i in range(0, len(samples), step):
+        yield loss.sample_gradients(w, samples[i : i + step])
 
 
 def samples_at_once(loss: EmpiricalLoss, w: Tensor, samples: Indices) -> int:

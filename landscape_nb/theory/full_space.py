@@ -6,7 +6,7 @@ from torch import Tensor
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.blocks import quadratic_form
 from landscape_nb.numerics.loss import EmpiricalLoss
-from landscape_nb.numerics.sample_norms import gradient_energies
+from landscape_nb.numerics.sample_norms import gradient_blocks, gradient_energies
 from landscape_nb.numerics.samples import derivative_blocks
 from landscape_nb.theory.designs import designed_sample, everyone
 from landscape_nb.theory.increment import increment
@@ -77,10 +77,8 @@ def _gradient_energy(
     difference = parts - 2 * dots.sum()
     if difference > 1e-3 * parts:  # else it has too few digits left: chosen here
         return difference / (k + 1) ** 2
-    step = max(1, int(loss.memory / 8 / (w.numel() * w.element_size())))  # chosen here
     total = w.new_zeros(())
-    for i in range(0, len(samples), step):
-        g = loss.sample_gradients(w, samples[i : i + step])
+    for g in gradient_blocks(loss, w, samples):
         total = total + g.sub_(mean).div_(k + 1).square_().sum()
     return total
 

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.sample_norms import gradient_blocks
 from landscape_nb.numerics.samples import projected_derivatives, sample_derivatives
 from landscape_nb.theory.criteria import Estimate
 from landscape_nb.theory.designs import FEWEST, designed_sample
@@ -99,7 +100,5 @@ def _projected_gradients(
     loss: EmpiricalLoss, w: Tensor, U: Tensor, unseen: range, mean: Tensor, k: int
 ) -> Tensor:
     """C of every increment, (m, D), a few samples at a time."""
-    step = max(1, int(loss.memory / 8 / (w.numel() * w.element_size())))  # chosen here
-    blocks = (unseen[i : i + step] for i in range(0, len(unseen), step))
-    each = torch.cat([loss.sample_gradients(w, block) @ U for block in blocks])
+    each = torch.cat([g @ U for g in gradient_blocks(loss, w, unseen)])
     return increment(each, mean, k)
