@@ -135,6 +135,16 @@ def positive(name: str, value: Any, meaning: str) -> float:
     return number
 
 
+def proper_share(name: str, value: Any, meaning: str, example: float = 0.9) -> float:
+    """Return `value` as a float between 0 and 1, neither of them."""
+    number = positive(name, value, meaning)
+    if number >= 1:
+        raise ValueError(
+            f"{name} must be between 0 and 1, for example {example:g}; got {shown(value)}."
+        )
+    return number
+
+
 def non_negative(name: str, value: Any, meaning: str) -> float:
     """Return `value` as a finite float >= 0."""
     try:

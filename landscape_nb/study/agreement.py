@@ -70,13 +70,8 @@ def rank_correlation(
         r = float(np.corrcoef(*ranks)[0, 1])
         z.append(math.atanh(r) if abs(r) < 1 - 1e-12 else math.copysign(math.inf, r))
         weights.append(len(x) - 3)
-    half = stats.norm.ppf((1 + _level(level)) / 2) * math.sqrt(1.06 / sum(weights))
+    level = checks.proper_share("level", level, "of the interval", 0.95)
+    half = stats.norm.ppf((1 + level) / 2) * math.sqrt(1.06 / sum(weights))
     middle = float(np.average(z, weights=weights))
     value, low, high = (math.tanh(middle + shift) for shift in (0.0, -half, half))
     return RankCorrelation(value, low, high, level, sum(len(x) for x, _ in groups), len(z))
-
-
-def _level(level: float) -> float:
-    if not 0 < checks.positive("level", level, "of the interval") < 1:
-        raise ValueError(f"level must be between 0 and 1, for example 0.95; got {level}.")
-    return float(level)

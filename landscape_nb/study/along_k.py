@@ -33,12 +33,12 @@ class AlongK:
     @property
     def means(self) -> Tensor:
         """(K,), the criterion's value part: mean squared increment, T(k)/(k+1)^2, in loss^2."""
-        return torch.stack([part.mean() for part in self.squares])
+        return _means(self.squares)
 
     @property
     def stderrs(self) -> Tensor:
         """(K,), standard errors of `means` by the scatter over unseen samples."""
-        return torch.stack([part.std() / len(part) ** 0.5 for part in self.squares])
+        return _stderrs(self.squares)
 
     def band(self, generator: torch.Generator, level: float = LEVEL) -> Band:
         """Pointwise band of the logarithm of `means`, and that mean first, (K,) each.
@@ -53,12 +53,20 @@ class AlongK:
     @property
     def losses(self) -> Tensor:
         """(K,), mean losses of the unseen samples."""
-        return torch.stack([part.mean() for part in self.unseen_losses])
+        return _means(self.unseen_losses)
 
     @property
     def loss_stderrs(self) -> Tensor:
         """(K,), their standard errors."""
-        return torch.stack([part.std() / len(part) ** 0.5 for part in self.unseen_losses])
+        return _stderrs(self.unseen_losses)
+
+
+def _means(parts: tuple[Tensor, ...]) -> Tensor:
+    return torch.stack([part.mean() for part in parts])
+
+
+def _stderrs(parts: tuple[Tensor, ...]) -> Tensor:
+    return torch.stack([part.std() / len(part) ** 0.5 for part in parts])
 
 
 def along_k(loss: EmpiricalLoss, w: Tensor, k: int, iterations: int) -> AlongK:

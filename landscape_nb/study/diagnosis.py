@@ -67,7 +67,8 @@ def diagnose(
             than a hundredth of its size. Neither its unit nor an added constant matters.
         budget: how much work goes into training, the smallest eigenvalue, the trace and the fits
             along k; by the size of the problem (`default_budget`) if not given. The other stages
-            take what they take, with fewer candidates where N is large.
+            take what they take, with derivatives of 32 unseen samples, drawn by design, where
+            those of all would come one by one.
         seconds: instead of a budget, about what the whole may take, by `timed_budget`: a timed
             gradient then decides, and the same seed may give another diagnosis.
         seed: of every random number.

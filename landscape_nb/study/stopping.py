@@ -17,7 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, stats
 
 from landscape_nb.numerics import checks
-from landscape_nb.theory.enough import EnoughData, enough_data_interval
+from landscape_nb.theory.enough import (
+    EnoughData,
+    enough_data_interval,
+    last_crossing,
+    rounded_up,
+)
 from landscape_nb.theory.forecast import FARTHEST, Forecast, curve_table, forecast_enough
 from landscape_nb.theory.learning_curve import forecast_loss
 
@@ -196,46 +201,17 @@ def flat_k(
     >>> print(flat_k([10, 20, 40, 80], [[8.0, 4.0, 4.0, 4.0]] * 2, 1 - 0.5**0.5))
     15 (90 %)
     """
-    gain = _share("gain", gain)
+    gain = checks.proper_share("gain", gain, "a share", 0.1)
+    level = checks.proper_share("level", level, "a share", 0.1)
     grid, _, h = halvings(ks, losses)
     if len(h) < 2:
         raise ValueError("There must be at least two runs, one a row: one shows no scatter.")
-    half = stats.t.ppf((1 + _share("level", level)) / 2, len(h) - 1) * stats.sem(h, axis=0)
+    half = stats.t.ppf((1 + level) / 2, len(h) - 1) * stats.sem(h, axis=0)
     mean, at = h.mean(0), -math.log2(1 - gain)
     curves = (mean - half, mean, mean + half)
-    low, K, high = (_up(last_crossing(grid, curve, at)) for curve in curves)
+    low, K, high = (rounded_up(last_crossing(grid, curve, at)) for curve in curves)
     scatter = "what differed between the runs: seeds, orders of the data, held-out samples"
     return EnoughData(K, low, high, level, grid[0], grid[-1], scatter)
-
-
-def last_crossing(ks: Sequence[int], values: ArrayLike, threshold: float) -> float | None:
-    """From which k on a curve stays below a threshold; straight over log k between two ks.
-
-    Args:
-        ks: (m,).
-        values: (m,), any unit.
-        threshold: in that unit.
-
-    Returns:
-        A number of samples, ks[0] where all are below; None where the last is not.
-
-    >>> last_crossing([10, 40], [1.0, -1.0], 0.0)
-    20.0
-    """
-    curve, k = np.asarray(values, float), np.asarray(ks, float)
-    late = np.flatnonzero(~(curve < threshold))
-    if not len(late):
-        return float(k[0])
-    return None if late[-1] == len(k) - 1 else _between(k, curve, late[-1], threshold)
-
-
-def _between(k: Array, curve: Array, j: int, threshold: float) -> float:
-    part = (curve[j] - threshold) / (curve[j] - curve[j + 1])
-    return float(round(k[j] * (k[j + 1] / k[j]) ** part, 9))  # 20, not 20 plus rounding
-
-
-def _up(k: float | None) -> int | None:
-    return None if k is None else math.ceil(k)
 
 
 @dataclass(frozen=True)
@@ -253,7 +229,7 @@ class FloorLaw:
         >>> round(FloorLaw(1.0, 1.0, 1.0, 100).flat_k(0.1))        # 1 + 1/x falls by 1/(2x)
         400
         """
-        gain, b = _share("gain", gain), self.exponent
+        gain, b = checks.proper_share("gain", gain, "a share", 0.1), self.exponent
         falls = self.scale * (1 - 2**-b - gain)  # times x^-b: must be below gain times the floor
         if falls <= 0:
             return 0.0
@@ -354,9 +330,3 @@ def _tables(ks: Sequence[int], **named: ArrayLike) -> tuple[Array, list[Array]]:
                 f"of {tables[-1].min():g}. Subtract what no model can go below."
             )
     return np.array(grid, float), tables
-
-
-def _share(name: str, value: float) -> float:
-    if not 0 < checks.positive(name, value, "a share") < 1:
-        raise ValueError(f"{name} must be between 0 and 1, for example 0.1; got {value}.")
-    return float(value)

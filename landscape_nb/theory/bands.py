@@ -88,7 +88,7 @@ def one_run_band(
 
 def runs_band(rows: Tensor, level: float) -> Band:
     """Log of the mean over rows (R, m), and the log of the edges of `mean_band`."""
-    half_tail = (1 + _level(level)) / 2
+    half_tail = (1 + checks.proper_share("level", level, "of the interval")) / 2
     R = len(rows)
     mean = rows.mean(0)
     relative = rows / mean.clamp_min(_TINY)  # first: the square of a small unit would underflow
@@ -103,7 +103,7 @@ def next_samples_band(
 ) -> Band:
     """Log of the mean over rows (m, K), and the log of the edges of `one_run_band`."""
     count = checks.whole_number("num_resamples", num_resamples, 1, 10**7, "bootstrap resamples")
-    half_tail = (1 + _level(level)) / 2
+    half_tail = (1 + checks.proper_share("level", level, "of the interval")) / 2
     generator = checks.explicit_generator(generator)
     m = len(rows)
     mean = rows.mean(0)
@@ -175,9 +175,3 @@ def as_numbers(name: str, values: object) -> Tensor:
             f"{name} must hold real numbers, as many in each row; got {checks.shown(values)}."
         ) from None
     return tensor.detach().to("cpu", torch.float64)
-
-
-def _level(level: float) -> float:
-    if not 0 < checks.positive("level", level, "of the interval") < 1:
-        raise ValueError(f"level must be between 0 and 1, for example 0.9; got {level}.")
-    return float(level)

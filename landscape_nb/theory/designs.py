@@ -63,8 +63,7 @@ class Design:
         Degrees of freedom by Satterthwaite (1946): (sum v_h)^2 / sum v_h^2/(n_h - 1) with v_h the
         variance that stratum h adds. Where few strata make up the error it is wide, and right.
         """
-        if not 0 < checks.positive("level", level, "of the interval") < 1:
-            raise ValueError(f"level must be between 0 and 1, for example 0.9; got {level}.")
+        level = checks.proper_share("level", level, "of the interval")
         y = self._checked(y)
         found, (variances, free) = self.mean(y), self._variances(y)
         if not variances:

@@ -212,18 +212,26 @@ def settled_within(
     """The k at which the tolerance lies inside a band of logs, and where the mean crosses it."""
     mean, lower, upper = (edge.tolist() for edge in band)
     at = math.log(tolerance)
-    K, high = (_rounded_up(_settles(grid, curve, at)) for curve in (mean, upper))
-    low = _rounded_up(_may_settle(grid, lower, at))
+    K, high = (rounded_up(last_crossing(grid, curve, at)) for curve in (mean, upper))
+    low = rounded_up(_may_settle(grid, lower, at))
     return EnoughData(K, low, high, float(level), grid[0], grid[-1], scatter)
 
 
-def _rounded_up(k: float | None) -> int | None:
+def rounded_up(k: float | None) -> int | None:
+    """Whole samples."""
     # less a hair: 10 (20/10)^1 may be 20 plus rounding
     return None if k is None else math.ceil(k * (1 - 1e-12))
 
 
-def _settles(grid: list[int], curve: list[float], at: float) -> float | None:
-    """The last crossing: the first k, a number between two, or None."""
+def last_crossing(grid: Sequence[int], curve: Sequence[float], at: float) -> float | None:
+    """From which k on a curve stays below a level; straight over log k between two k.
+
+    Returns:
+        A number of samples, grid[0] where all are below; None where the last is not.
+
+    >>> last_crossing([10, 40], [1.0, -1.0], 0.0)
+    20.0
+    """
     late = [j for j, y in enumerate(curve) if not y < at]
     if not late:
         return float(grid[0])
@@ -245,7 +253,7 @@ def _may_settle(grid: list[int], lower: list[float], at: float) -> float | None:
     return float(grid[j - 1]) if math.isinf(lower[j]) else _between(grid, lower, j - 1, at)
 
 
-def _between(grid: list[int], curve: list[float], j: int, at: float) -> float:
+def _between(grid: Sequence[int], curve: Sequence[float], j: int, at: float) -> float:
     """Where a line in log k, from k_j to the next, comes down to a level."""
     share = (curve[j] - at) / (curve[j] - curve[j + 1])
-    return grid[j] * (grid[j + 1] / grid[j]) ** share
+    return float(grid[j] * (grid[j + 1] / grid[j]) ** share)

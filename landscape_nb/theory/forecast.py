@@ -185,8 +185,7 @@ def forecast_enough(
     """
     grid = checks.prefix_lengths(ks, None, high_means="number of samples")
     tolerance = checks.positive("tolerance", tolerance, "in loss^2, as deltas")
-    if not 0 < checks.positive("level", level, "of the intervals") < 1:
-        raise ValueError(f"level must be between 0 and 1, for example 0.9; got {level}.")
+    level = checks.proper_share("level", level, "of the intervals")
     rows = curve_table("deltas", deltas, len(grid))
     errors = None if stderrs is None else curve_table("stderrs", stderrs, len(grid), rows.shape)
     mean, relative = rows.mean(0), relative_errors(rows, errors, calibration.unknown)

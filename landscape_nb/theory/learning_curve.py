@@ -110,8 +110,7 @@ def forecast_loss(
         int(FARTHEST * grid[-1]),
         f"the last measured one, to {FARTHEST:g} x",
     )
-    if not 0 < checks.positive("level", level, "of the interval") < 1:
-        raise ValueError(f"level must be between 0 and 1, for example 0.9; got {level}.")
+    level = checks.proper_share("level", level, "of the interval")
     rows = curve_table("losses", losses, len(grid))
     if not (rows > 0).all():
         raise ValueError(
