@@ -14,12 +14,12 @@ from torch import nn
 
 import landscape_nb as ln
 from landscape_nb import EmpiricalLoss
+from landscape_nb.numerics.wording import between, beyond, count, exact, number, percent
 from landscape_nb.problems.data import digits
 from landscape_nb.problems.models import MLP
 from landscape_nb.study.answer import answer
 from landscape_nb.study.budget import Budget
 from landscape_nb.study.diagnosis import diagnose
-from landscape_nb.study.wording import between, beyond, count, exact, number, percent
 from landscape_nb.theory.enough import OF_NEXT_SAMPLES, EnoughData, settled_within
 from landscape_nb.theory.forecast import Forecast, Scenario
 from landscape_nb.theory.learning_curve import LossForecast

@@ -21,13 +21,13 @@ from landscape_nb import EmpiricalLoss
 from landscape_nb.__main__ import main
 from landscape_nb.figures import plots
 from landscape_nb.figures.forecast import forecast_along_k
+from landscape_nb.numerics.wording import beyond
 from landscape_nb.problems.data import digits
 from landscape_nb.problems.models import MLP, DecoderTransformer, TransformerConfig, sequence_loss
 from landscape_nb.study import report as module
 from landscape_nb.study.answer import answer
 from landscape_nb.study.budget import Budget, default_budget, timed_budget
 from landscape_nb.study.report import Report, Section, report, written
-from landscape_nb.study.wording import beyond
 from landscape_nb.theory.forecast import forecast_enough
 
 cross_entropy = nn.CrossEntropyLoss(reduction="none")

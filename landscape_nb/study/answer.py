@@ -6,8 +6,8 @@ loss on unseen samples from 0.15 to about 0.11 (90 %: 0.08 to 0.14).
 """
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.wording import between, beyond, count, exact, number, percent
 from landscape_nb.study.findings import Diagnosis
-from landscape_nb.study.wording import between, beyond, count, exact, number, percent
 from landscape_nb.theory.forecast import FARTHEST
 from landscape_nb.theory.tails import DOUBTFUL_INDEX
 

@@ -23,12 +23,12 @@ from landscape_nb.figures.forecast import forecast_along_k
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.files import replace_files
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.wording import between, beyond, count
 from landscape_nb.study.along_k import LEVEL
 from landscape_nb.study.answer import answer
 from landscape_nb.study.budget import Budget
 from landscape_nb.study.diagnosis import diagnose
 from landscape_nb.study.findings import Diagnosis
-from landscape_nb.study.wording import between, beyond, count
 from landscape_nb.theory.forecast import Forecast, Scenario
 
 _STYLE = """
