@@ -6,6 +6,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from landscape_nb.figures import plots
+from landscape_nb.numerics.wording import exact
 from landscape_nb.theory.enough import EnoughData
 from landscape_nb.theory.forecast import Forecast
 
@@ -57,7 +58,7 @@ def forecast_along_k(
             _mark(ax, found.tolerance, found.K, found.low, end, name)
     plots.log_log(ax, "number of samples k", "squared increment", "")
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.xaxis.set_major_formatter(lambda k, _: f"{k:,.0f}".replace(",", " "))
+    ax.xaxis.set_major_formatter(lambda k, _: exact(round(k)))
     ax.xaxis.set_minor_formatter(NullFormatter())
     low, high = ax.get_ylim()
     # room for the letter K below the line, and for the legend above the curves

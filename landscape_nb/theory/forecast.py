@@ -19,6 +19,7 @@ from scipy import stats
 from torch import Tensor
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.wording import count, exact
 from landscape_nb.theory.enough import enough_data
 
 Array = NDArray[np.float64]
@@ -130,17 +131,14 @@ class Forecast:
         """For example 'about 1 300 samples (90 %: 900 to 2 100; extrapolated from 480)'."""
         share, far = f"{100 * self.level:g} %", f"{FARTHEST:g} times what was measured"
         if self.K is None:
-            most = "" if self.low is None else f"{share}: more than {_plain(self.low)}; "
+            most = "" if self.low is None else f"{share}: more than {count(self.low)}; "
             return (
-                f"more than can be said ({most}over {far}, k = {_plain(self.k_last)}; extrapolated)"
+                f"more than can be said ({most}over {far}, k = {count(self.k_last)}; extrapolated)"
             )
-        end = "more than can be said" if self.high is None else _plain(self.high)
-        ends = f"{share}: {_plain(self.low)} to {end}"
+        ends = f"{share}: {_told(self.low)} to {_told(self.high)}"
         if not self.extrapolated:
-            return f"already enough: {_plain(self.K, 9)} samples ({ends}; measured)"
-        return (
-            f"about {_plain(self.K)} samples ({ends}; extrapolated from {_plain(self.k_last, 9)})"
-        )
+            return f"already enough: {exact(self.K)} samples ({ends}; measured)"
+        return f"about {count(self.K)} samples ({ends}; extrapolated from {exact(self.k_last)})"
 
 
 def forecast_enough(
@@ -359,9 +357,5 @@ def curve_table(name: str, values: Sequence | Tensor, m: int, like: tuple[int, .
     return rows
 
 
-def _plain(k: int | None, digits: int = 2) -> str:
-    """A count of samples as people say it: '1 300' for 1287."""
-    if k is None:
-        return "more than can be said"
-    places = digits - len(str(k))
-    return f"{round(k, min(places, 0)):,}".replace(",", " ")
+def _told(k: int | None) -> str:
+    return "more than can be said" if k is None else count(k)
