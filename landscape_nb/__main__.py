@@ -1,4 +1,4 @@
-"""The command line: `python -m landscape_nb report mymodule:make_loss`, and `settle FILE`.
+"""The command line: `python -m landscape_nb report mymodule:make_loss`, `settle`, `evidence`.
 
 The same command writes the same report, except for its sentence on time; with `--seconds`, a timed
 gradient decides how much work is done. The report names its counts, which the options below take.
@@ -16,6 +16,7 @@ from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.problems.learning import LEARNING_PROBLEMS, learning_problem
 from landscape_nb.study.budget import Budget, default_budget, timed_budget
+from landscape_nb.study.evidence import stored
 from landscape_nb.study.settling import settle_problem
 from landscape_nb.study.sweep import sweep
 
@@ -35,9 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="\n\n".join([_rule("default", default_budget), _rule("--seconds", timed_budget)]),
     ))  # fmt: skip
     _settle_options(commands.add_parser("settle", help="seven problems along k, saved as it goes"))
+    _evidence_options(commands.add_parser("evidence", help="a study behind the course's verdicts"))
     chosen = parser.parse_args(arguments)
     try:
-        return {"report": _report, "settle": _settle}[chosen.command](chosen)
+        run = {"report": _report, "settle": _settle, "evidence": _evidence}[chosen.command]
+        return run(chosen)
     except (ValueError, OSError) as error:
         print(f"landscape_nb: {error}", file=sys.stderr)
         return 2
@@ -102,6 +105,25 @@ def _settle(chosen: argparse.Namespace) -> int:
     grid = {"problem": [learning_problem(name).name for name in names], "seed": range(seeds)}
     rows = sweep(settle_problem, grid, chosen.path, jobs=chosen.jobs, progress=sys.stderr.isatty())
     print(f"{len(rows)} rows in {chosen.path}")
+    return 0
+
+
+def _evidence_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("study", help=f"one of: {', '.join(stored.studies())}")
+    command.add_argument("path", nargs="?", help="JSON Lines (default: the study's name, here)")
+    command.add_argument("--seeds", type=int, help="how many (default: as in the stored table)")
+    command.add_argument("--jobs", type=int, help="processes (default: one)")
+
+
+def _evidence(chosen: argparse.Namespace) -> int:
+    study, path = stored.study(chosen.study), chosen.path or f"{chosen.study}.jsonl"
+    if chosen.seeds is not None:
+        checks.whole_number("seeds", chosen.seeds, 2, None, "for an interval")
+    rows = study.run(path, seeds=chosen.seeds, jobs=chosen.jobs, progress=sys.stderr.isatty())
+    print(study.question)
+    for name, measured in study.summary(rows).items():
+        print(f"  {name}: {measured}   ({measured.count} seeds)")
+    print(f"{len(rows)} rows in {path}")
     return 0
 
 
