@@ -1,8 +1,9 @@
 """The ledger: what each source claims, what was found here, and what would change our mind.
 
-The claims are data, one TOML file a source in `study/claims`. No number of a finding is typed: it
-stands as {study.figure} and is filled from a stored study (`study.evidence`), or it is part of a
-line that a notebook prints, quoted under `prints`. `faults` says what of a claim no run supports.
+The claims are data, TOML files in `study/claims` whose names begin with the source. No number of a
+finding is typed: it stands as {study.figure} and is filled from a stored study (`study.evidence`),
+or it is part of a line that a notebook prints, quoted under `prints`. `faults` says what of a claim
+no run supports.
 """
 
 import re
@@ -148,12 +149,15 @@ def _figures(study: str) -> dict[str, Measured]:
 
 
 def _read(source: str) -> list[Claim]:
-    path = FOLDER / f"{source}.toml"
-    rows = tomllib.loads(path.read_text(encoding="utf-8"))["claim"] if path.exists() else []
-    try:
-        return [_claim(source, row) for row in rows]
-    except TypeError as error:
-        raise ValueError(f"{path.name}: a row is not as it must be: {error}.") from None
+    found = []
+    for path in sorted(FOLDER.glob("*.toml")):
+        if path.stem.partition("_")[0] == source:
+            rows = tomllib.loads(path.read_text(encoding="utf-8"))["claim"]
+            try:
+                found += [_claim(source, row) for row in rows]
+            except TypeError as error:
+                raise ValueError(f"{path.name}: a row is not as it must be: {error}.") from None
+    return found
 
 
 def _claim(source: str, row: Mapping[str, Any]) -> Claim:
