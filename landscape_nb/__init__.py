@@ -22,10 +22,11 @@ curvature").
 Seven folders, each importing only from those before it:
   numerics   L_k of any torch module, its derivatives, eigenpairs, minimisers; no paper in it
   theory     one file an idea: increment (Eqs. 5, 9), probes (U_D), criteria (Eqs. 1-4), moments
-             (Eqs. 15-16), tables and next_samples (averages), designs (which samples to take),
-             tails (what an average is worth), bounds (Eq. 10), spectrum (S17), surfaces and
-             enough (N25), forecast and learning_curve (beyond the last k), descent (LLC),
-             layers, exponents and spectral_newton (C26)
+             (Eqs. 15-16), expansion (what Eq. 15 leaves out), tables and next_samples (averages),
+             designs (which samples to take), tails (what an average is worth), bounds (Eq. 10),
+             spectrum (S17), surfaces and enough (N25), forecast and learning_curve (beyond the
+             last k), descent (LLC), layers, exponents and spectral_newton (C26), intervals (what
+             several seeds say)
   problems   toys, data, networks, trained transformers
   figures    one function a picture
   study      sweeps, a training watched from its own loop (`Watch`), the report on a model, which
@@ -69,6 +70,8 @@ from landscape_nb.study.sweep import SweepFileError, read_sweep, sweep
 from landscape_nb.study.watch import Watch
 from landscape_nb.study.watch_file import WatchFileError, read_watch
 from landscape_nb.theory.bounds import (
+    effective_rank_bound,
+    effective_ranks,
     gauss_newton_norm_bound,
     hessian_norm_bound_printed,
     increment_bound,
@@ -89,6 +92,7 @@ from landscape_nb.theory.enough import (
     enough_data_interval,
     one_run_interval,
 )
+from landscape_nb.theory.expansion import OmittedTerms, omitted_terms
 from landscape_nb.theory.exponents import Slope, log_slope
 from landscape_nb.theory.forecast import Forecast, forecast_enough
 from landscape_nb.theory.increment import (
@@ -213,6 +217,7 @@ __all__ = [
     "LossForecast",
     "Moment",
     "MomentTable",
+    "OmittedTerms",
     "ProductOperator",
     "Search",
     "ShardedHessianOperator",
@@ -231,6 +236,8 @@ __all__ = [
     "delta2",
     "delta2_subspace",
     "designed_sample",
+    "effective_rank_bound",
+    "effective_ranks",
     "enough_data",
     "enough_data_interval",
     "fit",
@@ -259,6 +266,7 @@ __all__ = [
     "next_sample_mean",
     "next_sample_models",
     "next_sample_table",
+    "omitted_terms",
     "one_run_interval",
     "permutation_mean",
     "quadratic_mc",

@@ -361,6 +361,15 @@ CASES = [
     ("losses integers", lambda c: ln.permutation_mean(torch.arange(4), 2), "per_sample_losses", "int64"),
     ("k beyond losses", lambda c: ln.next_sample_mean(torch.ones(3), 3), "between 1 and 2", "k = 3"),
     ("bound negative", lambda c: ln.rate_bound(1, 1, 0.1, -1.0, 1.0, 1.0), "M_loss must be finite", "-1.0"),
+    ("rank negative", lambda c: ln.effective_rank_bound(1, 0.1, 1.0, 1.0, 1.0, -1.0, 1.0), "trace_rank must be finite", "-1.0"),
+    ("rank bound overflows", lambda c: ln.effective_rank_bound(1, 1e200, 1, 1, 1, 1, 1), "The bound overflows", "sigma = 1e+200"),
+    ("ranks of one matrix", lambda c: ln.effective_ranks(torch.eye(3)), "hessians must be square matrices", "(3, 3)"),
+    ("ranks of a list", lambda c: ln.effective_ranks([1.0]), "hessians must be square matrices", "list"),
+    ("ranks of NaN", lambda c: ln.effective_ranks(torch.eye(3)[None] * NAN), "hessians must be finite", "NaN"),
+    ("omitted by one draw", lambda c: ln.omitted_terms(c.loss, c.w, c.U, 3, num_draws=1, generator=c.g), "num_draws must be", "= 1"),
+    ("omitted without generator", lambda c: ln.omitted_terms(c.loss, c.w, c.U, 3, num_draws=5, generator=0), "generator must be a torch.Generator", "int"),
+    ("omitted of a seen sample", lambda c: ln.omitted_terms(c.loss, c.w, c.U, 3, candidates=range(2, 4)), "", "2"),
+    ("omitted along slanted U", lambda c: ln.omitted_terms(c.loss, c.w, 2 * c.U, 3), "orthonormal", ""),
     ("bound at k = 0", lambda c: ln.increment_bound(0, 1.0, 1.0, 1.0), "k must be at least 1", "k = 0"),
     ("no layers", lambda c: ln.hessian_norm_bound_printed(0, 1.0, 1.0), "num_layers must be", "= 0"),
     ("no weights", lambda c: ln.gauss_newton_norm_bound([], c.x), "weights is empty", ""),
@@ -493,6 +502,7 @@ def test_good_input_is_not_refused(c):
     ln.delta2_subspace(c.loss, c.w, c.U, 5, torch.tensor(0.1), 2, c.g)
     ln.quadratic_mc(one_model(c), 0.1, 2, c.g), ln.spectral_formula([1.0], 1)
     ln.next_sample_mean(torch.ones(3), 2), ln.rate_bound(1, 1, 0.1, 0, 0, 0)
+    ln.effective_rank_bound(1, 0.1, 0, 0, 0, 0, 0), ln.omitted_terms(c.loss, c.w, c.U, np.int64(3))
     ln.gauss_newton_norm_bound([torch.ones(2, 3, **F64)], c.x), ln.data.digits(2)
     ln.forecast_enough(np.arange(1, 3), np.float32([2, 1]), np.float32(0.1), stderrs=[[1, 0]])
     ln.forecast_loss(torch.tensor([1, 2]), torch.ones(3, 2), np.int64(4))

@@ -2,7 +2,8 @@
 
 Oracles: exact moments of sampled quadratic toys, whose norms are computed by dense linear algebra;
 dense torch.func.hessian and Gauss-Newton matrices of small ReLU networks. Wrong on purpose: the
-constants of Eq. 10 and of the corrected norm bound made smaller, which equality cases reject.
+constants of Eq. 10 and of the corrected norm bound made smaller, which equality cases reject; the
+effective ranks' bound with r2 for 2 r2, and with one rank for both.
 """
 
 import math
@@ -10,12 +11,16 @@ import math
 import pytest
 import torch
 from draws import F64, generator
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.func import hessian, jacrev
 
 from landscape_nb import (
     EmpiricalLoss,
     IncrementModel,
     delta1,
+    effective_rank_bound,
+    effective_ranks,
     gauss_newton_norm_bound,
     gaussian_moment,
     hessian_norm_bound_printed,
@@ -63,6 +68,62 @@ def test_rate_bound_is_the_three_terms_of_the_proof():
 def test_rate_bound_falls_as_k_plus_1_squared():
     bounds = [rate_bound(k, 5, 0.1, 1.0, 2.0, 3.0) * (k + 1) ** 2 for k in (1, 10, 1000)]
     assert bounds == pytest.approx([bounds[0]] * 3, rel=1e-12)
+
+
+# -- the same with effective ranks ---------------------------------------------------------------
+
+
+@st.composite
+def hessians(draw):
+    """Matrices of samples with spectra of every shape: definite or not, low rank or full."""
+    m, D = draw(st.integers(2, 5)), draw(st.integers(1, 6))
+    number = st.floats(-2, 2, allow_subnormal=False)
+    spectra = torch.tensor(draw(st.lists(number, min_size=m * D, max_size=m * D)), **F64)
+    Q = torch.linalg.qr(
+        torch.randn(m, D, D, generator=generator(draw(st.integers(0, 99))), **F64)
+    ).Q
+    H = Q @ spectra.view(m, D).diag_embed() @ Q.mT
+    return (H + H.mT) / 2
+
+
+@settings(max_examples=150, deadline=None)
+@given(H=hessians(), sigma=st.floats(0.1, 3.0))
+def test_the_bound_with_effective_ranks_holds_and_is_never_above_the_printed_one(H, sigma):
+    k, D = len(H) - 1, H.shape[1]
+    B = (H[k] - H[:k].mean(0)) / (k + 1)
+    truth = float(gaussian_moment(IncrementModel(0.0, torch.zeros(D, **F64), B), sigma).total)
+    M_hess = float(torch.linalg.eigvalsh(H).abs().max())
+    ranks = effective_ranks(H)
+    bound = effective_rank_bound(k, sigma, 0.0, 0.0, M_hess, *ranks)
+    assert truth <= bound * (1 + 1e-9)
+    assert bound <= rate_bound(k, D, sigma, 0.0, 0.0, M_hess) * (1 + 1e-9)
+    assert max(ranks) <= D * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("rank", [1, 3, 6], ids="rank={}".format)
+def test_multiples_of_a_projector_leave_only_the_three_and_need_both_ranks(rank):
+    """H_{k+1} = -H^(k) = M P: a third of the bound is attained, by (x+y+z)^2 <= 3 (...)."""
+    D, M, sigma = 6, 1.7, 0.4
+    P = torch.diag(torch.tensor([1.0] * rank + [0.0] * (D - rank), **F64))
+    H = torch.stack([-M * P, M * P])
+    B = (H[1] - H[0]) / 2
+    truth = float(gaussian_moment(IncrementModel(0.0, torch.zeros(D, **F64), B), sigma).total)
+    r1, r2 = effective_ranks(H)
+    assert (r1, r2) == pytest.approx((rank, rank))
+    bound = effective_rank_bound(1, sigma, 0.0, 0.0, M, r1, r2)
+    assert bound == pytest.approx(3 * truth, rel=1e-12)
+    assert bound == pytest.approx(rate_bound(1, rank, sigma, 0.0, 0.0, M), rel=1e-12)
+    for wrong in (r1**2 + r2, r1 + 2 * r2 if rank > 1 else 2 * r2, r1**2):
+        assert 3 * sigma**4 * wrong * M**2 / 4 < 3 * truth * (1 - 1e-6)
+
+
+def test_the_rank_and_not_the_dimension_decides():
+    small = torch.diag(torch.tensor([2.0, 1.0], **F64))
+    large = torch.zeros(400, 400, **F64)
+    large[:2, :2] = small
+    assert effective_ranks(small[None]) == effective_ranks(large[None]) == (1.5, 1.25)
+    assert effective_ranks(torch.zeros(2, 3, 3)) == (0.0, 0.0)
+    assert effective_ranks(small[None], M_hess=4.0) == (0.75, 0.3125)
 
 
 # -- KG24's increment ----------------------------------------------------------------------------

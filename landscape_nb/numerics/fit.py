@@ -50,7 +50,7 @@ def fit(
 ) -> FitResult:
     """A minimiser w_k* of L_k, by L-BFGS (SciPy) from w or from the model's own parameters.
 
-    w_k* = argmin L_k(w)                                                     KG26 sec. 2
+    w_k* = argmin L_k(w)                                                     KG26 sec. 3
 
     A local minimiser: which one depends on the start. With l2 = 0 a model that can fit its data
     has no minimiser at all (|w| grows for ever) and the result reports converged = False.

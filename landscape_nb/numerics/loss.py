@@ -1,6 +1,6 @@
 """The empirical loss L_k of any torch module, as a function of one flat vector w.
 
-L_k(w) = (1/k) sum_{i<=k} l_i(w)  +  (l2/2) |w|^2                         theory: KG26 sec. 2
+L_k(w) = (1/k) sum_{i<=k} l_i(w)  +  (l2/2) |w|^2                         theory: KG26 sec. 3
 
 Samples stay in the order given: "adding one more sample" means going from the first k to the
 first k + 1. Wherever a number of samples k is asked for, a `range` or a tensor of sample indices is

@@ -16,8 +16,11 @@ def rate_bound(k: int, D: int, sigma: float, M_loss: float, M_grad: float, M_hes
 
     (12 M_l^2 + 3 sigma^2 M_g^2 + 3 sigma^4 (D^2 + 2D) M_H^2) / (k+1)^2      KG26 Thm. 2, Eq. 10
 
-    Holds when |l_i| <= M_loss for all samples, |grad l_{k+1}| <= M_grad and |H_i|_2 <= M_hess at
-    w_k*, an exact minimiser. Not claimed to be tight.
+    Holds when |l_i| <= M_loss for i = 1..k+1, |grad l_{k+1}| <= M_grad and |H_i|_2 <= M_hess at
+    w_k*, an exact minimiser. The paper calls it one-sided and claims no tightness, neither of the
+    rate nor of D^2 + 2D (arXiv v1, sec. 7). Its proof uses of the subspace only that it has D
+    dimensions: with D = N it bounds the full-space criterion too. `effective_rank_bound` is the
+    same bound without the dimension.
 
     Args:
         k: number of samples before the increment, >= 1.
@@ -47,6 +50,88 @@ def rate_bound(k: int, D: int, sigma: float, M_loss: float, M_grad: float, M_hes
         ),
         f"Lower sigma = {sigma:g}, or M_loss, M_grad, M_hess = {M_l:g}, {M_g:g}, {M_H:g}.",
     )
+
+
+def effective_rank_bound(
+    k: int,
+    sigma: float,
+    M_loss: float,
+    M_grad: float,
+    M_hess: float,
+    trace_rank: float,
+    stable_rank: float,
+) -> float:
+    """`rate_bound` with effective ranks of the Hessians in place of the dimension, N or D.
+
+    (12 M_l^2 + 3 sigma^2 M_g^2 + 3 sigma^4 (r1^2 + 2 r2) M_H^2) / (k+1)^2
+
+    where |tr U'H_iU| <= r1 M_H and |U'H_iU|_F^2 <= r2 M_H^2 for all samples. Not in the papers.
+    Proof: the curvature term of Thm. 2 is (3/4) sigma^4 ((tr B)^2 + 2 |B|_F^2), exactly; and since
+    B = U'(H_{k+1} - H^(k))U/(k+1), |tr B| <= 2 r1 M_H/(k+1) and |B|_F <= 2 sqrt(r2) M_H/(k+1).
+
+    r1 <= D and r2 <= D always (|tr X| <= D |X|_2, |X|_F^2 <= D |X|_2^2), so it is never above
+    `rate_bound`, and equal where a sample's Hessian is a multiple of the identity on the span of
+    U. In the full space (U the identity) it does not grow with N, but with the effective rank: for
+    cross-entropy over C classes a Hessian is, up to residuals, of rank C - 1.
+
+    Args:
+        k, sigma, M_loss, M_grad, M_hess: as in `rate_bound`.
+        trace_rank: r1, dimensionless, as `effective_ranks` gives it.
+        stable_rank: r2, dimensionless.
+
+    Returns:
+        The bound, in loss^2.
+
+    >>> effective_rank_bound(1, 1.0, 1.0, 1.0, 1.0, trace_rank=1.0, stable_rank=1.0)  # D = 1
+    6.0
+    """
+    k = checks.whole_number("k", k, 1, None, "number of samples before the increment")
+    sigma = checks.positive("sigma", sigma, "standard deviation of the probe")
+    M_l = checks.non_negative("M_loss", M_loss, "bound of the per-sample losses")
+    M_g = checks.non_negative("M_grad", M_grad, "bound of the next sample's gradient")
+    M_H = checks.non_negative("M_hess", M_hess, "bound of the per-sample Hessians")
+    r1 = checks.non_negative("trace_rank", trace_rank, "largest |trace| over M_hess")
+    r2 = checks.non_negative("stable_rank", stable_rank, "largest |H|_F^2 over M_hess^2")
+    return checks.finite_result(
+        "The bound",
+        lambda: (
+            (12 * M_l**2 + 3 * sigma**2 * M_g**2 + 3 * sigma**4 * (r1**2 + 2 * r2) * M_H**2)
+            / (k + 1) ** 2
+        ),
+        f"Lower sigma = {sigma:g}, or M_loss, M_grad, M_hess = {M_l:g}, {M_g:g}, {M_H:g}.",
+    )
+
+
+def effective_ranks(hessians: Tensor, M_hess: float | None = None) -> tuple[float, float]:
+    """Trace rank r1 = max |tr H_i| / M_H and stable rank r2 = max |H_i|_F^2 / M_H^2 of matrices.
+
+    Of one positive semidefinite matrix of rank r, both are between 1 and r (r1 is then known as
+    its intrinsic dimension, or effective rank); of a multiple of a projector both are r.
+
+    Args:
+        hessians: (m, D, D), symmetric: of samples, along the columns of U or in the full space.
+        M_hess: M_H, at least every |H_i|_2; the largest of them if not given.
+
+    >>> effective_ranks(torch.diag(torch.tensor([2.0, 2.0, 0.0]))[None])
+    (2.0, 2.0)
+    """
+    H = hessians
+    if not isinstance(H, Tensor) or H.ndim != 3 or H.shape[1] != H.shape[2] or not H.numel():
+        got = tuple(H.shape) if isinstance(H, Tensor) else type(H).__name__
+        raise ValueError(
+            f"hessians must be square matrices, one for each sample, (m, D, D); got {got}. One "
+            "matrix is H[None]."
+        )
+    if not torch.isfinite(H).all():
+        raise ValueError("hessians must be finite; they hold NaN or infinity.")
+    if M_hess is None:
+        M_H = float(torch.linalg.matrix_norm(H, 2).max())
+    else:
+        M_H = checks.non_negative("M_hess", M_hess, "bound of the per-sample Hessians")
+    if M_H == 0:
+        return 0.0, 0.0
+    trace = H.diagonal(dim1=-2, dim2=-1).sum(-1).abs().max()
+    return float(trace) / M_H, float(H.square().sum((-2, -1)).max()) / M_H**2
 
 
 def increment_bound(k: int, M_loss: float, M_hess: float, radius: float) -> float:

@@ -137,7 +137,8 @@ def increment_model(loss: EmpiricalLoss, w: Tensor, U: Tensor, k: int) -> Increm
     a = (l_{k+1} - L_k)/(k+1),  c = U'(grad l_{k+1} - g^(k))/(k+1),
     B = U'(H_{k+1} - H^(k)) U/(k+1)                                      KG26 Eqs. 5 and 9
 
-    Exact derivatives; as a model of I_k its error is third order in |z|. Costs 2 D
+    Exact derivatives; as a model of I_k its error is third order in |z|; what that does to a mean
+    square, `expansion.omitted_terms` says. Costs 2 D
     Hessian-vector products, D over k samples and D over one.
 
     Args:

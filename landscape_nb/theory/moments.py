@@ -1,8 +1,9 @@
 """Closed forms: what the criteria are when the increment is its quadratic model.
 
 In the order of the papers: the Gaussian moment (Eq. 15) and its parts, the spectral formula
-(Eq. 16), Monte Carlo on the quadratic model; then two identities that no paper states, which say
-how much of the k^-2 law is arithmetic.
+(Eq. 16), Monte Carlo on the quadratic model; then two identities which say how much of the k^-2
+law is arithmetic. KG26 says where it comes from (below Eq. 5: the factor 1/(k+1) "is the source");
+the two identities say how much of it, to the last digit.
 """
 
 from collections.abc import Sequence
@@ -52,10 +53,12 @@ def gaussian_moment(model: IncrementModel | IncrementModels, sigma: float) -> Mo
       =  a^2  +  a sigma^2 tr B  +  sigma^2 |c|^2  +  sigma^4/4 (2 tr B^2 + (tr B)^2)
         value     cross             gradient         curvature                      KG26 Eq. 15
 
-    Exact for the quadratic model; as an estimate of Delta_2^(D) its error is the model's:
-    O(sigma^4), because the cubic term is odd in z and averages to zero (KG26's O(sigma^3) holds
-    at each point, and is what few draws show); relative to the centred part, O(sigma^2). Costs
-    O(D^2) once (a, c, B) are known. No randomness.
+    Exact for the quadratic model, for which KG26 states it. As an estimate of Delta_2^(D) its
+    error is the model's, which KG26 measures (Figs. 4 and 6) and gives no order of: O(sigma^4),
+    with a coefficient that `expansion.omitted_terms` finds, and of the same order as the curvature
+    part; relative to the centred part, O(sigma^2). (At a single point the model's error is third
+    order in |z|; being odd in z it averages to zero, but few draws show it.) Costs O(D^2) once
+    (a, c, B) are known. No randomness.
 
     Args:
         model: one increment, or many at once.
@@ -114,8 +117,9 @@ def quadratic_mc(
 ) -> Estimate:
     """E (a + c'z + z'Bz/2)^2 by Monte Carlo on the quadratic model.
 
-    KG26 sec. 5, the second estimator: it costs no loss evaluations, and the Gaussian moment
-    makes it unnecessary. It is kept as the check of that closed form. Unbiased for
+    KG26 Eq. 13, the second estimator of its sec. 5: it costs no loss evaluations, and for a
+    Gaussian probe the closed form of Eq. 15 makes it unnecessary. It is kept as the check of that
+    closed form. Unbiased for
     `gaussian_moment(model, sigma).total`, with a standard error.
 
     Args:
@@ -189,7 +193,8 @@ def permutation_mean(per_sample_losses: Tensor, k: int) -> Tensor:
 
     Exact, by finite-population algebra: L_k is a mean of k out of n, and (l_{k+1} - L_k) has
     variance S^2 (1 + 1/k). So k (k+1) times the mean criterion is *constant in k* at a fixed w:
-    k^-2 is what averaging does, whatever the landscape.
+    k^-2 is what averaging does, whatever the landscape. KG26 names the factor 1/(k+1) of Eq. 5 as
+    the source of the rate; the constant is not in it.
 
     Args:
         per_sample_losses: (n,) or (n, ...), at one w (or several, along later dimensions).

@@ -46,7 +46,7 @@ def top_eigenpairs(
 ) -> Eigenpairs:
     """The D algebraically largest eigenpairs of the Hessian H^(k)(w), certified.
 
-    H^(k)(w) u_i = lambda_i u_i,  lambda_1 >= lambda_2 >= ... >= lambda_D         KG26 sec. 3.2
+    H^(k)(w) u_i = lambda_i u_i,  lambda_1 >= lambda_2 >= ... >= lambda_D         KG26 sec. 3
 
     Negative eigenvalues never crowd out positive ones, however large, and copies of repeated
     eigenvalues are searched for (`numerics.eigensolver` says how surely they are found). The L2
