@@ -79,9 +79,8 @@ def hessians(draw):
     m, D = draw(st.integers(2, 5)), draw(st.integers(1, 6))
     number = st.floats(-2, 2, allow_subnormal=False)
     spectra = torch.tensor(draw(st.lists(number, min_size=m * D, max_size=m * D)), **F64)
-    Q = torch.linalg.qr(
-        torch.randn(m, D, D, generator=generator(draw(st.integers(0, 99))), **F64)
-    ).Q
+    g = generator(draw(st.integers(0, 99)))
+    Q = torch.linalg.qr(torch.randn(m, D, D, generator=g, **F64)).Q
     H = Q @ spectra.view(m, D).diag_embed() @ Q.mT
     return (H + H.mT) / 2
 

@@ -50,7 +50,61 @@ def test_full_curvature_by_dense_matrices(few_digits, dense):
     expected = [ln.spectral_formula(torch.linalg.eigvalsh(one), 1.0) for one in A]
     found = rate.full_curvature(loss, w, rate.compressed_hessians(loss, w), k)
     torch.testing.assert_close(found, torch.stack(expected), rtol=1e-9, atol=0)
-    alone = [
-        ln.spectral_formula(torch.linalg.eigvalsh(one), 1 / (k + 1) ** 0.5) for one in dense[k:]
-    ]
+    alone = [ln.spectral_formula(torch.linalg.eigvalsh(one / (k + 1)), 1.0) for one in dense[k:]]
     assert not torch.allclose(found, torch.stack(alone), rtol=1e-2)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    from landscape_nb.problems.learning import learning_problem
+
+    loss = learning_problem("digits, MLP").loss(0)
+    w = ln.fit(loss, 271, tol=1e-4, max_iterations=1000).w
+    return loss, w, ln.top_eigenpairs(loss, w, 271, 10).vectors
+
+
+def of_seed_0(name, **cell):
+    return [row for row in stored.rows(name) if row["seed"] == 0 and cell.items() <= row.items()]
+
+
+def test_the_stored_expansion_is_what_random_directions_give(trained):
+    """Another route than the stored one: Gaussian directions in place of the D^2 chosen ones."""
+    (row,) = of_seed_0("omitted", k=271)
+    drawn = ln.omitted_terms(*trained, 271, num_draws=24, generator=generator(1))
+    for part in ("third", "fourth"):
+        found = getattr(drawn, part)
+        assert abs(float(found.value) - row[part]) < 5 * float(found.stderr)
+    moment = ln.gaussian_moment(ln.next_sample_models(*trained, 271), 1.0)
+    for part in ("value", "cross", "gradient", "curvature"):
+        assert float(getattr(moment, part).mean()) == pytest.approx(row[part], rel=2e-2)
+    assert row["third"] + row["fourth"] < -0.2 * row["curvature"]  # far from nothing
+
+
+def test_direct_averages_agree_with_the_expansion_in_every_stored_row():
+    away = [
+        (row["raw_0.03"] - row["third"] - row["fourth"]) / row["raw_0.03_stderr"]
+        for row in stored.rows("omitted")
+    ]
+    assert np.abs(away).max() < 4 and abs(np.mean(away)) < 1
+    wrong = [row["raw_0.03"] / row["raw_0.03_stderr"] for row in stored.rows("omitted")]
+    assert np.abs(wrong).max() > 8  # if Eq. 15 were all of sigma^4
+
+
+def test_a_stored_bound_by_hand(trained):
+    loss, w, U = trained
+    row = next(r for r in of_seed_0("rate", k=271) if r["D"] == 10)
+    each = ln.next_sample_models(loss, w, U, 271)
+    curvature = torch.stack([ln.spectral_formula(torch.linalg.eigvalsh(B), 1.0) for B in each.B])
+    assert float(curvature.max()) == pytest.approx(row["largest"], rel=2e-2)
+    assert float(curvature.mean()) == pytest.approx(row["mean"], rel=2e-2)
+    printed, effective = rate.curvature_terms(row)
+    assert printed == pytest.approx(3 * 120 * row["M_hess"] ** 2 / 272**2)
+    expected = 3 * (row["trace_rank"] ** 2 + 2 * row["stable_rank"]) * row["M_hess"] ** 2 / 272**2
+    assert effective == pytest.approx(expected)
+
+
+def test_bounds_hold_in_every_stored_row_and_are_ordered():
+    for row in stored.rows("rate"):
+        printed, effective = rate.curvature_terms(row)
+        assert row["mean"] <= row["largest"] <= effective <= printed * 1.001
+        assert effective / 12 < row["largest"] * 6  # without the proof's 12 it is near the truth

@@ -181,10 +181,7 @@ def test_wrong_derivatives_are_refused(monkeypatch):
 
     loss, w = small_network(0)
     right = expansion._nested
-    monkeypatch.setattr(
-        expansion,
-        "_nested",
-        lambda *args: right(*args) * torch.tensor([[1.0], [1], [1], [1], [1.5]]),
-    )
+    fourth = torch.tensor([[1.0], [1.0], [1.0], [1.0], [1.5]], **F64)
+    monkeypatch.setattr(expansion, "_nested", lambda *given: fourth * right(*given))
     with pytest.raises(ForwardModeError, match="not those that reverse mode shows"):
         omitted_terms(loss, w, ln.random_subspace(loss.num_params, 2, generator(0)), 5)
