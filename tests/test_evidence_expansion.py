@@ -1,16 +1,19 @@
 """The stored studies behind notebook 01's theory: `omitted` and `rate`.
 
-Oracles: dense Hessians of single samples, N x N; the expansion's coefficient by Gauss-Hermite
-quadrature along one direction of the study's own network; bounds written out again. Wrong on
-purpose: a Hessian without its second layer; the increment's Hessian without the mean one.
+Oracles: dense Hessians of single samples, N x N; the expansion by Gaussian directions in place of
+chosen ones, and by the direct averages stored beside it; bounds written out again. Wrong on
+purpose: a Hessian without its second layer; the increment's Hessian without the mean one; Eq. 15 as
+all of sigma^4.
 """
 
+import numpy as np
 import pytest
 import torch
 from draws import F64, generator
 
 import landscape_nb as ln
-from landscape_nb.study.evidence import rate
+from landscape_nb.problems.learning import learning_problem
+from landscape_nb.study.evidence import rate, stored
 
 cross_entropy = torch.nn.CrossEntropyLoss(reduction="none")
 
@@ -56,8 +59,6 @@ def test_full_curvature_by_dense_matrices(few_digits, dense):
 
 @pytest.fixture(scope="module")
 def trained():
-    from landscape_nb.problems.learning import learning_problem
-
     loss = learning_problem("digits, MLP").loss(0)
     w = ln.fit(loss, 271, tol=1e-4, max_iterations=1000).w
     return loss, w, ln.top_eigenpairs(loss, w, 271, 10).vectors

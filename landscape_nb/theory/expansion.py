@@ -141,8 +141,8 @@ def _nested(loss: EmpiricalLoss, w: Tensor, v: Tensor, batch: Indices) -> Tensor
     def orders(t: Tensor, order: int) -> tuple[Tensor, ...]:
         if order == 0:
             return (loss.losses_at(w + t * v, batch),)
-        below, tangents = jvp(lambda s: orders(s, order - 1), (t,), (torch.ones_like(t),))
-        return *below, tangents[-1]
+        found = jvp(lambda s: orders(s, order - 1), (t,), (torch.ones_like(t),))
+        return *found[0], found[1][-1]
 
     try:
         return torch.stack(orders(zero, _ORDER)).detach()

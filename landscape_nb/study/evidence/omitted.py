@@ -83,7 +83,7 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
     and 0.1, over sigma^4 curvature; "raw_difference_3" and so on: that minus the share that the
     expansion foretells, seed by seed.
     """
-    figures = {}
+    figures: dict[str, Measured] = {}
     for k in sorted({row["k"] for row in rows}):
         here = [row for row in rows if row["k"] == k]
         named = {"fourth_share": mean_interval(row["fourth"] / row["curvature"] for row in here)}
