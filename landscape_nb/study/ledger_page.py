@@ -62,7 +62,7 @@ def _name(group: str, option: str) -> str:
 def _claim(claim: Claim) -> str:
     credit = [("Credit", claim.by)] if claim.by else []
     parts = [
-        ("Where the source says it", f"{claim.version}, {claim.place}"),
+        ("The source", claim.version),
         *credit,
         ("Found here", claim.finding()),
         ("Tested in", claim.tested),
@@ -72,6 +72,6 @@ def _claim(claim: Claim) -> str:
     kinds = f"{_name('source', claim.source)} {_name('verdict', claim.verdict)}"
     return (
         f'<details class="{kinds}" id="{escape(claim.name)}"><summary>'
-        f"<b>{SIGNS[claim.verdict]} {escape(claim.verdict)}</b> · {escape(claim.source)}: "
-        f"{escape(claim.says)}</summary><dl>{rows}</dl></details>\n"
+        f"<b>{SIGNS[claim.verdict]} {escape(claim.verdict)}</b> · {escape(claim.source)}, "
+        f"{escape(claim.place)}: {escape(claim.says)}</summary><dl>{rows}</dl></details>\n"
     )
