@@ -23,9 +23,9 @@ Seven folders, each importing only from those before it:
   numerics   L_k of any torch module, its derivatives, eigenpairs, minimisers; no paper in it
   theory     one file an idea: increment (Eqs. 5, 9), probes (U_D), criteria (Eqs. 1-4), moments
              (Eqs. 15-16), tables and next_samples (averages), designs (which samples to take),
-             tails (what an average is worth), intervals (what seeds say), bounds (Eq. 10), spectrum (S17), surfaces and
-             enough (N25), forecast and learning_curve (beyond the last k), descent (LLC),
-             layers, exponents and spectral_newton (C26)
+             tails (what an average is worth), intervals (what seeds say), bounds (Eq. 10),
+             spectrum (S17), surfaces and enough (N25), forecast and learning_curve (beyond the
+             last k), descent (LLC), layers, exponents and spectral_newton (C26)
   problems   toys, data, networks, trained transformers
   figures    one function a picture
   study      sweeps, a training watched from its own loop (`Watch`), the report on a model, which
