@@ -23,14 +23,14 @@ Seven folders, each importing only from those before it:
   numerics   L_k of any torch module, its derivatives, eigenpairs, minimisers; no paper in it
   theory     one file an idea: increment (Eqs. 5, 9), probes (U_D), criteria (Eqs. 1-4), moments
              (Eqs. 15-16), expansion (what Eq. 15 leaves out), tables and next_samples (averages),
-             designs (which samples to take), tails (what an average is worth), bounds (Eq. 10),
-             spectrum (S17), surfaces and enough (N25), forecast and learning_curve (beyond the
-             last k), descent (LLC), layers, exponents and spectral_newton (C26), intervals (what
-             several seeds say)
+             designs (which samples to take), tails (what an average is worth), intervals (what
+             seeds say), bounds (Eq. 10), spectrum (S17), surfaces and enough (N25), forecast and
+             learning_curve (beyond the last k), descent (LLC), layers, exponents and
+             spectral_newton (C26)
   problems   toys, data, networks, trained transformers
   figures    one function a picture
   study      sweeps, a training watched from its own loop (`Watch`), the report on a model, which
-             begins with the answer
+             begins with the answer; evidence and the ledger of verdicts that it fills
   widgets    sliders
   course     exercises and their checks, saved work
 What is listed below is theory and numerics, which load without matplotlib; import the other

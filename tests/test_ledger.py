@@ -10,6 +10,7 @@ import pytest
 from landscape_nb.study import ledger
 from landscape_nb.study.evidence import stored
 from landscape_nb.study.ledger import Claim, claims, faults
+from landscape_nb.study.ledger_page import ledger_page
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
@@ -76,6 +77,19 @@ def test_what_no_run_supports_is_found(study, change, message):
 def test_an_unknown_source_is_named():
     with pytest.raises(ValueError, match="source must be one of KG26"):
         claims("X99")
+
+
+def test_the_page_holds_every_claim_and_its_filters_every_kind(study):
+    other = replace(
+        GOOD, name="b", source="S17", verdict="identity", says="a < b & c", by="someone"
+    )
+    page = ledger_page([GOOD, other])
+    assert page.count("<details") == 2 and "slope -2.50 [-2.60, -2.40]" in page
+    assert "a &lt; b &amp; c" in page and "someone" in page
+    for kind in ("ln-source-kg26", "ln-source-s17", "ln-verdict-reproduced", "ln-verdict-identity"):
+        assert page.count(f'class="{kind}"') == 1  # its button
+        assert f"input.{kind}:checked) details:not(.{kind})" in page
+    assert page.count(" checked>") == 2
 
 
 @pytest.mark.parametrize("name", stored.studies())

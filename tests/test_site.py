@@ -452,3 +452,24 @@ def test_a_phone_shows_every_page_in_its_width_and_readable(theme, phone, out, p
     phone.get((out / "01_quadratic_toy.html").as_uri())
     assert phone.execute_script(TALLER), "the browser does not draw fractions"
     assert phone.get_log("browser") == []
+
+
+SHOWN = """
+    const all = [...document.querySelectorAll('.ln-ledger details')];
+    return all.filter(e => e.offsetParent !== null).map(e => e.className.split(' '));"""
+
+
+@pytest.mark.skipif(
+    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
+    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
+)
+def test_the_ledger_is_filtered_by_source_and_by_verdict_without_a_script(phone, out):
+    phone.get((out / "10_verdicts.html").as_uri())
+    everything = phone.execute_script(SHOWN)
+    assert len(everything) >= 60
+    for chosen in ("ln-source-kg26", "ln-verdict-identity"):
+        phone.execute_script(f"document.querySelector('input.{chosen}').click()")
+    both = [
+        kinds for kinds in everything if {"ln-source-kg26", "ln-verdict-identity"} <= set(kinds)
+    ]
+    assert phone.execute_script(SHOWN) == both and 0 < len(both) < len(everything)

@@ -28,11 +28,14 @@ from landscape_nb.problems.learning import LEARNING_PROBLEMS
 from landscape_nb.problems.models import MLP
 from landscape_nb.study.agreement import RankCorrelation
 from landscape_nb.study.budget import Budget
+from landscape_nb.study.evidence import stored
+from landscape_nb.study.ledger import Claim
 from landscape_nb.study.report import report
 from landscape_nb.study.stopping import FloorLaw, Stop
 from landscape_nb.study.sweep import KIND, sweep
 from landscape_nb.theory import layers
 from landscape_nb.theory.forecast import CALIBRATION
+from landscape_nb.theory.intervals import mean_interval
 
 cross_entropy = nn.CrossEntropyLoss(reduction="none")
 
@@ -144,6 +147,8 @@ def results():
         FloorLaw(1.0, 2.0, 0.5, 9), Stop(9, 2, 15, True), RankCorrelation(0.5, 0.1, 0.8, 0.9, 7, 1),
         KIND, ln.Watch(loss, 20).probe, ln.Watch(loss, 20).work,
         ln.designed_sample(torch.rand(9, generator=g), 5, g), ln.omitted_terms(loss, w, U, 20),
+        mean_interval([1.0, 2.0]), stored.study("warm_starts"),
+        Claim("a", "own", "-", "-", "-", "-", "-", "identity", "-", holds=("a.b < 1",)),
     ]  # fmt: skip
     return {type(result).__name__: result for result in made}
 

@@ -8,7 +8,7 @@
 # landscape*, changes a little. How much does it change around your solution? In which directions?
 # And when have you seen so much data that one more sample no longer matters?
 #
-# This course of ten notebooks answers that question with small models on an ordinary
+# This course of eleven notebooks answers that question with small models on an ordinary
 # laptop. It follows a few research papers and tests their claims. You need calculus and a little linear algebra. Nobody
 # expects you to have read the papers.
 #
@@ -70,6 +70,7 @@ cost = Cost(start)
 # | **[07 Transformer](07_transformer.ipynb)** | Does all this hold for a language model? |
 # | **[08 Spectral exponents](08_spectral_exponents.ipynb)** | How does curvature follow the gradient, layer by layer? |
 # | **[09 Your model](09_your_model.ipynb)** | What does *your* model say? |
+# | **[10 Verdicts](10_verdicts.ipynb)** | What do the papers claim, and what did we find? |
 #
 # Each notebook has the same rhythm: a question, the words you need, **your prediction**, a run, a
 # picture, sliders where they help, exercises that check themselves, and a section called *What to

@@ -25,6 +25,7 @@ import landscape_nb as ln
 from landscape_nb.course import Cost, SaveMyWork, reveal_choice, reveal_curve, reveal_number
 from landscape_nb.figures import n03_top_eigenspace as figures
 from landscape_nb.numerics import eigensolver
+from landscape_nb.study.evidence import stored
 from landscape_nb.widgets import PictureSlider
 
 # %%
@@ -699,8 +700,15 @@ for j, share in saved.items():
 reveal_number("The fraction of products saved 20 steps later", saving_guess, saved[20])
 
 # %% [markdown]
-# Little. Over four networks (seeds 0 to 3) we counted 15 to 21 % saved one step later, 8 to 14 %
-# after twenty steps, and 4 to 8 % after a hundred. Two reasons. At least twelve products go into the
+# Little. Is that this network's accident? Ten other networks, in a stored study
+# (`python -m landscape_nb evidence warm_starts` makes it anew in some seconds):
+
+# %%
+for figure, measured in stored.figures("warm_starts").items():
+    print(f"{figure.replace('_', ' ')} steps later: {measured}")
+
+# %% [markdown]
+# Two reasons. At least twelve products go into the
 # search for missed copies and twelve, $D + 2$, into the last word on the residuals, which no good
 # start can shorten. And the solver begins with *one*
 # vector, the sum of the old ones, from which ten directions have to be unfolded again. The old

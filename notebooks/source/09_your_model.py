@@ -175,7 +175,7 @@ part(page, "What was measured", "What to doubt")
 # **How to read it.** For each $k$ the model was trained anew, and *every* unseen sample had its turn as
 # "the next one". If you give no tolerance, it is one hundredth of the loss, squared, and the loss is
 # counted from the smallest one of a sample. The interval of the measured $K$ speaks of the choice of
-# next samples only: with the digits in another order (`seed=1`) we found 443 instead of 397. Where a
+# next samples only: with the digits in another order (`seed=1`) you get another $K$. Where a
 # model is too large to be trained anew, there is one point instead of a curve, and the doubts say so.
 
 # %% tags=["nbval-ignore-output"]

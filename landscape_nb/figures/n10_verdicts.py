@@ -1,0 +1,94 @@
+"""Figures of notebook 10: what a few seeds can decide, the count of verdicts, one study's seeds."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from landscape_nb.figures import plots
+from landscape_nb.theory.intervals import Measured
+
+COLOURS = (plots.BLUE, plots.SKY, plots.VERMILLION, plots.GREY, plots.GREEN)
+HATCHES = ("", "//", "xx", "..", "\\\\")
+
+
+def few_seeds(counts: Sequence[int], spans: ArrayLike, intervals: ArrayLike) -> None:
+    """How often two kinds of interval hold the mean of all seeds, over the number of seeds.
+
+    Args:
+        counts: numbers of seeds drawn.
+        spans: share of draws whose smallest and largest value hold it.
+        intervals: share of draws whose t interval holds it.
+    """
+    figure, ax = plots.new_figure(width=5.6)
+    plots.curve(ax, counts, intervals, "top", label="t interval, 95 %")
+    plots.curve(ax, counts, spans, "random", label="smallest to largest")
+    ax.axhline(0.95, color=plots.GREY, linewidth=0.9, linestyle=":")
+    ax.set(xlabel="seeds", ylabel="share that holds the mean", ylim=(0, 1.05))
+    ax.set_xticks(list(counts))
+    ax.legend(frameon=False, fontsize=9, loc="lower right")
+    spans, intervals = np.asarray(spans), np.asarray(intervals)
+    plots.show(
+        figure,
+        f"From {counts[0]} seeds the smallest and the largest value hold the mean of all in "
+        f"{spans[0]:.0%} of the draws, from {counts[-1]} seeds almost always; nobody who reads the "
+        f"span knows which. The t interval holds it in {intervals.min():.0%} to "
+        f"{intervals.max():.0%}, whatever the number of seeds: it is wide where they are few.",
+    )
+
+
+def verdicts(counts: Mapping[str, Mapping[str, int]]) -> None:
+    """Bars of claims by source, divided by verdict.
+
+    Args:
+        counts: source -> verdict -> number of claims, the same verdicts for every source.
+    """
+    sources = list(counts)
+    figure, ax = plots.new_figure(width=7.4, height=0.42 * len(sources) + 1.5)
+    left, names = np.zeros(len(sources)), list(counts[sources[0]])
+    for name, colour, hatch in zip(names, COLOURS, HATCHES, strict=True):
+        lengths = np.array([counts[source][name] for source in sources])
+        ax.barh(sources, lengths, left=left, label=name, color=colour, hatch=hatch, edgecolor="w")
+        left += lengths
+    ax.invert_yaxis()
+    ax.set(xlabel="claims")
+    ax.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+    whole = {name: sum(counts[source][name] for source in sources) for name in names}
+    told = ", ".join(f"{count} {name}" for name, count in whole.items())
+    plots.show(figure, f"{int(left.sum())} claims of {len(sources)} sources: {told}.")
+
+
+def seeds_of_a_study(figures: Mapping[str, Sequence[float]], means: Mapping[str, Measured]) -> None:
+    """A dot for each seed, and the mean with its interval, for several figures of one study.
+
+    Args:
+        figures: name -> one value for each seed.
+        means: name -> mean and interval.
+    """
+    figure, ax = plots.new_figure(width=6.4, height=0.7 * len(figures) + 1.2)
+    for row, (values, mean) in enumerate(zip(figures.values(), means.values(), strict=True)):
+        ax.plot(values, np.full(len(values), row), "o", color=plots.SKY, alpha=0.6)
+        ax.plot([mean.low, mean.high], [row + 0.22] * 2, color=plots.BLACK, linewidth=2)
+        ax.plot([mean.value], [row + 0.22], "D", color=plots.BLACK, markersize=5)
+    ax.set_yticks(range(len(figures)), list(figures))
+    ax.set(xlabel="slope on log-log axes", ylim=(-0.5, len(figures) - 0.3))
+    told = "; ".join(f"{name} {mean}" for name, mean in means.items())
+    plots.show(
+        figure, f"Discs are seeds, the bar above them is the mean with its interval: {told}."
+    )
+
+
+def own_sign_test(p_values: Sequence[float]) -> None:
+    """Exercise 2: the smallest p-value that n seeds can give, over n.
+
+    Args:
+        p_values: p-value of n of n, for n = 1, 2, ...
+    """
+    figure, ax = plots.new_figure(width=5)
+    n = np.arange(1, len(p_values) + 1)
+    plots.curve(ax, n, p_values, "total", label="all seeds agree")
+    ax.axhline(0.05, color=plots.VERMILLION, linestyle="--", linewidth=1, label="5 %")
+    ax.set(yscale="log", xlabel="seeds", ylabel="two-sided p", title="Exercise 2")
+    ax.legend(frameon=False, fontsize=8)
+    first = int(np.argmax(np.asarray(p_values) < 0.05)) + 1
+    plots.show(figure, f"Below 5 % from {first} seeds on; five seeds give {p_values[4]:.4f}.")

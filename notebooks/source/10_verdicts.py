@@ -1,0 +1,328 @@
+# %% [markdown]
+# # 10 Verdicts
+#
+# **What do the papers claim, and what did we find?**
+#
+# This course follows a few papers and a glossary entry. It quoted what they say, and tried it on small
+# models. This notebook collects all of that in one place: every claim, where it stands in its source, what
+# we found, and what would change our mind.
+#
+# A verdict on somebody's work is a measurement too. So the first question is not who was right. It is: **how
+# many runs does it take before a disagreement means anything?**
+#
+# **Words.** *Seed*: the number that decides the accidents of one run (first weights, order of the
+# data). *Interval*: a range that a procedure draws around its estimate, such that 95 of 100 such ranges
+# hold the true value. *p-value*: how often an accident alone would look at least as striking as what was
+# seen. *Verdict*: one of five, section 3.
+
+# %%
+import numpy as np
+import torch
+from IPython.display import HTML, display
+
+import landscape_nb as ln
+from landscape_nb.course import Cost, SaveMyWork, reveal_number
+from landscape_nb.figures import n10_verdicts as figures
+from landscape_nb.study import ledger
+from landscape_nb.study.evidence import stored
+from landscape_nb.study.ledger_page import ledger_page
+from landscape_nb.study.settling import stored_settling
+from landscape_nb.theory.intervals import mean_interval, paired_difference, sign_test
+
+# %%
+cost = Cost()
+torch.set_num_threads(1)
+
+# %% [markdown]
+# ## 1. Five of five
+#
+# Somebody claims that method A beats method B. You run both with five seeds, and A wins five times. It
+# looks like certainty. Suppose that in truth the two are equally good, so that each seed is the toss of a
+# coin.
+#
+# ### Predict
+# How often would all five tosses agree, for A *or* for B? Write a share between 0 and 1.
+
+# %% tags=["predict-five"]
+five_guess = 0.01
+
+# %%
+p_five = sign_test([1, 1, 1, 1, 1])
+print(f"five of five: p = {p_five}")
+print(f"ten of ten:   p = {sign_test([1] * 10):.4f}")
+print(f"nine of ten:  p = {sign_test([1] * 9 + [-1]):.3f}")
+
+# %% tags=["nbval-ignore-output"]
+reveal_number("Five tosses that agree by accident", five_guess, p_five)
+
+# %% [markdown]
+# One in sixteen. A course with many experiments would see that quite often. **Five seeds can't reach the
+# usual 5 %, however clear they look**; six of six can. With ten seeds one or even two may dissent... try
+# `sign_test` with eight of ten.
+#
+# Signs throw away sizes. Where the sizes behave (no seed far out), an interval of the mean difference says
+# more. It has one condition that papers forget: seeds that share data and first weights must be
+# **paired**, because what they share is not a difference between the methods.
+
+# %%
+rng = np.random.default_rng(0)
+luck = rng.normal(size=10)  # what a seed does to both methods
+A, B = 1.0 + luck + 0.1 * rng.normal(size=10), 0.8 + luck + 0.1 * rng.normal(size=10)
+print("A alone:        ", mean_interval(A))
+print("B alone:        ", mean_interval(B))
+print("A - B, in pairs:", paired_difference(A, B))
+
+# %% [markdown]
+# The two intervals overlap almost wholly, and yet A is better in a way that pairs show at once.
+#
+# ## 2. From the smallest to the largest
+#
+# Many figures show a band "from the smallest to the largest of three seeds". What is it worth? Twenty
+# seeds of this course's digits network are stored with the package: for each, how steeply the mean squared
+# increment falls along $k$ (notebook 05). Take the mean of all twenty as the truth. Then draw a few of
+# them, many times over, and ask whether the band holds it.
+
+# %%
+rows = [row for row in stored_settling() if row["problem"] == "digits, MLP"]
+
+
+def slope(seed):
+    """Slope of the mean squared increment along k, for one seed."""
+    mine = [(row["k"] + 1, row["T"] / (row["k"] + 1) ** 2) for row in rows if row["seed"] == seed]
+    return ln.log_slope(*np.array(mine).T).value
+
+
+# %%
+slopes = np.array([slope(seed) for seed in range(20)])
+counts = [2, 3, 4, 5, 7, 10, 15, 20]
+draws = {n: rng.choice(slopes, size=(2000, n)) for n in counts}
+
+# %%
+truth = slopes.mean()
+spans = [np.mean((d.min(1) <= truth) & (truth <= d.max(1))) for d in draws.values()]
+
+
+# %%
+def holds(drawn):
+    """Whether the t interval of some seeds holds the mean of all; false if they are all equal."""
+    found = mean_interval(drawn)
+    return found.low <= truth <= found.high
+
+
+# %%
+covered = [np.mean([holds(drawn) for drawn in d[:500]]) for d in draws.values()]
+
+# %% tags=["nbval-ignore-output"]
+figures.few_seeds(counts, spans, covered)
+
+# %% [markdown]
+# So the span is no interval: what it holds depends on the number of seeds, and no reader can correct for it.
+# In this course a verdict rests on **at least ten seeds**. They are stored as small tables, made by a
+# command that you can run; notebooks show one to three seeds live beside them.
+#
+# ## 3. The ledger
+#
+# The rules, fixed before the rows were filled:
+#
+# | verdict | when |
+# |---|---|
+# | ✓ reproduced | the interval of ten seeds or more agrees with the claim, in the claim's own protocol |
+# | ✓! reproduced with a caveat | it holds, and something that the claim does not say decides how much it means |
+# | ✗ contradicted | the interval excludes it, in the claim's own protocol as far as we could read it |
+# | ? can't be told here | our models are too small, the interval too wide, or the text too short |
+# | = identity | true by algebra; no experiment could fail |
+#
+# Two habits behind them. We looked for the experiment that the authors *really ran*, in their published code
+# where there is some. And each row says what would change our mind.
+
+# %%
+claims = ledger.claims()
+tally = {key: dict.fromkeys(ledger.VERDICTS, 0) for key in ledger.SOURCES}
+for claim in claims:
+    tally[claim.source][claim.verdict] += 1
+
+# %% [markdown]
+# ### Predict
+# Of all these claims, how many did our runs *contradict*?
+
+# %% tags=["predict-contradicted"]
+contradicted_guess = 20
+
+# %%
+figures.verdicts(tally)
+contradicted = sum(row["contradicted"] for row in tally.values())
+print(len(claims), "claims, contradicted:", contradicted)
+
+# %% tags=["nbval-ignore-output"]
+reveal_number("Contradicted claims", contradicted_guess, contradicted)
+
+# %% [markdown]
+# Most claims hold. The commonest verdict on an interesting claim is the caveat: it is true, and less of it is about
+# neural networks than it seems.
+#
+# Choose a source or a verdict (where buttons are shown), and unfold a claim. Every number in square brackets is a 95 % interval;
+# it was computed from a stored study when this page was made.
+
+# %%
+display(HTML(ledger_page(claims)))
+
+# %% [markdown]
+# ### Behind one row
+#
+# A study is a function of a seed, a table and a summary. Here is the one behind KG26's Fig. 2.
+
+# %%
+study = stored.study("decay")
+print(study.question)
+for name, measured in stored.figures("decay").items():
+    print(f"{name}: {measured}")
+
+# RELATIVES
+
+# %% jupyter={"source_hidden": true}
+# What the notebook's test compares: sections 1 to 3.
+print("at least sixty claims:", len(claims) >= 60)
+print("every source has claims:", all(sum(row.values()) for row in tally.values()))
+print("every claim says what would change our mind:", all(claim.mind for claim in claims))
+print("studies:", len(stored.studies()))
+print("the span of three seeds holds the mean less often than the t interval:", spans[1] < covered[1])
+
+# %% [markdown] tags=["exercises"]
+# ## 5. Exercises
+#
+# This part stands on its own: after a break, start here with the next cell. Write each answer in
+# place of `raise NotImplementedError()`, run it, and run the cell below it. Its
+# **public check** says what is wrong, without giving the answer away. When you are done, compare with
+# [the solutions](solutions/10_verdicts.ipynb).
+
+# %%
+import math
+
+import numpy as np
+
+from landscape_nb.course import check
+
+# %% [markdown]
+# **1. An interval.** Ten seeds gave ten slopes. Write *half* the width of the 95 % interval of their mean:
+# Student's $t$ for ten values is 2.262.
+
+
+# %% tags=["answer-1"]
+def half_width(values):
+    """Half the width of the 95 % interval of the mean of ten values, an array."""
+    ### BEGIN SOLUTION
+    return 2.262 * values.std(ddof=1) / math.sqrt(len(values))
+    ### END SOLUTION
+
+
+# %% tags=["check-1", "points-1"]
+check("10.1", half_width)
+
+# %% tags=["hidden-1", "points-2"]
+import numpy as np_1
+from scipy import stats as stats_1
+
+draws_1 = np_1.random.default_rng(1)
+for scale_1 in (0.1, 5.0):
+    values_1 = scale_1 * draws_1.standard_exponential(10)
+    found_1 = float(half_width(values_1.copy()))
+    low_1, high_1 = stats_1.ttest_1samp(values_1, 0).confidence_interval(0.95)
+    assert np_1.isclose(found_1, (high_1 - low_1) / 2, rtol=1e-3), "wrong for other values"
+
+# %% [markdown]
+# **2. All agree.** If $n$ seeds all agree, how likely was that by accident, for the claim or against
+# it? Write the two-sided p-value. A right answer draws this picture:
+#
+# ![A falling line on a logarithmic axis, from 1 for one seed to about 0.0005 for twelve. It passes below the dashed line of 5 % between five and six seeds.](pictures/exercise-10-2.png)
+
+
+# %% tags=["answer-2"]
+def all_agree(n):
+    """Chance that n tosses of a fair coin agree, heads or tails."""
+    ### BEGIN SOLUTION
+    return 2 * 0.5**n
+    ### END SOLUTION
+
+
+# %% tags=["check-2", "points-1", "picture-exercise-10-2"]
+check("10.2", all_agree)
+
+# %% tags=["hidden-2", "points-1"]
+from itertools import product as product_2
+
+for n_2 in (2, 3, 8):
+    tosses_2 = list(product_2((0, 1), repeat=n_2))
+    right_2 = sum(len(set(toss)) == 1 for toss in tosses_2) / len(tosses_2)
+    assert abs(float(all_agree(n_2)) - right_2) < 1e-12, f"wrong for {n_2} seeds"
+
+# %% [markdown]
+# **3. A verdict.** A source claims one value for an exponent, and ten seeds gave an interval from `low` to
+# `high`. Return one of three words: `"can't be told here"` if the interval is wider than 0.5, otherwise
+# `"reproduced"` if it holds the claimed value, otherwise `"contradicted"`.
+
+
+# %% tags=["answer-3"]
+def verdict(low, high, claimed):
+    """One of three words."""
+    ### BEGIN SOLUTION
+    if high - low > 0.5:
+        return "can't be told here"
+    return "reproduced" if low <= claimed <= high else "contradicted"
+    ### END SOLUTION
+
+
+# %% tags=["check-3", "points-1"]
+check("10.3", verdict)
+
+# %% tags=["hidden-3", "points-2"]
+for low_3, high_3, claimed_3, right_3 in (
+    (1.0, 1.2, 1.25, "contradicted"),
+    (1.0, 1.2, 1.15, "reproduced"),
+    (1.0, 1.6, 1.1, "can't be told here"),
+    (1.0, 1.6, 9.0, "can't be told here"),
+    (-0.2, 0.2, 0.0, "reproduced"),
+):
+    assert verdict(low_3, high_3, claimed_3) == right_3, "wrong for another interval"
+
+# %% [markdown]
+# **4. In words.** A friend writes: "The paper says that the exponent is 2. I trained three networks and got
+# 1.7, 1.8 and 1.9. Two lies outside of all three, so the paper is wrong." Its authors used another
+# architecture, and its code averages over batches, where your friend used single samples. What do you
+# answer? Four to six sentences.
+
+# %% [markdown] tags=["manual-4", "points-3"]
+# ### BEGIN SOLUTION
+# Three seeds that lie on the same side of 2 do so by accident in one case of four, so the order alone says
+# little. Their mean is 1.8 and its 95 % interval, with Student's t of 4.3 for three values, reaches from
+# 1.55 to 2.05: it holds 2. Even a narrow interval would not contradict the paper yet, because this is
+# another architecture and another way of averaging. First repeat what the authors ran, in their code where
+# there is some, with ten seeds or more. If the number still differs there, say so with the interval, name the version
+# of the paper, and say what would change your mind. If it agrees there and differs here, you have found what
+# it depends on, which is worth more than a contradiction.
+#
+# *Rubric.* One point each: three seeds are too few, with a number; the experiment is another one; what to
+# run next.
+# ### END SOLUTION
+
+# %% [markdown]
+# ## Save your work
+#
+# The first button packs your answers and predictions, of this notebook and of the others, into
+# `my_work.zip`. The second one brings them back, for example in a new Binder session.
+
+# %%
+SaveMyWork()
+
+# %% [markdown]
+# ## What to doubt
+#
+# - **Seeds are not data sets.** Ten seeds say what happens on *these* digits with *this* network. A claim
+#   about all networks can fail elsewhere, or hold elsewhere where it failed here.
+# - **We read as well as we could.** A text can be read in two ways, and code that is published need not be the
+#   code behind a figure. Where a row rests on such a reading, it says so.
+# - **Many rows, some accidents.** With so many intervals of 95 %, a few exclude the truth. A single surprising
+#   row is a reason to run more seeds, not a discovery.
+# - **The judges chose the rules.** "With a caveat" is our word. Unfold the row and judge for yourself.
+
+# %% tags=["nbval-ignore-output"]
+print(cost.line(budget_s=20, budget_mb=700))

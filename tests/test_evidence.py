@@ -1,0 +1,61 @@
+"""The stored studies: one file a question, one command that makes its table anew.
+
+Oracle: the table that ships, and the counts that a solver reports when it is called by hand.
+"""
+
+import pytest
+import torch
+
+import landscape_nb as ln
+from landscape_nb.__main__ import main
+from landscape_nb.study.evidence import stored, warm_starts
+from landscape_nb.study.sweep import read_sweep
+
+
+def test_the_command_makes_a_table_and_says_what_it_shows(tmp_path, capsys):
+    path = tmp_path / "table.jsonl"
+    assert main(["evidence", "warm_starts", str(path), "--seeds", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert stored.study("warm_starts").question in printed
+    assert "saved_20: " in printed and "(2 seeds)" in printed and "6 rows in" in printed
+    shipped = [row for row in stored.rows("warm_starts") if row["seed"] < 2]
+    for one, other in zip(read_sweep(path), shipped, strict=True):
+        assert (one["seed"], one["steps"]) == (other["seed"], other["steps"])
+        assert abs(one["cold"] - other["cold"]) <= 12 and abs(one["warm"] - other["warm"]) <= 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing"], "There is no study 'nothing'; there are"),
+        (["stored"], "There is no study 'stored'"),
+        (["../x"], "There is no study"),
+        (["warm_starts", "--seeds", "1"], "seeds must be at least 2"),
+        (["warm_starts", "no/folder/x.jsonl"], "There is no folder"),
+    ],
+)
+def test_what_the_command_refuses(arguments, message, capsys):
+    assert main(["evidence", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", stored.studies())
+def test_every_study_says_what_it_asks_and_what_it_cost(name):
+    study = stored.study(name)
+    assert study.question.endswith("?") and study.minutes > 0
+    assert stored.figures(name)
+
+
+def test_what_a_warm_start_saves():
+    """The study's counts are those of two calls by hand, at the same place."""
+    rows = {row["steps"]: row for row in warm_starts.measure(0)}
+    x, y = ln.data.digits(500, seed=0)
+    model = ln.models.MLP([64, 16, 10], generator=torch.Generator().manual_seed(0))
+    loss = ln.EmpiricalLoss(model, torch.nn.CrossEntropyLoss(reduction="none"), x, y)
+    w = ln.gradient_descent(loss, 500, lr=0.5, steps=100, every=100).w
+    later = ln.gradient_descent(loss, 500, lr=0.5, steps=1, w=w, every=1).ws[1]
+    assert ln.top_eigenpairs(loss, later, 500, 10).hvp_count == rows[1]["cold"]
+    start = ln.top_eigenpairs(loss, w, 500, 10).vectors
+    assert ln.top_eigenpairs(loss, later, 500, 10, start=start).hvp_count == rows[1]["warm"]
+    saved = warm_starts.summary([{**row, "seed": s} for s in (0, 1) for row in rows.values()])
+    assert saved["saved_1"].value == pytest.approx(1 - rows[1]["warm"] / rows[1]["cold"])
