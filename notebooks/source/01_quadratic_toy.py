@@ -598,8 +598,8 @@ late = mean_interval(slopes_of(trained[:, -3:], ks[-3:]).tolist())
 figures.frozen_and_retrained(ks, frozen, trained, mean_slopes, late)
 
 # %% [markdown]
-# So when somebody shows you a slope of $-2.8$, ask for $T(k)$: the $-2$ would be there without any
-# learning. And the quadratic toy? Its samples differ so much in height that no training makes them
+# So when somebody shows you a slope steeper than $-2$, ask for $T(k)$: the $-2$ would be there without
+# any learning. And the quadratic toy? Its samples differ so much in height that no training makes them
 # predictable.
 
 
