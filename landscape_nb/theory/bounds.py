@@ -131,7 +131,7 @@ def effective_ranks(hessians: Tensor, M_hess: float | None = None) -> tuple[floa
     if M_H == 0:
         return 0.0, 0.0
     trace = H.diagonal(dim1=-2, dim2=-1).sum(-1).abs().max()
-    return float(trace) / M_H, float(H.square().sum((-2, -1)).max()) / M_H**2
+    return float(trace) / M_H, float((H / M_H).square().sum((-2, -1)).max())
 
 
 def increment_bound(k: int, M_loss: float, M_hess: float, radius: float) -> float:
