@@ -41,7 +41,9 @@ def one_by_one(loss, w, name):
     """The gradient of every single sample in one layer's weight: (n, m, n_in)."""
     where = loss.layout.slices()[f"{name}.weight"]
     m = len(loss.model.get_submodule(name).weight)
-    return torch.stack([loss.gradient(w, torch.tensor([i]))[where].view(m, -1) for i in range(SAMPLES)])
+    return torch.stack(
+        [loss.gradient(w, torch.tensor([i]))[where].view(m, -1) for i in range(SAMPLES)]
+    )
 
 
 @pytest.mark.parametrize("case", ["both", "conv"])

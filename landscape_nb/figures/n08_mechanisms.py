@@ -78,7 +78,7 @@ def conv_gap(
     places: Sequence[int],
     chi: Sequence[Measured],
     unscaled: Sequence[Measured],
-    published: Mapping[int, float],
+    published: Sequence[tuple[int, float]],
 ) -> None:
     """Chi against the number of places at which a convolution's weight is used.
 
@@ -86,7 +86,7 @@ def conv_gap(
         places: P.
         chi: for each P, with per-sample output gradients.
         unscaled: for each P, with those of the mean loss, averaged over places.
-        published: P -> C26's chi of the leading mode.
+        published: P and C26's chi of the leading mode, for each layer.
     """
     figure, ax = plots.new_figure(width=6.4, height=3.8)
     for found, name, label in (
@@ -97,7 +97,7 @@ def conv_gap(
         plots.curve(ax, places, values, name, label=label)
         low, high = ([getattr(m, end) for m in found] for end in ("low", "high"))
         ax.fill_between(places, low, high, color=plots.LOOKS[name]["color"], alpha=0.2)
-    x, y = zip(*sorted(published.items()), strict=True)
+    x, y = zip(*published, strict=True)
     plots.curve(ax, x, y, "Jacobian", linestyle="none", label="C26, ResNet-18 (published)")
     ticks = (1, 4, 9, 25, 64, 256)
     plots.log_log(ax, "places P", "$\\chi = h / h^{Kron}$", "", ticks=ticks)
@@ -108,7 +108,8 @@ def conv_gap(
         f"With each sample's own output gradients chi stays between "
         f"{min(m.value for m in chi):.1f} and {max(m.value for m in chi):.1f} from 1 to "
         f"{places[-1]} places. Leave the factors of the mean in and the same networks show "
-        f"{unscaled[0].value:.0e} to {unscaled[-1].value:.0e}, the order of the published points.",
+        f"{unscaled[0].value:.0e} to {unscaled[-1].value:.0e}, which grow with the places as the "
+        "published points do.",
     )
 
 

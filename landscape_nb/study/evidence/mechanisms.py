@@ -74,7 +74,7 @@ def network(cell: str, seed: int) -> nn.Module:
         classes = int(cell[len(net) :])
         norm, skip = net in ("norm", "both"), net in ("skip", "both", "weak")
         blocks = [Block(norm, skip, 0.1 if net == "weak" else 1.0) for _ in range(2)]
-        model = nn.Sequential(nn.Linear(64, WIDTH), *blocks, nn.Linear(WIDTH, classes))
+        model: nn.Module = nn.Sequential(nn.Linear(64, WIDTH), *blocks, nn.Linear(WIDTH, classes))
     elif cell in CONVS:
         model = _convolution(int(cell[4:]))
     else:
@@ -275,7 +275,7 @@ def _alphas(rows: list[Row]) -> dict[str, Measured]:
 
 
 def _norm(rows: list[Row]) -> dict[str, Measured]:
-    found = {}
+    found: dict[str, Measured] = {}
     for name, layers, cells in (
         ("norm_alpha", "up", ("norm10", "plain10")),
         ("norm_alpha_in_skip", "up", ("both10", "skip10")),
@@ -293,7 +293,7 @@ def _norm(rows: list[Row]) -> dict[str, Measured]:
 
 
 def _skip(rows: list[Row]) -> dict[str, Measured]:
-    found = {}
+    found: dict[str, Measured] = {}
     for cell in ("plain10", "skip10", "weak10", "both10"):
         for layers in ("up", "down"):
             slopes = per_seed(rows, cell, "slope_d", layers)
@@ -308,7 +308,7 @@ def _skip(rows: list[Row]) -> dict[str, Measured]:
 
 def _classes(rows: list[Row]) -> dict[str, Measured]:
     """Ten classes less two, in layers that both have; and whether LayerNorm changes that."""
-    found = {}
+    found: dict[str, Measured] = {}
     for layer in ("up", "1.down"):
         gaps, name = {}, layer.removeprefix("1.")
         for net in NETS:

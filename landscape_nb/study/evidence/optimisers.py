@@ -12,6 +12,7 @@ method gains over its layer method is due to the modes.
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -92,7 +93,7 @@ def run(seed: int, net: str, method: str, lr: float) -> tuple[float, float, floa
     draws = torch.Generator().manual_seed(seed)
     train, valid, test = torch.randperm(len(x), generator=draws).split([1000, 300, 497])
     model = network(net, seed)
-    parameters = list(model.parameters())
+    parameters: list[Tensor] = list(model.parameters())
     if method in DECAYS:
         step = _adam(parameters, lr, DECAYS[method])
     else:
@@ -116,7 +117,8 @@ def network(net: str, seed: int) -> nn.Module:
     Raises:
         ValueError: another name than "MLP" or "CNN".
     """
-    draws, look = torch.Generator().manual_seed(seed), {"bias": False, "dtype": torch.float32}
+    draws = torch.Generator().manual_seed(seed)
+    look: dict[str, Any] = {"bias": False, "dtype": torch.float32}
     if net == "MLP":
         return MLP([64, 32, 10], nn.ReLU, generator=draws, **look)
     if net != "CNN":
@@ -231,11 +233,12 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
             found[f"{net}_{method}".lower()] = mean_interval(judged(runs[net, method]))
         for name, pair in PAIRS.items():
             first, second = (runs[net, method] for method in pair)
-            losses, right = ([judged(r, kind=kind) for r in (first, second)] for kind in "ta")
+            old, new = judged(first), judged(second)
+            right = [judged(both, kind="a") for both in (second, first)]
             key = f"{net}_{name}".lower()
-            found[key] = paired_difference(*losses)
-            found[key + "_accuracy"] = paired_difference(*reversed(right))
-            found[key + "_signs"] = _plain(sign_test([a - b for a, b in zip(*losses, strict=True)]))
+            found[key] = paired_difference(old, new)
+            found[key + "_accuracy"] = paired_difference(right[0], right[1])
+            found[key + "_signs"] = _plain(sign_test(a - b for a, b in zip(old, new, strict=True)))
             found[key + "_lottery"] = _lottery(first, second)
     return found
 
@@ -261,5 +264,5 @@ STUDY = Study(
     summary=summary,
     seeds=18,
     grid={"net": ("MLP", "CNN"), "method": METHODS},
-    minutes=6,
+    minutes=4,
 )
