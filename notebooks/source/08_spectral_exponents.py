@@ -674,7 +674,7 @@ print("a power law fits h best in more than half of the layers:", bool(often))
 # %% tags=["predict-winner"]
 winner_guess = "Spectral Newton"
 
-# %%
+# %% tags=["nbval-ignore-output"]
 from landscape_nb.figures import n08_mechanisms
 from landscape_nb.study.evidence import optimisers, stored
 
@@ -740,7 +740,7 @@ pairs = {
 }
 gains = {label: [found[f"{net}_{key}"] for net in ("mlp", "cnn")] for label, key in pairs.items()}
 
-# %%
+# %% tags=["nbval-ignore-output"]
 n08_mechanisms.tuned_race(means, gains, seeds=12)
 
 # %%
@@ -803,7 +803,7 @@ claimed = {
     "Lambda (beta), all four": (2.0, mech["slope_lambda"]),
 }
 
-# %%
+# %% tags=["nbval-ignore-output"]
 n08_mechanisms.alphas_by_switch(alphas_of, claimed)
 
 # %%
@@ -868,9 +868,9 @@ for name, (P, sigma, h, h_kron) in published.items():
 # %% [markdown]
 # All six break a bound that no data can break, two of them at a single place, where no weight is shared. So the published $h^{\text{Kron}}$ lacks a factor. A natural candidate: gradients of the *mean*
 # loss, each a 2048th of a sample's own, enter $C_\delta$ twice, as $1/n^2$. Without it (and without $1/P$, by which a mean over places differs from our sum) the bound holds and the last column is what
-# remains. The code of this experiment is not public, so we can't know. Second check: the same on our networks, with and without these factors.
+# remains; it lies below one, ours above, so the factor may be another, but none below the largest number in the list will do. The code of this experiment is not public, so we can't know. Second check: the same on our networks, with and without these factors.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 places = (1, 4, 9, 25)
 chi, unscaled = ([mech[f"{name}_conv{P}"] for P in places] for name in ("chi", "chi_unscaled"))
 leading = [(P, h / h_kron) for P, _, h, h_kron in published.values()]
