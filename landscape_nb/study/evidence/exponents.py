@@ -3,13 +3,14 @@
     python -m landscape_nb evidence exponents landscape_nb/study/evidence/exponents.jsonl
 
 Each seed trains four networks anew: two MLPs 64-32-16-10 (ReLU, tanh) and a small CNN on 120
-digits, 240 steps of SGD, and a transformer of 2 blocks and width 32 on characters. Layers are
-measured with all their modes (the transformer's with 16) at step 160, the MLPs and the CNN at steps
-40 and 240 besides. The unit of every interval is the seed: layers and modes of one training are
-averaged first, because they are not independent.
+digits, 240 steps of SGD, each twice from other weights and digits (the second is a control), and a
+transformer of 2 blocks and width 32 on characters. All modes of a layer are measured (of the
+transformer's 16): at step 160, for the digits at steps 40 and 240 besides. The unit of every
+interval is the seed: layers and modes of one training are averaged first, because they are not
+independent.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import numpy as np
@@ -33,6 +34,7 @@ from landscape_nb.theory.intervals import (
 SAMPLES, SEQUENCES, MODES = 120, 8, 16
 MOMENTS, TEXT_STEPS = (40, 160, 240), 200  # steps of training
 MAIN = (160, TEXT_STEPS)  # the moments compared: before the gradient of the digits has vanished
+AGAIN = 1000  # added to a seed: a second training with other weights and other digits
 DRAWS = 20  # sorted random lists for each layer; chosen here
 NAMES = {  # network -> module -> what it is called here
     "ReLU": {"0": "ReLU 1", "2": "ReLU 2", "4": "ReLU out"},
@@ -65,7 +67,11 @@ def cnn(seed: int) -> nn.Module:
     return nn.Sequential(*parts).double()
 
 
-NETWORKS = {"ReLU": partial(mlp, nn.ReLU), "tanh": partial(mlp, nn.Tanh), "CNN": cnn}
+NETWORKS: dict[str, Callable[[int], nn.Module]] = {
+    "ReLU": partial(mlp, nn.ReLU),
+    "tanh": partial(mlp, nn.Tanh),
+    "CNN": cnn,
+}
 
 
 def trained(network: str, seed: int) -> tuple[EmpiricalLoss, dict[int, Tensor]]:
@@ -101,8 +107,9 @@ def measure(seed: int) -> list[Row]:
     """A row for each layer at each moment."""
     found = [*_digit_layers(seed), *_text_layers(seed)]
     main = [layer for layer in found if layer[1] in MAIN]
+    again = {layer[1:3]: layer[3].h for layer in _digit_layers(seed + AGAIN)}
     draw = np.random.default_rng(seed)
-    return [_row(layer, main, draw) for layer in found]
+    return [_row(layer, main, again.get(layer[1:3]), draw) for layer in found]
 
 
 def summary(rows: list[Row]) -> dict[str, Measured]:
@@ -115,14 +122,17 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
         )
         for row in {r["layer"]: r for r in at}.values()
     }
-    for name in ("same", "ceiling", "other_layer", "other_network", "random"):
+    controls = ("other_training", "other_layer", "other_network", "random")
+    for name in ("same", "ceiling", *controls):
         found[name] = geometric_interval(by_seed(digits, name))
     same = by_seed(digits, "same")
-    for name in ("other_network", "random"):
+    for name in controls:
         ratio = np.array(by_seed(digits, name)) / np.array(same)
         found[f"{name}_over_same"] = geometric_interval(ratio)
-    for name in ("participation", "alpha_r2", "beyond_bound", "power_law_h", "from_two"):
+    for name in ("participation", "alpha_r2", "beyond_bound", "power_law_h"):
         found[name] = mean_interval(by_seed(at, name, np.nanmean))
+    off = [{**row, "from_two": abs(row["Lambda_slope"] + row["chi_slope"] - 2)} for row in at]
+    found["from_two"] = mean_interval(by_seed(off, "from_two", np.mean))
     for name in ("Lambda_slope", "Phi_slope", "chi_slope"):
         found[name] = mean_interval(by_seed(at, name, np.mean))
     for name in ("left_over", "cauchy"):
@@ -131,7 +141,7 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
     return found | _trends(rows)
 
 
-def by_seed(rows: list[Row], name: str, middle: object = np.median) -> list[float]:
+def by_seed(rows: list[Row], name: str, middle: Callable = np.median) -> list[float]:
     """One number for each seed: the middle of its layers."""
     seeds = sorted({row["seed"] for row in rows})
     return [float(middle([r[name] for r in rows if r["seed"] == seed])) for seed in seeds]
@@ -160,7 +170,12 @@ def _text_layers(seed: int) -> Iterator[Measurement]:
         yield "transformer", TEXT_STEPS, name, modes, factors
 
 
-def _row(layer: Measurement, main: Iterable[Measurement], draw: np.random.Generator) -> Row:
+def _row(
+    layer: Measurement,
+    main: Iterable[Measurement],
+    again: Tensor | None,
+    draw: np.random.Generator,
+) -> Row:
     network, step, name, modes, factors = layer
     e = layers.exponents(modes.sigma, modes.h)
     own = [m.h for net, _, other, m, _ in main if net == network and other != name]
@@ -176,9 +191,9 @@ def _row(layer: Measurement, main: Iterable[Measurement], draw: np.random.Genera
         "alpha_r2": _short(e.alpha.r2),
         "gamma": _short(e.gamma.value),
         "s": _short(e.s.value),
-        "left_out": e.left_out,
         "same": _short(e.gap / abs(e.s.value)),
         "ceiling": _short(e.bound / abs(e.s.value)),
+        "other_training": float("nan") if again is None else _short(_error(modes.sigma, again)),
         "other_layer": _short(np.median([_error(modes.sigma, other) for other in own])),
         "other_network": _short(np.median([_error(modes.sigma, other) for other in foreign])),
         "random": _short(_random_error(len(modes.h), draw)),
@@ -193,7 +208,7 @@ def _row(layer: Measurement, main: Iterable[Measurement], draw: np.random.Genera
 def _parts(
     modes: layers.GradientModes, factors: layers.KroneckerFactors, e: layers.Exponents
 ) -> Row:
-    """alpha = slope(Lambda) + slope(Phi) + slope(chi), and the largest sigma^2 / (P h^Kron)."""
+    """Alpha = slope(Lambda) + slope(Phi) + slope(chi), and the largest sigma^2 / (P h^Kron)."""
     parts, good = layers.kronecker_modes(modes, factors), modes.h > 0
     slopes = {
         name: layers.log_slope(modes.sigma[good], getattr(parts, name)[good]).value
@@ -202,7 +217,6 @@ def _parts(
     cauchy = (modes.sigma**2 / (factors.positions * parts.h_kron)).max()
     return {
         **{f"{name}_slope": _short(slope) for name, slope in slopes.items()},
-        "from_two": _short(abs(slopes["Lambda"] + slopes["chi"] - 2)),
         "left_over": float(f"{abs(e.alpha.value - sum(slopes.values())):.0e}"),
         "cauchy": _short(float(cauchy)),
     }

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 
-from landscape_nb.study.evidence.published_spectra import ADDRESS, VARIABLE
 from landscape_nb.study.evidence.stored import Study
+from landscape_nb.study.published import ADDRESS, VARIABLE
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory.exponents import log_slope
 from landscape_nb.theory.intervals import Measured, mean_interval

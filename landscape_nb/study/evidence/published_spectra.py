@@ -1,8 +1,7 @@
 """The spectra that C26's author published, analysed again with controls.
 
-C26's repository (9D-Labs/9d-spectral-alignment-decomposition on GitHub) holds the raw singular
-values sigma and curvatures h of 64 layers. They are not ours to ship: the table beside this file
-holds numbers derived from them, and this makes it anew from a reader's own copy:
+The raw lists are their author's (`study.published`). The table beside this file holds numbers
+derived from them, and this makes it anew from a reader's own copy:
 
     C26_REPOSITORY=PATH python -m landscape_nb evidence published_spectra
 
@@ -10,74 +9,30 @@ holds numbers derived from them, and this makes it anew from a reader's own copy
     rows = derived(spectra)                      # what the table holds
 
 The unit is a spectrum, not a seed: nobody here drew them. Layers of one network share its training
-and are not independent, so every interval resamples whole networks. Both revisions of the
-repository hold the same files.
+and are not independent, so every interval resamples whole networks.
 """
 
-import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from landscape_nb.study.evidence.stored import Study
+from landscape_nb.study.published import (
+    ADDRESS,
+    VARIABLE,
+    PublishedSpectrum,
+    published_spectra,
+)
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory import exponents as laws
 from landscape_nb.theory.intervals import Measured, geometric_interval, mean_interval
 
-ADDRESS = "https://github.com/9D-Labs/9d-spectral-alignment-decomposition"
-VARIABLE = "C26_REPOSITORY"
 TABLE_1 = ("alpha_triangle/resnet18_triangle", "alpha_triangle/vgg11_triangle")
 DRAWS = 100  # sorted random lists for each spectrum; chosen here
-
-
-@dataclass(frozen=True, eq=False)
-class PublishedSpectrum:
-    """Singular values and curvatures of one layer, as published.
-
-    Attributes:
-        network: file and experiment; layers of one network are not independent.
-        layer: its name there.
-        kind: "conv", "attention", "MLP up", "MLP down", "dense" or "output".
-        sigma, h: (r,), in the published order.
-        h_kron: (r,), curvature of the Kronecker model in the author's units, or None. They are not
-            those of theory.layers: a constant factor lies between, which no slope sees.
-        alpha: as published.
-    """
-
-    network: str
-    layer: str
-    kind: str
-    sigma: np.ndarray
-    h: np.ndarray
-    h_kron: np.ndarray | None
-    alpha: float
-
-
-def published_spectra(folder: str | Path) -> list[PublishedSpectrum]:
-    """All published layers that have both sigma and h, from a copy of C26's repository.
-
-    Args:
-        folder: the repository, or its folder `results`.
-
-    Raises:
-        ValueError: files are missing, or not of the shape that they had in May 2026; which, and
-            what was looked for.
-    """
-    place = Path(folder)
-    place = place / "results" if (place / "results").is_dir() else place
-    missing = [name for name in _READERS if not (place / name).is_file()]
-    if missing:
-        raise ValueError(
-            f"{str(place)!r} does not hold {', '.join(missing)}. Give the folder of a copy of "
-            f"{ADDRESS}, which holds them under 'results'."
-        )
-    return [spectrum for name in _READERS for spectrum in _read(place / name)]
 
 
 def derived(spectra: Sequence[PublishedSpectrum]) -> list[Row]:
@@ -86,8 +41,12 @@ def derived(spectra: Sequence[PublishedSpectrum]) -> list[Row]:
     Errors of the triangle are |s - alpha gamma| / |s|:
       same           sigma and h of this layer
       ceiling        the largest that the straightness of both fits allows, whatever the lists are
+      other_training this sigma with the h of the layer of the same name and size in a network that
+                     was trained elsewhere (NaN where there is none), their median
       other_layer    this sigma with the h of other layers of its network, their median
       other_network  this sigma with the h of layers of other networks, their median
+      ranked, other_ranked  as same and other_network, with s from the curvatures sorted by size,
+                     which is C26's s
       random         sorted sizes of Gaussian numbers, and squares of others: median of 100 draws
     `other_within` is the share of other networks' h that stay within 10 %; chi_slope and kron_slope
     are those of h/h^Kron and of h^Kron on sigma (NaN where no h^Kron was published).
@@ -129,7 +88,7 @@ def measure(spectrum: int) -> Row:
 def summary(rows: list[Row]) -> dict[str, Measured]:
     """Medians and shares over spectra, intervals by resampling networks; see `clustered`."""
     median = {
-        name: clustered(rows, lambda chosen, name=name: np.nanmedian([r[name] for r in chosen]))
+        name: clustered(rows, partial(_median, name))
         for name in (*_ERRORS, "participation", "alpha_r2", "gamma_r2")
     }
     binding = [row for row in rows if np.isfinite(row["bound"])]
@@ -142,10 +101,7 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
         "log_normal_sigma": (triangle, lambda row: row["best_sigma"] == "log-normal"),
         "power_law_h": (rows, lambda row: row["best_h"] == "power law"),
     }
-    share = {
-        name: clustered(some, lambda chosen, hit=hit: np.mean([hit(row) for row in chosen]))
-        for name, (some, hit) in shares.items()
-    }
+    share = {name: clustered(some, partial(_share, hit)) for name, (some, hit) in shares.items()}
     return {**median, **share, **_exponents(rows), **_ratios(rows), **_factors(rows)}
 
 
@@ -172,17 +128,33 @@ def clustered(
 
 # -- figures --------------------------------------------------------------------------------------
 
-_ERRORS = ("same", "ceiling", "other_layer", "other_network", "random")
+_CONTROLS = ("other_training", "other_layer", "other_network", "random")
+_ERRORS = ("same", "ranked", "other_ranked", "ceiling", *_CONTROLS)
+
+
+def _median(name: str, rows: Sequence[Row]) -> float:
+    """Over those spectra that have the number."""
+    return float(np.nanmedian([row[name] for row in rows]))
+
+
+def _share(hit: Callable[[Row], float], rows: Sequence[Row]) -> float:
+    return float(np.mean([hit(row) for row in rows]))
 
 
 def _exponents(rows: list[Row]) -> dict[str, Measured]:
     """Median alpha of each kind of layer, and how far ours are from the published ones."""
     off = [abs(row["alpha"] - row["published_alpha"]) for row in rows]
     found = {"alpha_off": Measured(max(off), 0.0, max(off), len(off))}
+    cifar = [row for row in rows if np.isfinite(row["published_error"])]
+    whole = [row for row in cifar if not row["left_out"]]  # h <= 0 is treated in another way there
+    miss = [abs(row["ranked"] - row["published_error"]) for row in whole]
+    found["error_off"] = Measured(max(miss), 0.0, max(miss), len(miss))
+    good = [row for row in cifar if row["published_error"] <= 0.1]  # C26's "well-conditioned"
+    found["ranked_cifar"] = clustered(good, partial(_median, "ranked"))
     for kind in ("conv", "attention", "MLP up", "MLP down"):
         own = [row for row in rows if row["kind"] == kind]
         name = f"alpha_{kind.replace(' ', '_').lower()}"
-        found[name] = clustered(own, lambda chosen: np.median([row["alpha"] for row in chosen]))
+        found[name] = clustered(own, partial(_median, "alpha"))
     cifar = [row for row in rows if row["network"] in TABLE_1 and row["kind"] == "conv"]
     for name, network in zip(("alpha_resnet18", "alpha_vgg11"), TABLE_1, strict=True):
         found[name] = mean_interval(row["alpha"] for row in cifar if row["network"] == network)
@@ -195,19 +167,20 @@ def _ratios(rows: list[Row]) -> dict[str, Measured]:
     One number for each network, its layers' geometric mean; Student's t over networks.
     """
     found = {}
-    for name in ("other_layer", "other_network", "random"):
+    for name in (*_CONTROLS, "other_ranked"):
+        own = "ranked" if name == "other_ranked" else "same"
         groups: dict[str, list[float]] = {}
         for row in rows:
             if np.isfinite(row[name]):
-                groups.setdefault(row["network"], []).append(np.log(row[name] / row["same"]))
-        found[f"{name}_over_same"] = geometric_interval(
+                groups.setdefault(row["network"], []).append(np.log(row[name] / row[own]))
+        found[f"{name}_over_{own}"] = geometric_interval(
             float(np.exp(np.mean(logs))) for logs in groups.values()
         )
     return found
 
 
 def _factors(rows: list[Row]) -> dict[str, Measured]:
-    """alpha = slope(h^Kron) + slope(chi), in the convolutions that have all three.
+    """Alpha = slope(h^Kron) + slope(chi), in the convolutions that have all three.
 
     Student's t over the layers of two networks: too narrow if layers of one network are alike.
     """
@@ -230,7 +203,10 @@ def _factors(rows: list[Row]) -> dict[str, Measured]:
 def _row(spectra: Sequence[PublishedSpectrum], i: int) -> Row:
     own, others = spectra[i], [other for j, other in enumerate(spectra) if j != i]
     e = laws.exponents(torch.tensor(own.sigma), torch.tensor(own.h))
+    twins = [other for other in others if (other.layer, other.size) == (own.layer, own.size)]
+    twin = [_error(own.sigma, other.h) for other in twins]
     near = [_error(own.sigma, other.h) for other in others if other.network == own.network]
+    ranked = [_ranked_error(own.sigma, o.h) for o in others if o.network != own.network]
     far = [_error(own.sigma, other.h) for other in others if other.network != own.network]
     h = torch.tensor(own.h[own.h > 0])
     bound = laws.participation_bound(e.alpha.value * e.gamma.value)
@@ -247,7 +223,11 @@ def _row(spectra: Sequence[PublishedSpectrum], i: int) -> Row:
         "gamma_r2": _short(e.gamma.r2),
         "s": _short(e.s.value),
         "same": _short(e.gap / abs(e.s.value)),
+        "ranked": _short(_ranked_error(own.sigma, own.h)),
+        "other_ranked": _short(np.median(ranked)),
+        "published_error": _short(own.error),
         "ceiling": _short(e.bound / abs(e.s.value)),
+        "other_training": _short(np.median(twin)) if twin else float("nan"),
         "other_layer": _short(np.median(near)) if near else float("nan"),
         "other_network": _short(np.median(far)),
         "other_within": _short(np.mean(np.array(far) <= 0.1)),
@@ -265,6 +245,15 @@ def _error(sigma: np.ndarray, h: np.ndarray) -> float:
     r = min(len(sigma), len(h))
     e = laws.exponents(torch.tensor(sigma[:r]), torch.tensor(h[:r]))
     return e.gap / abs(e.s.value)
+
+
+def _ranked_error(sigma: np.ndarray, h: np.ndarray) -> float:
+    """The triangle's error as C26 has it: alpha and gamma as here, s from the sorted curvatures."""
+    r = min(len(sigma), len(h))
+    e = laws.exponents(torch.tensor(sigma[:r]), torch.tensor(h[:r]))
+    ranked = np.sort(h[:r][h[:r] > 0])[::-1].copy()
+    s = -laws.log_slope(torch.arange(1, len(ranked) + 1).double(), torch.tensor(ranked)).value
+    return abs(s - e.alpha.value * e.gamma.value) / abs(s)
 
 
 def _random_error(r: int, seed: int) -> float:
@@ -290,92 +279,10 @@ def _short(number: Any) -> float:
     return float(f"{float(number):.4g}")
 
 
-# -- the files ------------------------------------------------------------------------------------
-
-
 @cache
 def _cached(folder: str) -> list[PublishedSpectrum]:
     return published_spectra(folder)
 
-
-def _read(path: Path) -> list[PublishedSpectrum]:
-    """The spectra of one file."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        stem = path.stem.removeprefix("results_")
-        return [
-            _spectrum(f"{stem}/{network}", record)
-            for network, record in _READERS[path.name](content)
-        ]
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise ValueError(
-            f"{path.name} is not of the shape that it had in May 2026 ({error!r}). Take the "
-            f"revision of 22 or of 26 May 2026 of {ADDRESS}."
-        ) from None
-
-
-def _spectrum(network: str, record: dict) -> PublishedSpectrum:
-    sigma, h = (np.asarray(record[name], dtype=float) for name in ("sigma", "h_exact"))
-    if sigma.ndim != 1 or sigma.shape != h.shape or len(h) < 3:
-        raise ValueError(f"{record['name']}: sigma {sigma.shape} and h_exact {h.shape}")
-    kron = record.get("h_kron")
-    if kron is None and "cos2_naive" in record:  # the quotient h / h^Kron under an older name
-        kron = h / np.asarray(record["cos2_naive"], dtype=float)
-    kron = None if kron is None else np.asarray(kron, dtype=float)
-    if kron is not None and kron.shape != h.shape:
-        raise ValueError(f"{record['name']}: h^Kron {kron.shape} and h_exact {h.shape}")
-    alpha = record["alpha"] if "alpha" in record else record["alpha_exact"]
-    layer = str(record["name"])
-    return PublishedSpectrum(network, layer, _kind(layer), sigma, h, kron, float(alpha))
-
-
-def _kind(layer: str) -> str:
-    """What a layer is, by its name."""
-    for words, kind in _KINDS:
-        if any(word in layer for word in words):
-            return kind
-    raise ValueError(f"{layer!r} names no known kind of layer")
-
-
-_KINDS = (
-    (("attn",), "attention"),
-    (("mlp.0", "mlp_up"), "MLP up"),
-    (("mlp.2", "mlp_down"), "MLP down"),
-    (("head", "fc", "classifier.3"), "output"),
-    (("classifier",), "dense"),
-    (("conv", "features", "patch_embed"), "conv"),
-)
-
-
-def _triangle(content: list) -> Iterator[tuple[str, dict]]:
-    for block in content:
-        yield from ((block["experiment"], record) for record in block["results"])
-
-
-def _gap(content: dict) -> Iterator[tuple[str, dict]]:
-    yield from (("ResNet-18", r) for r in (*content["conv_results"], content["fc_result"]))
-
-
-def _hypothesis(content: dict) -> Iterator[tuple[str, dict]]:
-    for group in ("output_dim", "task_structure"):
-        for network, records in content[group].items():
-            yield from ((network, record) for record in records)
-
-
-def _predictions(content: list) -> Iterator[tuple[str, dict]]:
-    for block in content:
-        for record in block["results"]:  # with and without batch norm: trained one by one
-            apart = block["arch"] == "bn_ablation"
-            yield (record["name"] if apart else block["arch"]), record
-
-
-_READERS: dict[str, Callable[[Any], Iterator[tuple[str, dict]]]] = {
-    "results_alpha_triangle.json": _triangle,
-    "results_conv_gap.json": _gap,
-    "results_conv_gap_v2.json": _gap,
-    "results_hypothesis.json": _hypothesis,
-    "results_predictions.json": _predictions,
-}
 
 STUDY = Study(
     "What do C26's published spectra say, beside spectra that do not belong together?",
