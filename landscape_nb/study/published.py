@@ -10,9 +10,8 @@ holds what was derived from them. Both revisions, of 22 and of 26 May 2026, have
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,8 +19,7 @@ ADDRESS = "https://github.com/9D-Labs/9d-spectral-alignment-decomposition"
 VARIABLE = "C26_REPOSITORY"  # of the environment: the folder of a copy
 
 
-@dataclass(frozen=True, eq=False)
-class PublishedSpectrum:
+class PublishedSpectrum(NamedTuple):
     """Singular values and curvatures of one layer, as published.
 
     Attributes:
