@@ -137,7 +137,7 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
         found[name] = mean_interval(by_seed(at, name, np.mean))
     for name in ("left_over", "cauchy"):
         worst = max(row[name] for row in rows)
-        found[name] = Measured(worst, 0.0, worst, len(rows))
+        found[name] = Measured(worst, worst, worst, len(rows))
     return found | _trends(rows)
 
 

@@ -94,7 +94,7 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
     found = {name: mean_interval(r[name] for r in convs) for name in ("alpha_kron", "beta", "phi")}
     worst = max(row["off"] for row in rows)
     head = next(row["ratio"] for row in rows if "fc" in row["name"])
-    found["identity_off"] = Measured(worst, 0.0, worst, len(rows))
+    found["identity_off"] = Measured(worst, worst, worst, len(rows))
     found["head_ratio"] = Measured(head, head, head, 1)
     return found
 

@@ -132,6 +132,11 @@ _CONTROLS = ("other_training", "other_layer", "other_network", "random")
 _ERRORS = ("same", "ranked", "other_ranked", "ceiling", *_CONTROLS)
 
 
+def _largest(values: Sequence[float]) -> Measured:
+    """The worst case of an exact relation; it has no interval."""
+    return Measured(max(values), max(values), max(values), len(values))
+
+
 def _median(name: str, rows: Sequence[Row]) -> float:
     """Over those spectra that have the number."""
     return float(np.nanmedian([row[name] for row in rows]))
@@ -144,11 +149,11 @@ def _share(hit: Callable[[Row], float], rows: Sequence[Row]) -> float:
 def _exponents(rows: list[Row]) -> dict[str, Measured]:
     """Median alpha of each kind of layer, and how far ours are from the published ones."""
     off = [abs(row["alpha"] - row["published_alpha"]) for row in rows]
-    found = {"alpha_off": Measured(max(off), 0.0, max(off), len(off))}
+    found = {"alpha_off": _largest(off)}
     cifar = [row for row in rows if np.isfinite(row["published_error"])]
     whole = [row for row in cifar if not row["left_out"]]  # h <= 0 is treated in another way there
     miss = [abs(row["ranked"] - row["published_error"]) for row in whole]
-    found["error_off"] = Measured(max(miss), 0.0, max(miss), len(miss))
+    found["error_off"] = _largest(miss)
     good = [row for row in cifar if row["published_error"] <= 0.1]  # C26's "well-conditioned"
     found["ranked_cifar"] = clustered(good, partial(_median, "ranked"))
     for kind in ("conv", "attention", "MLP up", "MLP down"):
@@ -187,12 +192,11 @@ def _factors(rows: list[Row]) -> dict[str, Measured]:
     own = [row for row in rows if row["kind"] == "conv" and np.isfinite(row["chi_slope"])]
     if len(own) < 2:
         return {}
-    left = max(abs(row["left_over"]) for row in own)
     with_minus = (row["alpha"] - row["kron_slope"] + row["chi_slope"] for row in own)
     return {
         "kron_slope": mean_interval(row["kron_slope"] for row in own),
         "chi_slope": mean_interval(row["chi_slope"] for row in own),
-        "plus_leaves": Measured(left, 0.0, left, len(own)),
+        "plus_leaves": _largest([abs(row["left_over"]) for row in own]),
         "minus_leaves": mean_interval(with_minus),
     }
 
