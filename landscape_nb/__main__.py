@@ -122,7 +122,7 @@ def _evidence(chosen: argparse.Namespace) -> int:
     rows = study.run(path, seeds=chosen.seeds, jobs=chosen.jobs, progress=sys.stderr.isatty())
     print(study.question)
     for name, measured in study.summary(rows).items():
-        print(f"  {name}: {measured}   ({measured.count} seeds)")
+        print(f"  {name}: {measured}   (n = {measured.count})")
     print(f"{len(rows)} rows in {path}")
     return 0
 

@@ -2,7 +2,9 @@
 
 For curvatures h_k along the modes of a gradient with singular values sigma_k (`theory.layers`) C26
   alpha   slope of log h on log sigma      gamma   minus the slope of log sigma on log k
-  s       minus the slope of log h on log k
+  s       minus the slope of log h on log k (C26 sorts h by size first, for s only)
+C26 calls s = alpha gamma algebraic, and gamma an effective exponent over a window of ranks: it
+reports itself that a log-normal fits most lists of sigma better (both texts).
 """
 
 from dataclasses import dataclass
@@ -142,7 +144,8 @@ def spectrum_bic(values: Tensor) -> dict[str, float]:
 
     Of log values, sorted: power law, linear in log k; exponential, linear in k; log-normal,
     linear in the normal quantile of (k - 1/2)/r. All have two parameters and a scatter, so they
-    differ by fit alone: r log(RSS/r) + 3 log r.
+    differ by fit alone: r log(RSS/r) + 3 log r. C26's "log-normal" is another, quadratic in log k,
+    with a parameter more (`study.evidence.published_spectra.best_in_rank`).
 
     Args:
         values: (r,), positive, r >= 4.

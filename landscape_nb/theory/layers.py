@@ -3,13 +3,18 @@
 For one weight matrix W with the gradient G = dL/dW = U diag(sigma) V'                       C26
   h_k = vec(u_k v_k')' H vec(u_k v_k')     curvature along mode k: a Rayleigh quotient of the
                                            layer's Hessian, not an eigenvalue
-The power laws between them are in `theory.exponents`.
+The power laws between them are in `theory.exponents`. C26 has two texts in its repository: of 22
+May 2026, whose title and abstract are those of arXiv v1, and of 26 May. The first calls h_k an
+eigenvalue, the second says that it is none.
 
 With Kronecker factors C_d = mean of delta delta', C_a = mean of a a' (delta: gradient of one
 sample's loss in the layer's outputs, a: its inputs)
   h^Kron_k = (u_k'C_d u_k)(v_k'C_a v_k)    Lambda_k = product of their k-th largest eigenvalues
   rho^d_k = u_k'C_d u_k / k-th eigenvalue of C_d, rho^a_k likewise,   Phi_k = rho^d_k rho^a_k
   chi_k = h_k / h^Kron_k,                  so  h = chi Lambda rho^d rho^a,  exactly.
+C26's Theorem 1 is about h^Kron = Lambda rho^d rho^a; what it measures is h. The slopes of the
+logarithms on log sigma add: beta (Lambda) + phi (Phi) is that of h^Kron, and with + slope(chi) that
+of h. Its form 2 + phi - slope(chi) is the model's, where Lambda = sigma^2 / chi.
 
 Convolutions are matrices (outputs, inputs x kernel) whose every position counts as one input.
 The L2 term is left out everywhere.
@@ -153,10 +158,10 @@ def kronecker_factors(
     C_d = (1/n) sum_i sum_p delta_ip delta_ip',   C_a = (1/(nP)) sum_i sum_p a_ip a_ip'
 
     "empirical": delta_i = dl_i/d(output of the layer), from the labels: the empirical Fisher,
-    which C26 calls Gauss-Newton. "Gauss-Newton": delta_i = (df_i/d(output))' S_i for each column
-    of S_i S_i' = A_i, the Hessian of l_i in the model's outputs. With empirical factors and one
-    position sigma_k^2 <= h^Kron_k by Cauchy and Schwarz (P h^Kron_k for P positions); with
-    Gauss-Newton ones it may fail.
+    which C26 calls Gauss-Newton (both texts, Setup). "Gauss-Newton": delta_i is
+    (df_i/d(output))' S_i for each column of S_i S_i' = A_i, the Hessian of l_i in the model's
+    outputs. With empirical factors and one position sigma_k^2 <= h^Kron_k by Cauchy and Schwarz
+    (P h^Kron_k for P positions); with Gauss-Newton ones it may fail.
 
     Args:
         loss: the empirical loss.

@@ -26,9 +26,11 @@ class Study:
         question: in one sentence.
         measure: measure(seed=..., **cell) returns one row or several; see `sweep`.
         summary: from all rows to named figures, each with its interval.
-        seeds: of the stored table, 0..seeds-1.
+        seeds: of the stored table, 0..seeds-1; or how many units of another kind.
         grid: further axes of the sweep, name -> values.
         minutes: what the table took on one core.
+        unit: what one case of the table is, and the name of its axis. "seed" unless the cases are
+            not ours to draw, as the spectra that an author published.
     """
 
     question: str
@@ -37,10 +39,11 @@ class Study:
     seeds: int = 10
     grid: Mapping[str, Sequence] = field(default_factory=dict)
     minutes: float = 0.0
+    unit: str = "seed"
 
     def run(self, path: str | Path, *, seeds: int | None = None, **options: Any) -> list[Row]:
         """Measure what the file at `path` does not hold yet; `options` are those of `sweep`."""
-        axes = {**self.grid, "seed": range(self.seeds if seeds is None else seeds)}
+        axes = {**self.grid, self.unit: range(self.seeds if seeds is None else seeds)}
         return sweep(self.measure, axes, path, **options)
 
 
