@@ -1,6 +1,5 @@
 """The pictures of notebook 08: modes and slopes, the race, an exercise."""
 
-from collections.abc import Mapping
 
 import numpy as np
 from torch import Tensor
@@ -74,30 +73,6 @@ def _line(x: np.ndarray, y: np.ndarray, slope: float) -> np.ndarray:
 
 
 # -- the race -------------------------------------------------------------------------------------
-
-
-def race(test_losses: Mapping[str, np.ndarray]) -> None:
-    """The test loss of each optimiser at its best rate: a mark for each seed, a bar for the mean.
-
-    Args:
-        test_losses: AdamW, SGD, Spectral Newton twice, the UV' limit -> (5,), one for each seed.
-    """
-    figure, ax = plots.new_figure(width=7.6, height=3.2)
-    colours = (plots.BLUE, plots.GREEN, plots.ORANGE, plots.VERMILLION, plots.BLACK)
-    looks = zip("os^vD", colours, strict=True)
-    for i, (test, (marker, colour)) in enumerate(zip(test_losses.values(), looks, strict=True)):
-        ax.plot(test, i + np.linspace(-0.15, 0.15, 5), marker, color=colour, markersize=6)
-        ax.plot([test.mean()] * 2, [i - 0.32, i + 0.32], color=colour, linewidth=2)
-    ax.set(yticks=range(len(test_losses)), xlabel="test loss after 100 steps", xlim=(0, None))
-    ax.set_yticklabels(list(test_losses))
-    ax.invert_yaxis()
-    adamw, _, fixed, relative, limit = (test.mean() for test in test_losses.values())
-    plots.show(
-        figure,
-        f"Each mark is one of five seeds, each bar their mean. AdamW ends at {adamw:.2f}, "
-        f"Spectral Newton at {fixed:.2f} with fixed and {relative:.2f} with relative damping, the "
-        f"UV' limit at {limit:.2f}.",
-    )
 
 
 # -- exercises ------------------------------------------------------------------------------------
