@@ -50,9 +50,14 @@ def test_over_all_orders_the_mean_square_is_the_variance_over_k_k_plus_1():
     assert not np.allclose((found**2).mean(0), LOSSES.var(ddof=1) / k**2, rtol=1e-2)
 
 
-def test_the_stored_orders_agree_with_the_exact_mean_square():
-    squares = [r["square"] for r in stored.rows("width_depth") if width_depth.alive(r)]
-    assert np.mean(squares) == pytest.approx(1, abs=0.05)
+def test_welfords_identity_holds_in_every_order():
+    """Sum k (k + 1) I_k^2 = (n - 1) S^2, whatever the order; so the stored ratio is 1."""
+    found, _ = all_orders()
+    k = np.arange(1, 5)
+    whole = (k * (k + 1) * found**2).sum(1)
+    assert np.allclose(whole, 4 * LOSSES.var(ddof=1), rtol=1e-12)
+    living = [r for r in stored.rows("width_depth") if width_depth.alive(r)]
+    assert all(r["square"] == pytest.approx(1, abs=1e-3) for r in living)
 
 
 def test_networks_have_the_shape_of_kg24s_program():

@@ -51,17 +51,20 @@ def other_data(factors: Mapping[str, Mapping[str, Mapping[str, Measured]]]) -> N
         ax.set_xticks(range(len(changes)), list(changes), fontsize=8)
         ax.set(yscale="log", ylabel="after the change / before")
         ax.set_title(title, fontsize=10)
+        plots.plain_digits(ax)
     axes[0].legend(frameon=False, fontsize=8)
-    told = []
-    for title, quantities in factors.items():
-        (first, top), (last, edge) = list(quantities.items())[:2]
-        told.append(
-            f"{title}: "
-            + "; ".join(
-                f"{c.replace(chr(10), ' ')} {first} x {top[c]}, {last} x {edge[c]}" for c in top
-            )
-        )
+    told = [f"{title}: {_factors_in_words(quantities)}" for title, quantities in factors.items()]
     plots.show(figure, f"Factors with 95 % intervals, ten paired seeds. {'. '.join(told)}.")
+
+
+def _factors_in_words(quantities: Mapping[str, Mapping[str, Measured]]) -> str:
+    """The first two quantities, change by change."""
+    (first, top), (second, edge) = list(quantities.items())[:2]
+    first = first.replace("$\\lambda_1$", "lambda_1")
+    return "; ".join(
+        f"{change}, {first} x {top[change]}, {second} x {edge[change]}".replace("\n", " ")
+        for change in top
+    )
 
 
 def who_carries(
@@ -92,9 +95,8 @@ def who_carries(
     right.legend(frameon=False, fontsize=8, loc="lower left")
     kind, parts = next(iter(shares.items()))
     told = ", ".join(f"{PARTS[part][2]} {share}" for part, share in parts.items())
-    near = ", ".join(
-        f"{name.replace(chr(10), ' ')} {value}" for name, value in overlaps[kind].items()
-    )
+    near = ", ".join(f"{name} {value}" for name, value in overlaps[kind].items())
+    near = near.replace("\n", " ")
     plots.show(figure, f"{kind}: shares {told}. Overlaps: {near}. Ten seeds, 95 % intervals.")
 
 
@@ -106,14 +108,15 @@ def hits_along_training(
     for j, ((kind, found), look) in enumerate(zip(hits.items(), LINES, strict=False)):
         _points(ax, np.array(steps) * 1.06 ** (j - 1), found, look, kind)
     ax.axhline(chance, color=plots.GREY, linewidth=0.9, linestyle=(0, (1, 2)))
-    ax.text(steps[0], chance + 0.015, "chance", color=plots.GREY, fontsize=8)
+    ax.text(steps[1] * 1.3, chance - 0.05, "chance", color=plots.GREY, fontsize=8)
     ax.set(xscale="log", xlabel="step of training", ylabel="share of 20 runs", ylim=(-0.02, 1.02))
     ax.set_xticks(steps, [str(step) for step in steps])
     ax.minorticks_off()
     ax.set_title("Largest gap at K - 1 or K", fontsize=10)
     ax.legend(frameon=False, fontsize=8)
     told = "; ".join(
-        f"{kind} {', '.join(f'{f.value:.2f}' for f in fs)}" for kind, fs in hits.items()
+        f"{kind} {', '.join(f'{share.value:.2f}' for share in found)}"
+        for kind, found in hits.items()
     )
     plots.show(
         figure,
