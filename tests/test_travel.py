@@ -32,6 +32,7 @@ from landscape_nb.study.report import report
 from landscape_nb.study.stopping import FloorLaw, Stop
 from landscape_nb.study.sweep import KIND, sweep
 from landscape_nb.theory import layers
+from landscape_nb.theory.class_structure import class_structure
 from landscape_nb.theory.forecast import CALIBRATION
 
 cross_entropy = nn.CrossEntropyLoss(reduction="none")
@@ -143,7 +144,7 @@ def results():
         ln.forecast_loss([9, 18], [0.4, 0.3], 36), ln.tail(range(30), tolerance=3.0),
         FloorLaw(1.0, 2.0, 0.5, 9), Stop(9, 2, 15, True), RankCorrelation(0.5, 0.1, 0.8, 0.9, 7, 1),
         KIND, ln.Watch(loss, 20).probe, ln.Watch(loss, 20).work,
-        ln.designed_sample(torch.rand(9, generator=g), 5, g),
+        ln.designed_sample(torch.rand(9, generator=g), 5, g), class_structure(loss, w, 20),
     ]  # fmt: skip
     return {type(result).__name__: result for result in made}
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
 from landscape_nb.figures import plots
 from landscape_nb.theory.intervals import Measured
@@ -23,9 +24,7 @@ PARTS = {
 }
 
 
-def _points(
-    ax: Axes, x: Sequence[float], found: Sequence[Measured], look: tuple, label: str
-) -> None:
+def _points(ax: Axes, x: ArrayLike, found: Sequence[Measured], look: tuple, label: str) -> None:
     """Values with their intervals."""
     colour, marker, dash = look
     value = np.array([f.value for f in found])

@@ -231,8 +231,8 @@ for width in (4, 8, 12):
 #
 # ## 3. What are the outliers made of?
 #
-# S17 links the large eigenvalues to the covariance of the output gradients. Papyan (arXiv 1901.08244, abstract) made
-# that precise: $G$ is no covariance but a *second moment*, and the **means** in it make the outliers. Write
+# S17 links the large eigenvalues to the covariance of the output gradients. Papyan (arXiv 1901.08244, abstract) adds
+# that $G$ is no covariance but a *second moment*, and that the **means** in it make the outliers. Write
 # $\mathrm{diag}(p) - pp^\top = \sum_{c'} p_{c'} (e_{c'} - p)(e_{c'} - p)^\top$, and $G$ becomes the mean of
 # $\delta\delta^\top$ over samples $i$ and outputs $c'$:
 #
@@ -353,8 +353,7 @@ for name in ("clusters", "per_class", "overlap"):
 #
 # S17's last sentence. $A$ is the end of full-batch training. Three second ends $B$: **continued** from $A$, and from $A$'s
 # own first weights (**same start**), with 200 steps of batches of 16; and **independent**, the full batch from other first weights. On
-# the line $w(t) = (1-t)\,w_A + t\,w_B$ the **barrier** is the largest height of the loss above the chord, $\max_{0 \le t \le 1} \left[ L(w(t)) -
-# (1-t)\,L(w_A) - t\,L(w_B) \right]$: zero if there is no hill.
+# the straight line from $A$ to $B$ the **barrier** is the largest height of the loss above the chord of its two end values: zero if there is no hill.
 #
 # ### Predict
 # For which of them will the barrier be above 0.1: `"none"`, `"independent"`, `"same start and independent"` or `"all"`?
@@ -427,7 +426,7 @@ print("walk as far as the continued end, towards the independent one: the loss c
 print(basins["as_far_climb"])
 
 # %% [markdown]
-# S17's sentence holds here, in the stronger form too: from the *same start* large and small batches end in one
+# S17's sentence holds, and more: from the *same start* large and small batches end in one
 # basin. Independent starts do not. A short walk meets fewer hills, but one of the same length the other way already climbs (last line). And an
 # independent end has $8!\,2^8$ equal twins (units renumbered, signs flipped): the hill is on the line to *this* one.
 #

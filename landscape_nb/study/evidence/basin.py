@@ -7,6 +7,8 @@ first weights; *independent*, the full batch from other first weights. The barri
 height of the loss above the chord of its values at A and B, on the straight line between.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -35,7 +37,7 @@ def samples(kind: str, seed: int) -> tuple[Tensor, Tensor]:
     return digits(ALL, seed=seed) if kind == "digits" else blobs(ALL, 4, seed, per_class=2)
 
 
-def trained(loss: EmpiricalLoss, **changes: object) -> Descent:
+def trained(loss: EmpiricalLoss, **changes: Any) -> Descent:
     """The recipe of notebook 06: a hundred steps with the full batch."""
     return gradient_descent(loss, SAMPLES, **{"steps": STEPS, **RECIPE, **changes})
 
@@ -99,7 +101,7 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
     for other in ("same start", "independent"):
         pairs = [(by[other][run]["barrier"], r["barrier"]) for run, r in by["continued"].items()]
         label = f"{other.replace(' ', '_')}_higher"
-        found[label] = paired_difference(*zip(*pairs, strict=True))
+        found[label] = paired_difference([a for a, _ in pairs], [b for _, b in pairs])
         if other == "independent":  # from the same start nearly all differences are zero
             p = sign_test([a - b for a, b in pairs])
             found[f"{label}_p"] = Measured(p, p, p, len(pairs))

@@ -12,6 +12,7 @@ first 25. With N = 160 and more, 95 % leaves at least as many eigenvalues out as
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ DIMENSION, CENTRES, OUTPUTS, SAMPLES = 10, 16, 8, 200
 STEPS, LEVEL = 400, 0.3  # of training; loss at which networks are compared as well
 QUANTILES = {"q50": 0.5, "q75": 0.75, "q90": 0.9, "q95": 0.95}
 DATA = {"2": (2, 1), "4": (4, 1), "8": (8, 1), "4 of 4": (4, 4)}
-RECIPE = {"lr": 0.1, "momentum": 0.9}
+RECIPE: dict[str, Any] = {"lr": 0.1, "momentum": 0.9}
 cross_entropy = torch.nn.CrossEntropyLoss(reduction="none")
 
 
@@ -93,8 +94,8 @@ def measure(seed: int, data: str, spread: float, width: int) -> list[Row]:
     return rows
 
 
-BASE = {"data": "4", "spread": 0.4, "width": 16, "step": "400"}
-CHANGES = {
+BASE: dict[str, Any] = {"data": "4", "spread": 0.4, "width": 16, "step": "400"}
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "clusters": ({"data": "8"}, {"data": "2"}),
     "per_class": ({"data": "4 of 4"}, {"data": "4"}),
     "overlap": ({"spread": 0.8}, {"spread": 0.4}),
@@ -159,7 +160,8 @@ def _moved(rows: list[Row], more: dict, less: dict, name: str) -> Measured:
 
 def _lead(rows: list[Row], more: dict, less: dict) -> Measured:
     """How much further the largest eigenvalue moves than the edge of the bulk, paired."""
-    return paired_difference(*(_moves(rows, more, less, name) for name in ("top", "q95")))
+    top, edge = (_moves(rows, more, less, name) for name in ("top", "q95"))
+    return paired_difference(top, edge)
 
 
 def _moves(rows: list[Row], more: dict, less: dict, name: str) -> np.ndarray:

@@ -138,13 +138,14 @@ def _widths(rows: list[Row]) -> dict[str, Measured]:
     narrow, wide = _cell(rows, width=WIDTHS[0]), _cell(rows, width=WIDTHS[-1])
     for c in ("0.01", "0.001"):
         near = [[r[f"near_{c}"] for r in cell] for cell in (wide, narrow)]
-        found[f"near_gain_{c[2:]}"] = paired_difference(*near)
+        found[f"near_gain_{c[2:]}"] = paired_difference(near[0], near[1])
         others = [
             (1 - a) * size(WIDTHS[-1]) / ((1 - b) * size(WIDTHS[0]))
             for a, b in zip(*near, strict=True)
         ]
         found[f"others_factor_{c[2:]}"] = geometric_interval(others)
-    found["size_factor"] = Measured(*[size(WIDTHS[-1]) / size(WIDTHS[0])] * 3, len(wide))
+    grown = size(WIDTHS[-1]) / size(WIDTHS[0])
+    found["size_factor"] = Measured(grown, grown, grown, len(wide))
     return found
 
 
