@@ -109,8 +109,8 @@ print("blobs, of 124:", [large["blobs", s] for s in seeds])
 figures.two_spectra(trained["digits", 0].numpy(), trained["blobs", 0].numpy())
 
 # %% [markdown]
-# S17's bulk, with a few outliers above; on blobs, with 124 weights, the curve comes down gently. Even on digits the passage is a slope, not a
-# cliff: where the bulk begins someone has to say.
+# S17's bulk, with a few outliers above; on blobs, with 124 weights, the curve comes down gently. Where the bulk
+# begins someone has to say.
 #
 # ## 2. Why so many zeros? $H = G + R$
 #
@@ -432,8 +432,8 @@ print(basins["as_far_climb"])
 #
 # ## 6. Move along training
 #
-# The spectrum of the digits network of width 8 (seed 0) at eight steps of training. Try: (1) from step 0 to 24: which part of the
-# picture moves? (2) from 24 on: what happens to the negative eigenvalues, and to the largest gap?
+# The digits network of width 8 (seed 0) at eight steps. Which part of the picture moves until step 24? What
+# happens to the negative eigenvalues then?
 
 # %%
 path = paths["digits", 0]
@@ -458,9 +458,9 @@ slider = PictureSlider("step", {step: state(step) for step in along_training}, v
 slider
 
 # %% [markdown]
-# *What you should see.* (1) At step 0 there are large eigenvalues of either sign. Within twenty steps or so the positive
-# ones rise, and the largest gap moves to 8, the number of hidden units (why: section 7). (2) The
-# negative eigenvalues, which belong to $R$, shrink towards zero, and at last the gap moves away again.
+# At step 0 there are large eigenvalues of either sign. Then the positive
+# ones rise, and the largest gap moves to 8, the number of hidden units (section 7). The
+# negative ones, which belong to $R$, shrink, and at last the gap moves away again.
 
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: sections 1 to 6
