@@ -299,7 +299,7 @@ print("share of 'within' in G outside the ten:", at_width["raw_below_within"])
 #
 # S17's third sentence. The network's size stays (8 outputs throughout), and
 # the points change: **more classes**, a cluster each, 8 for 2; **more clusters** in each of four classes, 4 for 1; **overlap**, clouds
-# twice as wide. For comparison **width**, 32 for 8. The rule was fixed before the run: *bulk*, the 75 and
+# twice as wide. For comparison **width**, 32 for 8. The rule was fixed before the run (four quantiles; two are drawn): *bulk*, the 75 and
 # 95 % quantiles of $|\lambda|$; *outliers*, $\lambda_1$ and the effective number $(\sum\lambda)^2 / \sum\lambda^2$ of
 # positive ones.
 #
@@ -335,7 +335,8 @@ ten_seeds.other_data(factors)
 # %% tags=["nbval-ignore-output"]
 larger = "bulk" if data["overlap_q95"].low > data["overlap_top"].high else "outliers"
 reveal_choice("Which grows by the larger factor?", moves_guess, larger, ["outliers", "bulk"])
-print("how far they move at the same loss, in units of lambda_1 before, and the paired difference:")
+print("how far they move at the same loss, in units of lambda_1 before;", end=" ")
+print("their paired difference was added after the run:")
 for name in ("clusters", "per_class", "overlap"):
     top, edge, lead = (
         data[f"{name}_{what}_matched"] for what in ("moved_top", "moved_q95", "lead")

@@ -5,10 +5,11 @@ other data, more clusters or less separable ones, affect only the outliers. So h
 size stays (8 outputs, whatever the number of classes), and only the points change; all cells of a
 seed share its first weights, its centres and its noise.
 
-The rule, fixed before anything was run: the *bulk* is told by the 50, 75, 90 and 95 % quantiles of
-all |eigenvalues|, the *outliers* by the largest eigenvalue, by the effective number of positive
+The rule, fixed before the table was made: the *bulk* is told by the 50, 75, 90 and 95 % quantiles
+of all |eigenvalues|, the *outliers* by the largest eigenvalue, by the effective number of positive
 ones, (sum)^2 / sum of squares, and by the place of the largest ratio between neighbours among the
 first 25. With N = 160 and more, 95 % leaves at least as many eigenvalues out as there are classes.
+Only `lead`, the paired difference of two columns, was added when the table was known.
 """
 
 from collections.abc import Callable
