@@ -34,6 +34,7 @@ from landscape_nb.study.report import report
 from landscape_nb.study.stopping import FloorLaw, Stop
 from landscape_nb.study.sweep import KIND, sweep
 from landscape_nb.theory import layers
+from landscape_nb.theory.class_structure import class_structure
 from landscape_nb.theory.forecast import CALIBRATION
 from landscape_nb.theory.intervals import mean_interval
 
@@ -149,6 +150,7 @@ def results():
         ln.designed_sample(torch.rand(9, generator=g), 5, g), ln.omitted_terms(loss, w, U, 20),
         mean_interval([1.0, 2.0]), stored.study("warm_starts"),
         Claim("a", "own", "-", "-", "-", "-", "-", "identity", "-", holds=("a.b < 1",)),
+        class_structure(loss, w, 20),
     ]  # fmt: skip
     return {type(result).__name__: result for result in made}
 

@@ -137,10 +137,12 @@ def effective_ranks(hessians: Tensor, M_hess: float | None = None) -> tuple[floa
 def increment_bound(k: int, M_loss: float, M_hess: float, radius: float) -> float:
     """KG24's upper bound of |L_{k+1}(w) - L_k(w)| within a radius of a common minimiser.
 
-    (2 / (k+1)) (M_l + M_H R^2)                                                   KG24 sec. 4
+    (2 / (k+1)) (M_l + M_H R^2)                                          KG24 Lemma 2, sec. 4.2
 
-    Taylor's remainder has a factor 1/2 that the paper leaves out, so the bound is looser than it
-    need be by up to 2 in its second term. It assumes that w_k* is stationary for both losses.
+    Taylor's remainder has a factor 1/2 that the paper leaves out (sec. 3.2), so the bound is looser
+    than it need be by up to 2 in its second term. It assumes that w_k* is stationary for both
+    losses (Assumption 1), and calls itself rough (sec. 6). What KG24 measures beside it, |I_k| by
+    width and depth, is the stored study `width_depth`.
 
     >>> increment_bound(1, M_loss=1.0, M_hess=2.0, radius=0.5)
     1.5
@@ -161,9 +163,11 @@ def hessian_norm_bound_printed(num_layers: int, M_weight: float, M_input: float)
 
     sqrt(2) L M_x^2 M_W^(2L)  +  sqrt(2) M_W^2 (M_W^(2L) - 1) / (M_W^2 - 1)       KG24 Thm. 1
 
-    For a ReLU network of L layers without biases, |W^(p)|_2 <= M_W, |x|_2 <= M_x. Each layer's
+    For a ReLU network of L layers without biases, |W^(p)|_2 <= M_W, |x|_2 <= M_x, and the
+    Gauss-Newton part alone, which the paper says it takes for the Hessian (sec. 3.4). Each layer's
     own weight must not be among the factors (the derivative with respect to it has removed
-    it), so for small weights the printed bound goes to zero while the Hessian does not.
+    it; in the proof, appendix A.2, the product begins at s = p where it is p + 1), so for small
+    weights the printed bound goes to zero while the Hessian does not.
     Use `gauss_newton_norm_bound`.
 
     >>> round(hessian_norm_bound_printed(1, M_weight=1.0, M_input=1.0), 3)   # 2 sqrt(2)

@@ -2,7 +2,11 @@
 
 Random vectors sample a spectrum: E v'f(H)v = tr f(H) for components of mean 0 and variance 1.
 With f(x) = x this is Hutchinson's trace; with f a narrow window it is the density of eigenvalues,
-which stochastic Lanczos quadrature reads for every window at once.
+which stochastic Lanczos quadrature reads for every window at once. That spectra of networks have a
+bulk near zero and outliers away from it is a finding of Sagun and coauthors (arXiv 1611.07476;
+S17's abstract); whole spectra of large networks came with Papyan (arXiv 1811.07062) and with
+Ghorbani, Krishnan and Xiao (arXiv 1901.10159).
+What the outliers are made of: `theory.class_structure`.
 
 H is any symmetric operator: `loss.hessian_operator(w, k)`, a `GaussNewtonOperator`, or a symmetric
 matrix (N, N).

@@ -3,82 +3,60 @@
 #
 # **What shape has the spectrum of curvatures, and what moves it?**
 #
-# A network with $N$ weights has an $N \times N$ matrix of second derivatives of its training
-# loss, the *Hessian* $H$. Its *eigenvectors* are $N$ perpendicular directions in the space of
-# weights. Its *eigenvalues* $\lambda_1 \ge \lambda_2 \ge \dots \ge \lambda_N$ are the curvatures
-# along them: walk a distance $t$ along direction $i$, and the loss gains $\tfrac12 \lambda_i t^2$
-# on top of its slope. The list of all $N$ curvatures is the **spectrum**. Here the networks are
-# so small that we can write down all of $H$ and look at every one of them.
+# The second derivatives of a network's training loss in its $N$ weights form an $N \times N$ matrix, the *Hessian* $H$. Its
+# *eigenvectors* are $N$ perpendicular directions, its *eigenvalues* $\lambda_1 \ge \dots \ge \lambda_N$ the curvatures along
+# them: after a distance $t$ along direction $i$ the loss has gained $\tfrac12 \lambda_i t^2$ on top of its slope. All
+# $N$ together are the **spectrum**. Our networks are so small that we can look at every one.
 #
 # We follow Sagun, Evci, Güney, Dauphin and Bottou, *Empirical Analysis of the Hessian of
-# Over-Parametrized Neural Networks* (arXiv 1706.04454), called **S17** below. It says:
+# Over-Parametrized Neural Networks* (arXiv 1706.04454), **S17** below. We know its abstract only, so
+# we judge no more than the abstract says:
 #
-# 1. The spectrum has two parts: a **bulk** of eigenvalues near zero, and a few **outliers** far above.
-# 2. A wider network adds eigenvalues near zero. The outliers do not care about the width.
-# 3. The data set the outliers: more classes or more clusters, more of them. Early in training
-#    the gap after them comes at $K-1$ or $K$, where $K$ is the number of classes.
-# 4. Train with large batches, then go on from there with small ones: both end points lie in the same
-#    basin, with no hill on the straight line between them.
+# 1. The spectrum has two parts: a **bulk** near zero, and **outliers** away from it.
+# 2. With the data fixed, more parameters merely scale the bulk.
+# 3. With the dimension fixed, other data (more clusters, or less separable ones) affect only the outliers.
+# 4. The few large eigenvalues can be linked to the covariance of the gradients of the *outputs*.
+# 5. Small and large batches seem to end in different basins, and in fact share one. (So the later revision; the earlier
+#    one names no batches.)
 #
-# We ask each question of two kinds of data and three seeds, and say how often the answer was yes.
+# Numbers 2 and 3 it calls conjectures of Sagun et al. (2016).
 #
 # **Words.** *Width*: number of hidden units. *Seed*: number that fixes the data and the first
-# weights. *Class*: one of the $K$ labels. *Cluster*: one cloud of points; a class may consist of
-# several. *Batch*: the samples whose mean gradient makes one step of training. *Held-out loss*:
-# the mean loss of samples that training never saw.
+# weights. *Cluster*: one cloud of points; each of the $K$ classes may have
+# several. *Held-out*: never seen in training. Brackets are 95 % intervals over ten or more seeds.
 
 # %%
 import numpy as np
 import torch
-from sklearn.datasets import make_blobs
 
 import landscape_nb as ln
-from landscape_nb.course import Cost, SaveMyWork, reveal_choice, reveal_curve, reveal_number
+from landscape_nb.course import Cost, SaveMyWork, reveal_choice, reveal_number
 from landscape_nb.figures import n06_bulk_and_outliers as figures
+from landscape_nb.figures import n06_ten_seeds as ten_seeds
+from landscape_nb.study.evidence import basin, bulk, stored
+from landscape_nb.theory.class_structure import class_structure, subspace_overlap
 from landscape_nb.widgets import PictureSlider
 
 cost = Cost()
 torch.set_num_threads(1)  # small networks run faster on one thread, and rounding stays the same
 
 # %% [markdown]
-# *Pictures and their sentences quote what was measured in this run. The lines that end in True or
-# False, in three folded cells, are compared by the notebook's test on every machine.*
+# *Verdicts rest on stored studies of ten seeds (`python -m landscape_nb evidence NAME`); three
+# seeds run here. Lines that end in True or False are compared by the notebook's test.*
 #
 # ## 1. First look
 #
 # Two kinds of data, 150 samples to train on and 300 held out. **Blobs**: eight round clouds in
-# ten dimensions, centred at random places, two clouds for each of four classes. **Digits**: 8 x 8
-# pictures of handwritten digits, ten classes.
-
-
-# %%
-def blobs(n, classes, clusters, seed, clean=False):
-    """Points around centres, `clusters` of them for each class, with mean zero."""
-    centres = 18 * np.eye(10)[: classes * clusters] if clean else classes * clusters
-    spread = 2.0 if clean else 4.0
-    x, cluster = make_blobs(n, 10, centers=centres, cluster_std=spread, random_state=seed)
-    x = torch.tensor(x / 10)
-    return x - x.mean(0), torch.tensor(cluster % classes)
-
-
-# %%
-def samples(kind, seed):
-    """Inputs and labels, 450 of them, of one kind of data."""
-    return ln.data.digits(450, seed=seed) if kind == "digits" else blobs(450, 4, 2, seed)
-
-
-# %% [markdown]
-# The network has one hidden layer of tanh units. Its last layer gives one number for each class,
-# and the loss is the cross entropy of their softmax (the *softmax* turns the numbers into
-# probabilities, the *cross entropy* is minus the logarithm of the probability that the right
-# class gets). We train with 100 steps of gradient descent on all 150 samples, with momentum 0.9
-# (each step keeps nine tenths of the one before, which is faster). There is no L2 term, so there
-# is no minimiser to arrive at: "trained" means "after so many steps".
+# ten dimensions, two for each of four classes. **Digits**: 8 x 8 pictures of handwritten digits.
+#
+# The network has one hidden layer of tanh units; the loss is the cross entropy of its softmax. We take 100
+# steps of gradient descent on all 150 samples, with momentum 0.9. Without an L2 term there
+# is no minimiser: "trained" means "after so many steps".
 
 # %%
 kinds, seeds, n, steps = ["digits", "blobs"], [0, 1, 2], 150, 100
 recipe, held_out = {"lr": 0.1, "momentum": 0.9}, range(n, 450)
-widths = [4, 8, 16, 32]
+widths, samples = [4, 8, 16], basin.samples
 per_sample = torch.nn.CrossEntropyLoss(reduction="none")
 
 
@@ -93,17 +71,17 @@ def network(x, y, width, seed, loss_of_outputs=per_sample, classes=None):
 # %%
 keys = [(kind, seed, width) for kind in kinds for seed in seeds for width in widths]
 nets = {(kind, s, width): network(*samples(kind, s), width, s) for kind, s, width in keys}
-paths = {key: ln.gradient_descent(nets[key], n, steps=steps, every=2, **recipe) for key in keys}
+runs = [(kind, seed) for kind in kinds for seed in seeds]
+paths = {r: ln.gradient_descent(nets[*r, 8], n, steps=steps, every=2, **recipe) for r in runs}
 
 # %%
 N = {kind: [nets[kind, 0, width].num_params for width in widths] for kind in kinds}
-print("trained networks:", len(nets))
-print("parameters:", N)
+print("parameters at widths 4, 8, 16:", N)
 
 # %% [markdown]
 # ### Predict
 # The digits network of width 8 has 610 weights, so 610 curvatures. How many of them are larger
-# than a tenth of the largest one? Write your guess here.
+# than a tenth of the largest one?
 
 # %% tags=["predict-large"]
 large_guess = 300
@@ -116,10 +94,8 @@ def spectrum(loss, w):
 
 
 # %%
-dense = [key for key in keys if not (key[0] == "digits" and key[2] == 32)]
-spectra = {key: spectrum(nets[key], paths[key].w) for key in dense}
-trained = {(kind, seed): spectra[kind, seed, 8] for kind in kinds for seed in seeds}
-large = {key: int((s > 0.1 * s[0]).sum()) for key, s in trained.items()}
+trained = {run: spectrum(nets[*run, 8], paths[run].w) for run in runs}
+large = {run: int((s > 0.1 * s[0]).sum()) for run, s in trained.items()}
 
 # %% tags=["nbval-ignore-output"]
 what = "Eigenvalues above a tenth of the largest, digits, of 610"
@@ -127,49 +103,35 @@ reveal_number(what, large_guess, [large["digits", s] for s in seeds])
 print("blobs, of 124:", [large["blobs", s] for s in seeds])
 
 # %% [markdown]
-# Two ways to draw one spectrum. **Left**, every eigenvalue at its rank, the largest first; the
-# rank is on a logarithmic axis, so that the first ten have as much room as the last five hundred.
-# **Right**, how many eigenvalues fall into each of about forty equal bins; the count is on a
-# logarithmic axis, or single outliers could not be seen beside hundreds.
+# Two ways to draw one spectrum: every eigenvalue at its rank, and how many fall into each of forty bins.
 
 # %% tags=["nbval-ignore-output"]
 figures.two_spectra(trained["digits", 0].numpy(), trained["blobs", 0].numpy())
 
 # %% [markdown]
-# Most directions of the digits network are all but flat: you can move along them, and the loss
-# hardly curves. **S17 claims** a bulk near zero and a few outliers. **Seen here**: on digits
-# clearly, for all three seeds. On blobs, with only 124 weights, the sorted curve comes down
-# gently, and "few" and "near zero" are a matter of taste. Even on digits the passage from
-# outliers to bulk is a slope, not a cliff. Where the bulk begins is for you to say.
+# S17's bulk, with a few outliers above; on blobs, with 124 weights, the curve comes down gently. Where the bulk
+# begins someone has to say.
 #
 # ## 2. Why so many zeros? $H = G + R$
 #
-# The loss of a sample depends on the weights in two stages: the weights give the outputs, and the
-# outputs give the loss. So it can curve for two reasons.
-#
-# - **The loss curves in the outputs**, even where the outputs move in straight lines. This part is
-#   called the *Gauss-Newton* matrix $G$.
-# - **The outputs curve in the weights.** How much of that arrives depends on how hard the loss still
-#   pulls at the outputs, that is on its slope. This part is the rest, $R$.
+# The weights give the outputs, and the outputs the loss. So the loss can curve for two reasons. **It curves in the
+# outputs**: the *Gauss-Newton* matrix $G$. **The outputs curve in the weights**: the rest $R$, weighted by how hard the loss still pulls
+# at the outputs.
 #
 # $$H = \underbrace{\frac1n \sum_i J_i^\top A_i J_i}_{G} \;+\;
 # \underbrace{\frac1n \sum_i \sum_c \frac{\partial \ell_i}{\partial f_c}\, \nabla^2 f_c(x_i)}_{R} .$$
 #
-# $J_i$ holds the first derivatives of the $K$ outputs of sample $i$ ($K \times N$). $A_i$ is the
-# $K \times K$ Hessian of the loss in the outputs. $f_c$ is output number $c$. Four exact
-# consequences:
+# $J_i$ holds the first derivatives of the $K$ outputs of sample $i$ ($K \times N$), $A_i$ is the
+# $K \times K$ Hessian of the loss in the outputs, $f_c$ output number $c$. Four exact consequences:
 #
-# 1. $G$ has no negative eigenvalue, because $A_i$ has none. Negative curvature comes from $R$ alone:
-#    $\lambda_{\min}(H) \ge \lambda_{\min}(R)$.
+# 1. $G$ has no negative eigenvalue, because $A_i$ has none: $\lambda_{\min}(H) \ge \lambda_{\min}(R)$.
 # 2. Each sample adds at most $K - 1$ directions to $G$ (the softmax does not notice when all $K$ outputs
-#    shift together). So **rank $G \le n(K-1)$**: the number of nonzero eigenvalues is at most that, and
-#    at least $N - n(K-1)$ eigenvalues of $G$ are zero.
+#    shift together). So **rank $G \le n(K-1)$**, and at least $N - n(K-1)$ eigenvalues of $G$ are zero.
 # 3. Where every sample is fitted, the slopes vanish, and $R$ with them.
-# 4. Directions in which the *outputs* do not move at all, whatever the weights, are zeros of $H$.
+# 4. Directions in which the *outputs* do not move, whatever the weights, are zeros of $H$.
 #
-# To test $H = G + R$ we need $R$ by a way of its own. Freeze the slopes $\partial \ell_i /
-# \partial f_c$ at their present values, and take the loss $\sum_c s_{ic} f_c$ with these numbers
-# $s_{ic}$. It is linear in the outputs, so its Hessian is exactly $R$.
+# To test $H = G + R$ we need $R$ by a way of its own: freeze the slopes $s_{ic} = \partial \ell_i /
+# \partial f_c$. The loss $\sum_c s_{ic} f_c$ is linear in the outputs, so its Hessian is exactly $R$.
 #
 # ### Predict
 # Take 20 digits, and the untrained network of width 8 with its 610 weights. What is the rank of
@@ -218,32 +180,23 @@ def rank_of_G(kind, seed, width):
 
 
 # %%
-ranks = {key: rank_of_G(*key) for key in keys if key[2] < 32}
+ranks = {key: rank_of_G(*key) for key in keys if key[1] < 2}
 for kind, bound in (("digits", few * 9), ("blobs", few * 3)):
     print(f"{kind}: n(K-1) = {bound}")
-    for width, size in zip((4, 8, 16), N[kind]):
-        each = [ranks[kind, seed, width] for seed in seeds]
+    for width, size in zip(widths, N[kind]):
+        each = [ranks[kind, seed, width] for seed in (0, 1)]
         print(f"  width {width}, N = {size}: rank {each}, zeros {[size - rank for rank in each]}")
 
 # %% tags=["nbval-ignore-output"]
 reveal_number("The rank of G, digits, width 8", rank_guess, ranks["digits", 0, 8])
-for kind, seed in trained:
-    g, r = eigenvalues[kind, seed][1].flip(0), ranks[kind, seed, 8]
-    print(f"{kind} {seed}: eigenvalue number {r} of G is {g[r - 1]:.0e}, the next one {g[r]:.0e}")
 
 # %% [markdown]
-# Where the hidden layer has at least $K - 1$ units the bound is attained: $G$ has as many nonzero
-# eigenvalues as $n(K-1)$ allows. (The blobs at width 4 miss it by one for want of weights: of 64
-# directions 5 move no output, as we shall see, and 59 are left.) On digits, widths 4 and 8 are bottlenecks. With
-# fewer than $K - 1 = 9$ hidden units a sample reaches the outputs through width-many numbers, and
-# the rank stays below the bound. (If you said 169 you counted these too. Exercise 3 comes back to
-# it.) Note what the bound is: a statement about counting samples, true before any training. Note
-# also what it is not: $R$ has no such bound, so the zeros of $G$ need not be zeros of $H$.
+# Where the hidden layer has at least $K - 1$ units, and weights enough, the bound is attained. Below
+# that a sample reaches the outputs through width-many numbers only (exercise 3). But $R$ has no such bound: the zeros of $G$ need not be zeros of $H$.
 #
-# The zeros of $H$ itself that are exact come from the architecture. Adding one vector to every
-# row of the last layer shifts all outputs together: width + 1 directions. And a combination of
-# pixels (and the bias) that is zero in every picture, a corner for example, which is always empty,
-# cannot move the outputs: one direction for each hidden unit.
+# The exact zeros of $H$ come from the architecture: one vector added to every
+# row of the last layer shifts all outputs together (width + 1 directions), and a combination of
+# pixels and bias that is zero in every picture moves no output (one direction for each hidden unit).
 
 
 # %%
@@ -262,108 +215,256 @@ for kind in kinds:
     print(f"{kind}, width 8, trained: exact zeros of H {found}, foretold {foretold}")
 
 # %% [markdown]
-# So about one eigenvalue in ten is zero for reasons that have nothing to do with learning. All
-# the other small ones are small, not zero.
-#
-# Now training. Does $R$ shrink as the fit improves? We compare the sizes (Frobenius norm: the
-# root of the sum of all squared entries) at the first and at the last step.
-
+# All the other small ones are not zero. Does $R$ shrink as the fit improves?
 
 # %%
-def norms(kind, seed, w):
-    """Sizes of G and R."""
-    return [float(part(kind, seed, w, n).norm()) for part in (gauss_newton, rest)]
-
-
-# %%
-ends = {key: (paths[*key, 8].ws[0], paths[*key, 8].w) for key in trained}
-sizes = {key: [norms(*key, w) for w in both] for key, both in ends.items()}
-ratio = np.array([[R / G for G, R in both] for both in sizes.values()])  # (run, first or last)
+at_width = stored.figures("class_structure")
 
 # %% tags=["nbval-ignore-output"]
-for (kind, seed), ((G0, R0), (G1, R1)) in sizes.items():
-    print(f"{kind} {seed}: |G| {G0:.2f} -> {G1:.2f}, |R| {R0:.2f} -> {R1:.2f},", end=" ")
-    print(f"|R| / |G| {R0 / G0:.2f} -> {R1 / G1:.2f}")
+print("|R| / |G| on digits, Frobenius norms, ten seeds:")
+for width in (4, 8, 12):
+    last, factor = at_width[f"rest_{width}"], at_width[f"rest_factor_{width}"]
+    print(f"  width {width}: {last} after 100 steps, {factor} of what it was at the start")
 
 # %% [markdown]
-# $R$ shrinks, as the theory says, and $G$ does not: after training $G$ is most of the Hessian. A
-# caveat: $R$ is a quarter of $G$ or so, not nothing. The losses are small here, not zero.
+# It does: after training $G$ is most of the Hessian. But $R$ is not nothing, as the losses are not zero.
 #
-# ## 3. Wider networks: a larger share near zero?
+# ## 3. What are the outliers made of?
 #
-# **S17 claims** that more parameters, with the same data, merely enlarge the bulk. We count the
-# eigenvalues with $|\lambda| < c\,\lambda_1$. Someone has to choose $c$, so we choose two, $c =
-# 10^{-2}$ and $c = 10^{-3}$, and look whether the answer depends on it.
+# S17 links the large eigenvalues to the covariance of the output gradients. Papyan (arXiv 1901.08244, abstract) adds
+# that $G$ is no covariance but a *second moment*, and that the **means** in it make the outliers. Write
+# $\mathrm{diag}(p) - pp^\top = \sum_{c'} p_{c'} (e_{c'} - p)(e_{c'} - p)^\top$, and $G$ becomes the mean of
+# $\delta\delta^\top$ over samples $i$ and outputs $c'$:
 #
-# For the digits at width 32 ($N = 2410$) we do not write down $H$. `ln.spectral_density`
-# estimates the share from products of $H$ with random vectors, after the 30 largest eigenvalues
-# have been found exactly. Width 16 is done both ways, to see whether we may trust it.
-
-# %%
-cuts = (1e-2, 1e-3)
-
-
-def estimated_shares(key, D=30):
-    """Shares near zero without the matrix, with their standard errors, (cut, 2)."""
-    loss, w, generator = nets[key], paths[key].w, torch.Generator().manual_seed(0)
-    top = ln.top_eigenpairs(loss, w, n, D)
-    density = ln.spectral_density(loss.hessian_operator(w, n), w, 3, generator, known=top)
-    found = [density.fraction(-c * top.values[0], c * top.values[0]) for c in cuts]
-    return [(float(share.value), float(share.stderr)) for share in found]
-
-
-# %%
-def shares(key):
-    """Shares of eigenvalues near zero, one for each cut."""
-    if key not in spectra:
-        return [value for value, _ in estimated_shares(key)]
-    return [float((spectra[key].abs() < c * spectra[key][0]).double().mean()) for c in cuts]
-
-
-# %%
-near = {
-    kind: np.array([[shares((kind, s, width)) for width in widths] for s in seeds])
-    for kind in kinds
-}
-estimated = [estimated_shares(("digits", s, 16)) for s in seeds]
-
-# %% tags=["nbval-ignore-output"]
-for seed in seeds:
-    for c, (value, error), exact in zip(cuts, estimated[seed], near["digits"][seed, 2]):
-        print(f"seed {seed}, c = {c:g}: estimate {value:.4f} +- {error:.4f}, exact {exact:.4f}")
-
-# %% [markdown]
+# $$\delta_{i,c'} = \sqrt{p_{i,c'}}\; J_i^\top (e_{c'} - p_i), \qquad \delta_{c,c'} = \text{mean over the samples of class } c .$$
+#
+# So $G$ is exactly a sum: the means of the *right* outputs, the *class* means over wrong outputs, what each pair of class and wrong
+# output adds (*cross*), and what is *within* the classes. With $R$ that accounts for every eigenvalue $u^\top H u$.
+#
 # ### Predict
-# From width 4 to width 32 $N$ grows eightfold on digits. How does the *number* of eigenvalues away from
-# zero grow, at $c = 10^{-3}$? Sketch it: a few points, width to multiple of the number at width 4. If S17 is
-# right to the letter, it stays at 1.
+# Of the ten largest eigenvalues of a trained digits network, which share is carried by the means (the first three parts)?
 
-# %% tags=["predict-growth"]
-growth_guess = {4: 1.0, 8: 1.0, 16: 1.0, 32: 1.0}
+# %% tags=["predict-means"]
+means_guess = 0.9
 
+# %%
+loss, w = nets["digits", 0, 8], paths["digits", 0].w
+parts = class_structure(loss, w, n)
+G = gauss_newton("digits", 0, w, n)
+total = sum(F @ F.T for F in parts.factors.values())
+print("the four parts add up to G:", bool((total - G).norm() < 1e-12 * G.norm()))
+
+# %%
+H = loss.hessian(w, n)
+U = torch.linalg.eigh(H).eigenvectors[:, -10:]
+carried = {name: float((U.T @ F).square().sum()) for name, F in parts.factors.items()}
+live = {name: part / float((U.T @ H @ U).trace()) for name, part in carried.items()}
 
 # %% tags=["nbval-ignore-output"]
-figures.share_near_zero(widths, cuts, near)
+print("seed 0, width 8:", ", ".join(f"{name} {share:.2f}" for name, share in live.items()))
+reveal_number(
+    "Share of the means, width 12, ten seeds", means_guess, [at_width["raw_share_means"].value]
+)
+
+# %%
+names = ("right", "class", "cross", "within", "rest")
+pictures = {"as they are": "raw", "mean picture\nsubtracted": "centred"}
+shares = {k: {p: at_width[f"{c}_share_{p}"] for p in names} for k, c in pictures.items()}
+matrices = {
+    "G": "G",
+    "output\nmoment": "moment",
+    "output\ncovariance": "covariance",
+    "means": "means",
+}
+overlaps = {
+    k: {m: at_width[f"{c}_overlap_{name}"] for m, name in matrices.items()}
+    for k, c in pictures.items()
+}
+
+# %% tags=["nbval-ignore-output"]
+ten_seeds.who_carries(shares, overlaps)
+
+# %% tags=["nbval-ignore-output"]
+print("share of the means in G's part of the ten:", at_width["raw_means_of_G"])
+print("... 20 steps into training:", at_width["early_means_of_G"])
+print("share of 'within' in G outside the ten:", at_width["raw_below_within"])
 
 # %% [markdown]
-# Is that "merely" more bulk? A larger share near zero does not say that the number of other
-# eigenvalues stays. Count them.
+# S17's link holds as it is worded ("can be linked"): the top ten of $H$ and of the output gradients overlap far beyond chance, 10 / 910. With
+# the mean picture subtracted they overlap much less, so a good part of that was the mean picture, which all gradients share. Papyan's
+# means, weighted by $\sqrt p$, stay near in both cases. They carry nearly all of $G$'s part early and about half late, when every sample is fitted and a few
+# near the boundary take over. Papyan's networks and classes were far larger; ours have fifteen samples a class.
+#
+# ## 4. Other data: what moves?
+#
+# S17's third sentence. The network's size stays (8 outputs throughout), and
+# the points change: **more classes**, a cluster each, 8 for 2; **more clusters** in each of four classes, 4 for 1; **overlap**, clouds
+# twice as wide. For comparison **width**, 32 for 8. The rule was fixed before the run (four quantiles; two are drawn): *bulk*, the 75 and
+# 95 % quantiles of $|\lambda|$; *outliers*, $\lambda_1$ and the effective number $(\sum\lambda)^2 / \sum\lambda^2$ of
+# positive ones.
+#
+# ### Predict
+# Clouds twice as wide, the same 400 steps: which grows by the larger factor, `"outliers"` ($\lambda_1$) or `"bulk"` (95 % quantile)?
+
+# %% tags=["predict-moves"]
+moves_guess = "outliers"
+
+# %%
+data = stored.figures("bulk")
+changes = {
+    "more\nclasses": "clusters",
+    "more clusters\na class": "per_class",
+    "overlap": "overlap",
+    "width": "width",
+}
+quantities = {"$\\lambda_1$": "top", "95 %": "q95", "75 %": "q75", "effective\nnumber": "effective"}
+ends = {"After the same steps": "", "At the same loss, 0.3": "_matched"}
+
+# %%
+factors = {
+    title: {
+        q: {c: data[f"{change}_{name}{end}"] for c, change in changes.items()}
+        for q, name in quantities.items()
+    }
+    for title, end in ends.items()
+}
 
 # %% tags=["nbval-ignore-output"]
-away = {kind: (1 - near[kind]) * np.array(N[kind])[:, None] for kind in kinds}
-figures.number_of_others(widths, cuts, away, N)
-for width in (4, 16):
-    fixed = [float((spectra["digits", s, width].abs() < 1e-3).double().mean()) for s in seeds]
-    print(f"digits, width {width}, share below 0.001 itself:", ", ".join(f"{f:.2f}" for f in fixed))
+ten_seeds.other_data(factors)
 
 # %% tags=["nbval-ignore-output"]
-multiples = away["digits"][:, :, 1] / away["digits"][:, :1, 1]
-what = "Other eigenvalues, relative to width 4"
-reveal_curve(what, growth_guess, widths, multiples, xlabel="width")
-print("at width 32, each seed:", multiples[:, -1].round(1))
+larger = "bulk" if data["overlap_q95"].low > data["overlap_top"].high else "outliers"
+reveal_choice("Which grows by the larger factor?", moves_guess, larger, ["outliers", "bulk"])
+print("how far they move at the same loss, in units of lambda_1 before;", end=" ")
+print("their paired difference was added after the run:")
+for name in ("clusters", "per_class", "overlap"):
+    top, edge, lead = (
+        data[f"{name}_{what}_matched"] for what in ("moved_top", "moved_q95", "lead")
+    )
+    print(f"  {name}: lambda_1 {top}, 95 % quantile {edge}, difference {lead}")
+
+# %% [markdown]
+# After the same steps everything moves with the loss, the bulk by the larger *factor*; at the same loss $\lambda_1$
+# hardly moves, and parts of the bulk do. So "only the outliers" is not so in factors. But on one linear axis, as spectra are
+# drawn, the outliers move further than the edge of the bulk (last lines, two of three
+# changes): S17's sentence describes what one sees. More clusters in a class, and overlap, do bring more effective outliers after the
+# same steps. (Width: section 7.)
+#
+# ## 5. Large batch, then small batch: is there a hill between?
+#
+# S17's last sentence. $A$ is the end of full-batch training. Three second ends $B$: **continued** from $A$, and from $A$'s
+# own first weights (**same start**), with 200 steps of batches of 16; and **independent**, the full batch from other first weights. On
+# the straight line from $A$ to $B$ the **barrier** is the largest height of the loss above the chord of its two end values: zero if there is no hill.
+#
+# ### Predict
+# For which of them will the barrier be above 0.1: `"none"`, `"independent"`, `"same start and independent"` or `"all"`?
+
+# %% tags=["predict-barrier"]
+barrier_guess = "same start and independent"
+
+# %%
+ways = ("continued", "same start", "independent")
+t = torch.linspace(-0.25, 1.25, 31, dtype=torch.float64)
+
+
+# %%
+def along(kind, seed, B, k):
+    """The loss on the line from A to B at every t."""
+    loss, A = nets[kind, seed, 8], paths[kind, seed].w
+    return torch.stack([loss.value(A + u * (B - A), k) for u in t])
+
+
+# %%
+def barrier(values):
+    """The largest height above the straight connection of the values at t = 0 and t = 1."""
+    inside = (t >= -1e-9) & (t <= 1 + 1e-9)
+    v, s = values[inside], t[inside]
+    return float((v - (1 - s) * v[0] - s * v[-1]).max())
+
+
+# %%
+lines = {}
+for kind, seed in runs:
+    for way in ways:
+        B = basin.second_end(kind, seed, way, nets[kind, seed, 8], paths[kind, seed].w)
+        for part, k in (("training", n), ("held-out", held_out)):
+            lines[kind, seed, way, part] = along(kind, seed, B, k)
+
+
+# %%
+def barriers(way, part):
+    """The barrier on the way to one kind of B, for each of the six runs."""
+    return [barrier(lines[kind, seed, way, part]) for kind, seed in runs]
+
+
+# %% tags=["nbval-ignore-output"]
+hills = {way: barriers(way, "training") for way in ("continued", "independent")}
+shown = {key: values for key, values in lines.items() if key[2] in hills}
+figures.lines_between(t, shown, hills)
+
+# %%
+many = {way: [r for r in stored.rows("basin") if r["what"] == way] for way in ways}
+parts_of = {"training": "barrier", "held-out": "held_out"}
+of_many = {
+    way: {part: np.array([r[name] for r in found]) for part, name in parts_of.items()}
+    for way, found in many.items()
+}
+
+# %% tags=["nbval-ignore-output"]
+ten_seeds.barriers_of_many(of_many)
+
+# %% tags=["nbval-ignore-output"]
+high = [way for way in ways if np.median(of_many[way]["training"]) > 0.1]
+answers = ["none", "independent", "same start and independent", "all"]
+answer = answers[len(high)] if high == list(ways)[3 - len(high) :] else "another set"
+reveal_choice("Where is the barrier above 0.1, in most of 20 runs?", barrier_guess, answer, answers)
+basins = stored.figures("basin")
+print(
+    "mean distance from A:",
+    "; ".join(f"{w} {basins[w.replace(' ', '_') + '_distance']}" for w in ways),
+)
+print("walk as far as the continued end, towards the independent one: the loss climbs by", end=" ")
+print(basins["as_far_climb"])
+
+# %% [markdown]
+# S17's sentence holds, and more: from the *same start* large and small batches end in one
+# basin. Independent starts do not. A short walk meets fewer hills, but one of the same length the other way already climbs (last line). And an
+# independent end has $8!\,2^8$ equal twins (units renumbered, signs flipped): the hill is on the line to *this* one.
+#
+# ## 6. Move along training
+#
+# The digits network of width 8 (seed 0) at eight steps. Which part of the picture moves until step 24? What
+# happens to the negative eigenvalues then?
+
+# %%
+path = paths["digits", 0]
+kept = (0, 4, 8, 12, 18, 25, 35, 50)
+along_training = {int(path.steps[i]): spectrum(nets["digits", 0, 8], path.ws[i]) for i in kept}
+loss_at = dict(zip(path.steps.tolist(), path.values.tolist()))
+reach = max(float(values[0]) for values in along_training.values())
+
+
+# %%
+def state(step):
+    """Picture and sentence of one step; the axes are the same for all."""
+    values = along_training[step]
+    place = bulk.largest_gap(values, 30)
+    close = float((values.abs() < 1e-2 * values[0]).double().mean())
+    gap = float(values[place - 1] / values[place])
+    return figures.step_of_training(step, loss_at[step], values, place, gap, close, reach)
+
+
+# %% tags=["nbval-ignore-output"]
+slider = PictureSlider("step", {step: state(step) for step in along_training}, value=100)
+slider
+
+# %% [markdown]
+# At step 0 there are large eigenvalues of either sign. Then the positive
+# ones rise, and the largest gap moves to 8, the number of hidden units (section 7). The
+# negative ones, which belong to $R$, shrink, and at last the gap moves away again.
 
 # %% jupyter={"source_hidden": true}
-# What the notebook's test compares: sections 1 to 3
+# What the notebook's test compares: sections 1 to 6
 halved = all(float(path.values[-1] / path.values[0]) < 0.5 for path in paths.values())
 print("every training loss at least halved:", halved)
 print("fewer than 5 % are that large on digits:", all(large["digits", s] < 30 for s in seeds))
@@ -374,156 +475,106 @@ not_below = all(bool(g[0] > -1e-12 * g[-1]) for _, g, _ in eigenvalues.values())
 print("G has no eigenvalue below zero (to rounding):", not_below)
 above = all(bool(h[0] >= r[0] - 1e-12) for h, _, r in eigenvalues.values())
 print("lambda_min(H) >= lambda_min(R):", above)
-fallen = bool((ratio[:, 1] < ratio[:, 0] / 2).all())
-print("|R| / |G| has fallen by more than a factor of 2, all six:", fallen)
-errors = abs(np.array(estimated)[:, :, 0] - near["digits"][:, 2]).max(0)
-print("width 16: estimate within 0.02 of the exact share with the coarse cut:", errors[0] < 0.02)
-print("          within 0.06 with the fine one, which is harder to resolve:", errors[1] < 0.06)
-rises = np.concatenate([near[kind][:, -1] - near[kind][:, 0] for kind in kinds])  # (run, cut)
-for c, rise in zip(cuts, rises.T):
-    what = f"c = {c:g}: the widest network has a larger share near zero, by 0.03 and more, all six:"
-    print(what, min(rise) > 0.03)
+for part, hill in (("training", 0.1), ("held-out", 0.03)):
+    low, high = barriers("continued", part), barriers("independent", part)
+    print(f"{part} loss, continued: barrier below 0.02 in all six:", max(low) < 0.02)
+    print(f"{part} loss, independent: barrier above {hill} in all six:", min(high) > hill)
+kept_row = next(r for r in stored.rows("basin") if (r["kind"], r["seed"]) == ("blobs", 0))
+again = barrier(lines["blobs", 0, "continued", "training"])
+print("a barrier measured here is the stored one:", abs(again - kept_row["barrier"]) < 0.01)
+slider.slider.value = 0
+print("the picture's sentence follows the slider:", slider.sentence().startswith("Step 0:"))
+negative = {step: float(values[-1]) for step, values in along_training.items()}
+print("step 100 has less negative curvature than step 0:", negative[100] > negative[0])
+slider.slider.value = 100
 
 # %% [markdown]
-# **S17 claims**: a wider network merely adds to the bulk. **Seen here**: the share near zero
-# rises whichever cut we take. That much does not hinge on the cut. "Merely" does: with the coarse
-# cut the number of other eigenvalues grows much more slowly than $N$; with the fine cut it grows
-# several-fold, on blobs nearly as fast as $N$. The new directions are flat beside the sharpest one, but they are not zero. Caveats: the cut moves
-# with $\lambda_1$, which falls with the width on digits (section 5; with a fixed cut the share
-# there rises more steeply, as the last printed lines say). And some of the rise is counting,
-# because $G$ has at most $n(K-1)$ nonzero eigenvalues whatever the width.
+# ## 7. Going deeper
 #
-# ## 4. The largest gap, and the number of classes
+# ### Does a wider network merely scale the bulk?
 #
-# **S17 claims** that the data set the outliers: about one for each class. To count outliers we
-# need a rule. Ours: look at the ratios $\lambda_i / \lambda_{i+1}$ for $i = 1, \dots, 3K$ (times
-# the clusters of a class). Where the ratio is largest the outliers end. S17's number is $i = K -
-# 1$ or $i = K$, early in training. Someone who picks $i$ blindly is right with chance $2 / 3K$.
-# (We leave $K = 2$ out: there both 1 and 2 are right, and
-# nearly every answer is one of them.)
-#
-# Three kinds of data, 4 or 8 classes, three seeds. *Random blobs*: one cloud for each class, centred
-# at random. *Clean blobs*: small clouds whose centres are all equally far from one another, so that
-# no two classes are more alike than others: the best case we can think of. *Digits*: 0 to $K-1$.
-# The networks have width 12 and are trained by plain gradient descent. Since nobody says when early
-# ends, we look at three steps: 5, 20 and 80.
+# S17's second sentence. Someone has to say what "near zero" is: $|\lambda| < c\,\lambda_1$, with $c = 10^{-2}$ and $c =
+# 10^{-3}$. A larger *share* near zero does not say that the *number* of other eigenvalues stays, so count both.
 
-
-# %%
-def task(kind, classes, clusters, seed):
-    """Inputs and labels of so many classes."""
-    if kind == "digits":
-        x, y = ln.data.digits(seed=seed)
-        return x[y < classes][:n], y[y < classes][:n]
-    return blobs(n, classes, clusters, seed, clean=kind == "clean blobs")
-
-
-# %%
-def leading(loss, w, count):
-    """The largest eigenvalues: from the whole matrix if it is small."""
-    if loss.num_params < 700:
-        return spectrum(loss, w)[:count]
-    return ln.top_eigenpairs(loss, w, n, count, tol=1e-3).values
-
-
-# %%
-gap_steps, classes, data = [5, 20, 80], [4, 8], ["random blobs", "clean blobs", "digits"]
-
-
-def top_spectra(kind, classes, seed, clusters=1):
-    """The 3 K + 1 largest eigenvalues (times the clusters of a class) at each of the steps."""
-    loss = network(*task(kind, classes, clusters, seed), 12, seed)
-    path = ln.gradient_descent(loss, n, lr=0.5, steps=80, every=5)
-    ws = path.ws[torch.isin(path.steps, torch.tensor(gap_steps))]
-    return [leading(loss, w, 3 * classes * clusters + 1) for w in ws]
-
-
-# %%
-def largest_gap(values):
-    """The i at which lambda_i / lambda_{i+1} is largest, of the positive ones, and the ratio."""
-    positive = values[values > 0]
-    ratios = positive[:-1] / positive[1:]
-    return int(ratios.argmax()) + 1, float(ratios.max())
-
-
-# %%
-def gap_places(runs):
-    """Where the largest gap is, for each step and run; runs hold one spectrum for each step."""
-    return [[largest_gap(values)[0] for values in at_one_step] for at_one_step in zip(*runs)]
-
+# %% tags=["nbval-ignore-output"]
+for c, name in ((0.01, "01"), (0.001, "001")):
+    print(f"c = {c}")
+    print("  digits, width 4 to 12: N grows", at_width["size_factor"], "-fold;", end=" ")
+    print("share near zero gains", at_width[f"near_gain_{name}"], end="; ")
+    print("others grow by", at_width[f"others_factor_{name}"])
+    print("  clusters, width 8 to 32: share gains", data[f"width_near_{name}"], end="; ")
+    print("others grow by", data[f"width_others_{name}"])
 
 # %% [markdown]
-# ### Predict
-# In how many of the 6 runs with clean blobs (two class numbers, three seeds) does the largest gap
-# come at $K-1$ or $K$, 20 steps into the training?
+# With the coarse cut S17 is nearly right to the letter: the share near zero rises, and the number of other eigenvalues grows far more slowly than $N$ (on clusters no growth
+# can be told). With the fine cut it grows several-fold. The new directions are flat beside the sharpest one, but not zero. A part of that is counting:
+# $G$ has at most $n(K-1)$ nonzero eigenvalues at any width.
+#
+# ### Does the largest eigenvalue depend on the width?
+#
+# Networks of different width are not equally well trained after the same number of steps. So we compare twice: after the same steps, and where the training
+# loss first falls below a level. Invariance would give the factor 1.
+#
+# **Predict.** Will matching the loss bring the factor nearer to 1 on digits: True or False?
+
+# %% tags=["predict-matching"]
+matching_helps_guess = True
+
+# %% tags=["nbval-ignore-output"]
+by_width = stored.figures("top_by_width")
+print("largest eigenvalue at width 32 over that at width 4:")
+for kind in kinds:
+    same_steps, same_loss = by_width[f"{kind}_steps"], by_width[f"{kind}_matched"]
+    print(f"  {kind}: same steps {same_steps}, same loss {same_loss}")
+print("clusters of section 4, width 32 over 8:", end=" ")
+print(f"same steps {data['width_top']}, same loss {data['width_top_matched']}")
+print("largest over smallest of the four widths, same loss / same steps:")
+print("  " + ", ".join(f"{kind} {by_width[f'{kind}_matching']}" for kind in kinds))
+nearer = by_width["digits_matching"].high < 1
+reveal_choice("Does matching help on digits?", matching_helps_guess, nearer, [True, False])
+
+# %% [markdown]
+# On digits matching the loss brings the factor nearer to 1, and not to 1. On blobs the sign of the effect changes with the way of
+# comparing. While $N$ grows eightfold the largest eigenvalue changes by a factor of two or so: "outliers do not care about the width" is a fair first approximation, not a law.
+#
+# ### As many outliers as classes?
+#
+# That is *not* in S17's abstract, though this notebook once said so. Gur-Ari, Roberts and Dyer (arXiv 1812.04754, abstract) find that
+# the gradient lives in a subspace of as many top eigenvectors as there are classes; KG24 (arXiv 2409.11995, section 1) writes of $K$ large
+# eigenvalues and cites S17 and Papyan for it; Ghorbani, Krishnan and Xiao (arXiv 1901.10159, abstract) see large isolated
+# eigenvalues appear rapidly. Our rule: outliers end where $\lambda_i / \lambda_{i+1}$ is largest, $i \le 3K$. A blind
+# guess of $K-1$ or $K$ is right with chance $2 / 3K$.
+#
+# Three kinds of data, 4 or 8 classes: *random blobs*, one cloud a class; *clean blobs*, small clouds all equally far from one another,
+# the best case we can think of; *digits* 0 to $K-1$. Width 12.
+#
+# **Predict.** In which share of runs with clean blobs does the largest gap come at $K-1$ or $K$, 80 steps into training?
 
 # %% tags=["predict-clean"]
-clean_guess = 6
+clean_guess = 1.0
 
 # %%
-tasks = [(kind, K) for kind in data for K in classes]
-tops = {(kind, K): [top_spectra(kind, K, seed) for seed in seeds] for kind, K in tasks}
-places = {task: gap_places(runs) for task, runs in tops.items()}  # (step, seed)
-
-# %%
-hits = {kind: sum(np.isin(places[kind, K], (K - 1, K)).sum(1) for K in classes) for kind in data}
-chance = sum(len(seeds) * 2 / (3 * K) for K in classes)
-print(f"runs for each kind of data: {len(classes) * len(seeds)}, right by chance: {chance:.2f}")
+found_gaps, gap_steps = stored.figures("gaps"), (5, 20, 80, 320)
+kinds_of_gaps = ("random blobs", "clean blobs", "digits")
+hits = {k: [found_gaps[f"{k.replace(' ', '_')}_{s}"] for s in gap_steps] for k in kinds_of_gaps}
 
 # %% tags=["nbval-ignore-output"]
-at_20 = {kind: tops[kind, 4][0][1][:12] for kind in data}  # four classes, seed 0
-figures.gaps_and_classes(at_20, gap_steps, hits, chance)
+ten_seeds.hits_along_training(gap_steps, hits, found_gaps["chance"].value)
 
 # %% tags=["nbval-ignore-output"]
-reveal_number("Hits in 6 runs, clean blobs at step 20", clean_guess, hits["clean blobs"][1])
-print("largest gap at steps 5, 20, 80, three seeds each:")
-for (kind, K), found in places.items():
-    print(f"{kind}, K = {K}: {found}")
-
-# %% tags=["nbval-ignore-output"]
-print("random blobs, 4 classes of c clusters each, largest gap in the same way:")
-for clusters in (2, 3):
-    more = [top_spectra("random blobs", 4, seed, clusters) for seed in seeds]
-    print(f"  c = {clusters}: {gap_places(more)}")
+reveal_number("Share of hits, clean blobs, step 80", clean_guess, [hits["clean blobs"][2].value])
+print("gap at 12, the number of hidden units, all steps:", end=" ")
+print(", ".join(f"{k} {found_gaps[k.replace(' ', '_') + '_at_width']}" for k in kinds_of_gaps))
+print("all ten digits, widths 4, 8, 12, step 20, 30 runs:")
+for label, words in (("raw", "as they are"), ("centred", "mean subtracted")):
+    at_units, at_classes = (at_width[f"{label}_gap_at_{place}"] for place in ("width", "classes"))
+    print(f"  {words}: gap at the width {at_units}, at K-1 or K {at_classes}")
 
 # %% [markdown]
-# Look at the digits in these lines: some of their gaps come at 12. There are not 12 classes. But 12 is
-# the number of hidden units. Coincidence? All ten digits, other widths, step 30: where is the gap?
-# And because every picture contains much of the *mean* picture, we repeat it with the mean picture
-# subtracted from all (the blobs had mean zero from the start).
-
-
-# %%
-def at_step_30(width, seed, centred):
-    """The digits network and its weights at step 30, with the mean picture or without it."""
-    if not centred:
-        return nets["digits", seed, width], paths["digits", seed, width].ws[15]  # each 2nd is kept
-    x, y = samples("digits", seed)
-    loss = network(x - x[:n].mean(0), y, width, seed)
-    return loss, ln.gradient_descent(loss, n, steps=30, every=30, **recipe).w
-
-
-# %%
-def digits_spectra(width, centred):
-    """The leading eigenvalues, for each seed."""
-    return [leading(*at_step_30(width, seed, centred), 24) for seed in seeds]
-
-
-# %%
-gap_widths = [4, 8, 16]
-digits_tops = {c: [digits_spectra(width, c) for width in gap_widths] for c in (False, True)}
-digits_gaps = {c: np.array(gap_places(zip(*runs))).T for c, runs in digits_tops.items()}
-
-# %% tags=["nbval-ignore-output"]
-at_width_8 = {centred: runs[1][0][:16] for centred, runs in digits_tops.items()}  # seed 0
-figures.gaps_and_width(at_width_8, gap_widths, digits_gaps)
-
-# %% [markdown]
-# That is a warning. The gap on raw digits follows the *network* more than the classes. A reason: all
-# pictures share the mean picture, so each hidden unit has one direction in which all samples push
-# together, its weights along that picture (and its bias, which every sample shares too). That could
-# make one large eigenvalue for each hidden unit. To test it, take these 8 directions at width 8, and
-# ask how much of the top 8 eigenvectors lies in their span: 1 would be all, and 8 / 610 = 0.013 is chance.
+# With clean classes the rule holds once training is under way. With centres at random one pair of classes is easier to confuse than
+# another, and the largest ratio often lies elsewhere. On raw digits the gap follows the *width*: all pictures share the mean
+# picture, so each hidden unit has one direction in which all samples push together. Is that so? Take these 8 directions at width 8, and
+# ask how much of the top 8 eigenvectors lies in their span; chance is 8 / 610.
 
 
 # %%
@@ -539,271 +590,21 @@ def mean_directions(mean, num_params, h):
 # %%
 def share_in_mean_directions(seed, h=8):
     """Share of the top h eigenvectors in the h directions along the mean picture, at step 30."""
-    loss, w = at_step_30(h, seed, centred=False)
+    loss, w = nets["digits", seed, h], paths["digits", seed].ws[15]  # each second is kept
     Q = mean_directions(samples("digits", seed)[0][:n].mean(0), loss.num_params, h)
-    U = ln.top_eigenpairs(loss, w, n, h).vectors
-    return float((Q.T @ U).square().sum() / h)
+    return subspace_overlap(Q, ln.top_eigenpairs(loss, w, n, h).vectors)
 
+
+# %%
+in_mean = [share_in_mean_directions(seed) for seed in seeds]
+print("over half of the top 8 lies in 8 directions of 610, every seed:", min(in_mean) > 0.5)
 
 # %% tags=["nbval-ignore-output"]
-in_mean = [share_in_mean_directions(seed) for seed in seeds]
 print("share, each seed:", ", ".join(f"{share:.2f}" for share in in_mean))
 
 # %% [markdown]
-# So it is. Had we looked at width 8 and eight classes only, we would have called it a success
-# of the rule.
-#
-# **S17 claims** a gap at $K-1$ or $K$ early, which is not robust late. **Seen here**: see the lines
-# above. The clean blobs show it once the training is under way, and not in all runs. With centres at random
-# one pair of classes is easier to confuse than another, the large eigenvalues differ among
-# themselves, and the largest ratio often lies elsewhere. On digits it mostly follows the width. A
-# caveat: the place of a largest ratio is fragile. Where two ratios are nearly equal a small change
-# decides.
-#
-# ## 5. Does the largest eigenvalue depend on the width?
-#
-# **S17 claims** that width moves the bulk and leaves the outliers. But networks of different
-# width, after the same number of steps, are not equally well trained, and curvature changes along
-# training. So compare twice: after the same number of steps, and at the same training loss, which
-# is the first point of each path at which the loss is below 0.5 (the narrowest network needs the
-# most steps).
-#
-# ### Predict
-# Divide the largest $\lambda_1$ among the four widths by the smallest. Invariance would give 1.
-# Will matching the loss bring the factor nearer to 1 on digits: True or False?
-
-# %% tags=["predict-matching"]
-matching_helps_guess = True
-
-# %%
-level = 0.5
-
-
-def matched(path):
-    """The first kept point with a loss below the level."""
-    return int((path.values < level).nonzero()[0])
-
-
-# %%
-def sharpest(loss, w, D=2):
-    """The largest eigenvalue, from the D largest."""
-    return float(ln.top_eigenpairs(loss, w, n, D, tol=1e-3).values[0])
-
-
-# %%
-def largest(key):
-    """The largest eigenvalue after the same steps, and at the same loss."""
-    path = paths[key]
-    return [sharpest(nets[key], w) for w in (path.w, path.ws[matched(path)])]
-
-
-# %%
-top = {
-    kind: np.array([[largest((kind, s, width)) for width in widths] for s in seeds])
-    for kind in kinds
-}
-factor = {kind: top[kind].max(1) / top[kind].min(1) for kind in kinds}  # (seed, same steps or loss)
-
-# %% tags=["nbval-ignore-output"]
-figures.largest_eigenvalues(widths, top, factor, level)
-
-# %% tags=["nbval-ignore-output"]
-needed = {key: int(path.steps[matched(path)]) for key, path in paths.items()}
-helps = {kind: int((factor[kind][:, 1] < factor[kind][:, 0]).sum()) for kind in kinds}
-for kind in kinds:
-    print(kind, "steps needed:", {w: [needed[kind, s, w] for s in seeds] for w in widths})
-    print(f"{kind}: matching brings the factor nearer to 1 in {helps[kind]} of 3 seeds")
-
-# %% tags=["nbval-ignore-output"]
-question, most = "Does matching help in most runs on digits?", helps["digits"] > 1
-reveal_choice(question, matching_helps_guess, most, [True, False])
-
-# %% [markdown]
-# **Seen here**: on digits, yes: after the same number of steps the narrowest network is the least
-# trained and by far the sharpest, and at the same loss the factor falls by half or so, in all
-# three seeds. But it is not 1: width 4 stays the sharpest. On blobs the factor is small both
-# times, and matching the loss does not clearly help. So "the outliers do not care about the
-# width" holds roughly, and on digits only after matching. A caveat: this is the first crossing of
-# one level, which we chose as the lowest one that every path reaches with room to spare.
-#
-# ## 6. Large batch, then small batch: is there a hill between?
-#
-# Small batches make noisy gradients, and it is often said that they lead to other, flatter
-# valleys than large ones do. **S17 claims** otherwise: train with the full batch, go on **from
-# that end point** with small batches, and the loss along the straight line between the two end
-# points shows no hill. (*From that end point* matters. Two networks that started from different
-# weights are another story, which we tell beside it.)
-#
-# On the line $w(t) = (1-t)\,w_A + t\,w_B$ the **barrier** is the largest height of the loss above
-# the straight connection of its two end values: $\max_{0 \le t \le 1} \left[ L(w(t)) -
-# (1-t)\,L(w_A) - t\,L(w_B) \right]$. It is zero if there is no hill.
-#
-# $A$ is the full-batch end point of width 8. One $B$: 200 more steps of the same recipe with
-# batches of 16. The other $B$: the full batch again, but from other first weights.
-#
-# ### Predict
-# For which of the two will the barrier be above 0.1: `"continued"`, `"independent"`, `"both"` or
-# `"neither"`?
-
-# %% tags=["predict-barrier"]
-barrier_guess = "independent"
-
-
-# %%
-def continued(kind, seed):
-    """The end point B of 200 more steps from A, with small batches."""
-    loss, A = nets[kind, seed, 8], paths[kind, seed, 8].w
-    batches = {"batch_size": 16, "generator": torch.Generator().manual_seed(seed)}
-    return ln.gradient_descent(loss, n, steps=200, w=A, every=200, **batches, **recipe).w
-
-
-# %%
-def independent(kind, seed):
-    """The end point B of training like A's, from other first weights."""
-    loss = network(*samples(kind, seed), 8, 100 + seed)
-    return ln.gradient_descent(loss, n, steps=steps, every=100, **recipe).w
-
-
-# %%
-t = torch.linspace(-0.25, 1.25, 31, dtype=torch.float64)
-
-
-def along(kind, seed, B, k):
-    """The loss on the line from A to B at every t."""
-    loss, A = nets[kind, seed, 8], paths[kind, seed, 8].w
-    return torch.stack([loss.value(A + u * (B - A), k) for u in t])
-
-
-# %%
-def barrier(values):
-    """The largest height above the straight connection of the values at t = 0 and t = 1."""
-    inside = (t >= -1e-9) & (t <= 1 + 1e-9)
-    v, s = values[inside], t[inside]
-    return float((v - (1 - s) * v[0] - s * v[-1]).max())
-
-
-# %%
-ends = {key: {"continued": continued(*key), "independent": independent(*key)} for key in trained}
-lines = {}
-for name in ("continued", "independent"):
-    for part, k in (("training", n), ("held-out", held_out)):
-        for (kind, seed), both in ends.items():
-            lines[kind, seed, name, part] = along(kind, seed, both[name], k)
-
-
-# %%
-def barriers(name, part):
-    """The barrier on the way to one kind of B, for each of the six runs."""
-    return [barrier(lines[kind, seed, name, part]) for kind, seed in ends]
-
-
-# %% tags=["nbval-ignore-output"]
-hills = {name: barriers(name, "training") for name in ("continued", "independent")}
-figures.lines_between(t, lines, hills)
-
-# %% tags=["nbval-ignore-output"]
-high = [name for name, found in hills.items() if np.median(found) > 0.1]
-answer = high[0] if len(high) == 1 else "both" if high else "neither"
-question = "Where is the training loss's barrier above 0.1, in most runs?"
-reveal_choice(question, barrier_guess, answer, ["neither", *hills, "both"])
-
-# %% tags=["nbval-ignore-output"]
-outside = {name: barriers(name, "held-out") for name in hills}
-for run, (kind, seed) in enumerate(ends):
-    print(f"{kind} {seed}: barriers, training and held-out:", end=" ")
-    print(f"continued {hills['continued'][run]:.3f} and {outside['continued'][run]:.3f},", end=" ")
-    print(f"independent {hills['independent'][run]:.2f} and {outside['independent'][run]:.2f}")
-
-
-# %%
-def distance(kind, seed, name):
-    """From A to one of the ends B."""
-    return float((ends[kind, seed][name] - paths[kind, seed, 8].w).norm())
-
-
-# %% tags=["nbval-ignore-output"]
-for kind, seed in ends:
-    lengths = [f"{name} {distance(kind, seed, name):.1f}" for name in hills]
-    print(f"{kind} {seed}: distance from A:", ", ".join(lengths))
-
-# %% tags=["nbval-ignore-output"]
-print("largest eigenvalue at A, at the continued and at the independent B:")
-for (kind, seed), both in ends.items():
-    points = paths[kind, seed, 8].w, *both.values()
-    sharp = [sharpest(nets[kind, seed, 8], w, D=1) for w in points]
-    print(f"{kind} {seed}:", ", ".join(f"{value:.2f}" for value in sharp))
-
-
-# %%
-def as_far(kind, seed):
-    """The point as far from A as the continued B, on the way to the independent one."""
-    A, B = paths[kind, seed, 8].w, ends[kind, seed]["independent"]
-    return A + distance(kind, seed, "continued") / distance(kind, seed, "independent") * (B - A)
-
-
-# %% tags=["nbval-ignore-output"]
-print("loss at A, at the continued B, and as far from A towards the independent B:")
-for kind, seed in ends:
-    points = paths[kind, seed, 8].w, ends[kind, seed]["continued"], as_far(kind, seed)
-    found = [float(nets[kind, seed, 8].value(w, n)) for w in points]
-    print(f"{kind} {seed}:", ", ".join(f"{value:.3f}" for value in found))
-
-# %% [markdown]
-# **Seen here**: as S17 claims, in all six runs, for the training loss and for the held-out one.
-# The independent ends are separated by a hill, in all six. Two caveats. The continued $B$ is the
-# nearer one, and a short walk meets fewer hills; the last lines, one for each run, are the control for that: a
-# walk of the *same* length, towards the independent end, already climbs well above $A$ in all six. And hidden
-# units can be renumbered, or have the signs of all their weights flipped, without any change of
-# the outputs. So an independent end has $8!\,2^8$ equal twins, some of which may lie nearer. The
-# hill is on the line to *this* twin. We report the largest eigenvalues and claim nothing from
-# them: along the way from $A$ the training loss has fallen as well.
-#
-# ## 7. Move along training
-#
-# The spectrum of the digits network of width 8 (seed 0) at eight steps of training. Drag the
-# slider, or focus it and use the arrow keys. Try: (1) from step 0 to 24: which part of the
-# picture moves? (2) from 24 on: what happens to the negative eigenvalues, and to the largest gap?
-
-# %%
-path = paths["digits", 0, 8]
-kept = (0, 4, 8, 12, 18, 25, 35, 50)
-along_training = {int(path.steps[i]): spectrum(nets["digits", 0, 8], path.ws[i]) for i in kept}
-loss_at = dict(zip(path.steps.tolist(), path.values.tolist()))
-reach = max(float(values[0]) for values in along_training.values())
-
-
-# %%
-def state(step):
-    """Picture and sentence of one step; the axes are the same for all."""
-    values = along_training[step]
-    place, gap = largest_gap(values[:31])
-    close = float((values.abs() < 1e-2 * values[0]).double().mean())
-    return figures.step_of_training(step, loss_at[step], values, place, gap, close, reach)
-
-
-# %% tags=["nbval-ignore-output"]
-slider = PictureSlider("step", {step: state(step) for step in along_training}, value=100)
-slider
-
-# %% [markdown]
-# *What you should see.* (1) At step 0 there are large eigenvalues of either sign. Within twenty steps or so the positive
-# ones rise, and the largest gap moves to 8, the number of hidden units (section 4). (2) The
-# negative eigenvalues, which belong to $R$, shrink towards zero as the fit improves, and at last
-# the gap moves away again: it is not a robust number.
-
-# %% jupyter={"source_hidden": true}
-# What the notebook's test compares: sections 4 to 7
-print("over half of the top 8 lies in 8 directions of 610, every seed:", min(in_mean) > 0.5)
-print("every path reaches the level:", all(bool((p.values < level).any()) for p in paths.values()))
-for part, hill in (("training", 0.1), ("held-out", 0.03)):
-    low, high = barriers("continued", part), barriers("independent", part)
-    print(f"{part} loss, continued: barrier below 0.02 in all six:", max(low) < 0.02)
-    print(f"{part} loss, independent: barrier above {hill} in all six:", min(high) > hill)
-slider.slider.value = 0
-print("the picture's sentence follows the slider:", slider.sentence().startswith("Step 0:"))
-negative = {step: float(values[-1]) for step, values in along_training.items()}
-print("step 100 has less negative curvature than step 0:", negative[100] > negative[0])
-slider.slider.value = 100
+# So it is: had we looked at width 8 and eight classes only, we would have called it a success of the rule. Others subtract the mean of the data
+# first, as a rule, and do not meet this.
 
 # %% [markdown] tags=["exercises"]
 # ## 8. Exercises
@@ -1017,58 +818,38 @@ SaveMyWork()
 
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: the exact statements about ranks and zeros
-wide = all(ranks["digits", s, 16] == few * 9 for s in seeds)
+wide = all(ranks["digits", s, 16] == few * 9 for s in (0, 1))
 print("rank of G = n(K-1) where the hidden layer is wide enough:", wide)
 foretold = {4: 105, 8: 169}  # by the formula of exercise 3
-narrow = all(ranks["digits", s, h] == rank for s in seeds for h, rank in foretold.items())
+narrow = all(ranks["digits", s, h] == rank for s in (0, 1) for h, rank in foretold.items())
 print("rank of G in a bottleneck is what exercise 3 foretells, 105 and 169:", narrow)
 exact = all(found == certain_zeros(*key, 8) for key, found in zeros.items())
 print("exact zeros of H are those of the architecture, all six:", exact)
 
-# %% tags=["nbval-ignore-output"]
-flat = [float((s.abs() < 1e-2 * s[0]).double().mean()) for s in trained.values()]
-print("bulk near zero, few outliers: share near zero (c = 0.01)", end=" ")
-print(f"{min(flat):.2f} to {max(flat):.2f}")
-print(f"R shrinks against G: {(ratio[:, 1] < ratio[:, 0]).sum()} of 6 runs")
-
-# %% tags=["nbval-ignore-output"]
-growth = np.concatenate([away[kind][:, -1] / away[kind][:, 0] for kind in kinds])  # (run, cut)
-for j, c in enumerate(cuts):
-    up, fold = (rises[:, j] > 0).sum(), growth[:, j]
-    print(f"c = {c:g}: larger share in {up} of 6 runs;", end=" ")
-    print(f"number of others grows {fold.min():.1f} to {fold.max():.1f}-fold")
-
-# %% tags=["nbval-ignore-output"]
-print(f"largest gap at K-1 or K, of 6, at steps 20 and 80 (by chance {chance:.2f}):")
-print(" ", "; ".join(f"{kind} {found[1]}, {found[2]}" for kind, found in hits.items()))
-print(f"lambda_1 nearer to invariant at matched loss: {sum(helps.values())} of 6 runs")
-print(f"no barrier after continuing: {sum(b < 0.02 for b in hills['continued'])} of 6")
-
 # %% [markdown]
-# | S17's claim | at this size |
+# | S17's abstract says | at this size, ten seeds |
 # |---|---|
-# | $H = G + R$, rank $G \le n(K-1)$ | **holds** (exact); attained where the network is large enough, with at least $K - 1$ hidden units |
-# | $R$ shrinks as the fit improves | **holds** in all six runs |
-# | a bulk near zero, a few outliers | **holds** on digits; on blobs the spectrum comes down gently |
-# | wider networks have a larger share near zero | **holds** with both cuts |
-# | ... and *merely* add to the bulk | **does not hold** to the letter: with the fine cut the number of other eigenvalues grows several-fold |
-# | largest gap at $K-1$ or $K$, early | **does not hold** as a rule: on clean blobs in part, on raw digits the gap follows the width |
-# | ... and not robust late | **can't be told**: here it is not robust early either |
-# | more clusters, more outliers | **can't be told** from the largest gap |
-# | top eigenvalues do not depend on the width, once the loss is matched | **in part**: nearer to it on digits, no difference on blobs |
-# | large batch, then small: no barrier | **holds** in all six runs, training and held-out; independent seeds: a barrier in all six |
+# | a bulk near zero and outliers | **reproduced** on digits; on blobs with few weights the spectrum comes down gently (section 1) |
+# | more parameters merely scale the bulk | **reproduced with a caveat**: yes with a coarse cut; with a fine one the others grow too, more slowly than $N$ (section 7) |
+# | other data affect only the outliers | **reproduced with a caveat**: on one linear axis the outliers move further; in factors the bulk moves as much or more (section 4) |
+# | the large eigenvalues can be linked to the covariance of output gradients | **reproduced with a caveat**: the subspaces overlap far beyond chance, less once the mean picture is subtracted (section 3) |
+# | large and small batches share a basin | **reproduced**, continued and from the same start, in all twenty runs (section 5) |
+#
+# | others say | here |
+# |---|---|
+# | class means make the outliers (Papyan) | **reproduced with a caveat**: nearly all of $G$'s part early, about half late (section 3) |
+# | as many outliers as classes (Gur-Ari et al.; KG24) | **reproduced with a caveat**: on clean classes once training is under way; raw digits follow the width (section 7) |
+#
+# $H = G + R$, rank $G \le n(K-1)$ and the exact zeros are identities. Why $R$ shrinks is section 2. All numbers: [all verdicts](10_verdicts.ipynb).
 #
 # ## 10. What to doubt
 #
-# - **Size.** At most 2410 weights, 150 samples, one hidden layer. S17's question is about networks with far more weights
+# - **Size.** At most 1210 weights, 150 or 200 samples, one hidden layer. S17's question is about networks with far more weights
 #   than this. The exact statements carry over; the trends need not.
-# - **Where training stopped.** After 100 steps the losses differ from network to network. Without an L2 term
-#   there is no end point at which to compare, and each picture would change with more steps.
-# - **The cut.** "Near zero" is relative to $\lambda_1$, one number out of the whole spectrum, which itself moves with width and
-#   training. Two cuts are better than one, and not all.
-# - **The gap.** A largest ratio always exists, also where there are no outliers.
+# - **The abstract.** We read no more of S17 than that. Its text may state conditions under which each sentence is meant.
+# - **Where training stopped.** Without an L2 term there is no end point at which to compare. Hence two comparisons, by steps and by loss; they disagree in section 4. "At the same loss" is the first step below 0.3; with two classes that step lies lower than with eight, which blurs that one change.
+# - **The cut, the quantile, the gap.** Each rule is ours, fixed beforehand; none is the only one. A largest ratio always exists, also where there are no outliers.
 # - **The line.** A hill on the straight line does not mean that no curved way around it exists.
-# - **Three seeds** show that a result can happen, not how often it fails.
 
 # %% tags=["nbval-ignore-output"]
-print(cost.line(budget_s=60, budget_mb=1000))
+print(cost.line(budget_s=20, budget_mb=1000))
