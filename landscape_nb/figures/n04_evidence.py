@@ -186,7 +186,7 @@ def overlap(ks: Sequence[int], figures: Mapping[str, Measured]) -> None:
     first, last = ks[0], ks[-1]
     plots.show(
         figure,
-        f"Left: at the same weights the overlap is {figures[f'assumed_{first}']} at k = {first} and "
+        f"Left: at the same weights the overlap is {figures[f'assumed_{first}']} at k = {first}, "
         f"{figures[f'assumed_{last}']} at k = {last}; after training on, "
         f"{figures[f'retrained_{first}']} and {figures[f'retrained_{last}']}. Right: of what the "
         f"increment does to the ten directions, the diagonal that the assumption keeps holds "

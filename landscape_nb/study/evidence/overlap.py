@@ -9,6 +9,8 @@ Notebook 04's network. For each k several unseen digits, drawn at random, come n
   a random step as long as |w_{k+1}* - w_k*|. What training alone scatters.
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -53,16 +55,19 @@ def measure(
 
 
 def summary(rows: list[Row]) -> dict[str, Measured]:
-    """Means at each k and over all k, and paired differences from the control."""
+    """Means at each k and over all k, and paired differences from the control.
+
+    All are shares: where Student's interval passes 1 it is cut there.
+    """
     found = {}
     seeds = sorted({row["seed"] for row in rows})
     for name in rows[0]:
         if name in ("seed", "k"):
             continue
         for k in sorted({row["k"] for row in rows}):
-            found[f"{name}_{k}"] = mean_interval([r[name] for r in rows if r["k"] == k])
+            found[f"{name}_{k}"] = _share(r[name] for r in rows if r["k"] == k)
         all_k = [[r[name] for r in rows if r["seed"] == seed] for seed in seeds]
-        found[name] = mean_interval([sum(group) / len(group) for group in all_k])
+        found[name] = _share(sum(group) / len(group) for group in all_k)
     for kind in ("assumed", "retrained"):
         both = [
             [sum(r[name] for r in rows if r["seed"] == seed) for seed in seeds]
@@ -73,6 +78,11 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
             *([value / count for value in values] for values in both)
         )
     return found
+
+
+def _share(values: Iterable[float]) -> Measured:
+    found = mean_interval(values)
+    return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
 
 
 def alignment(U: Tensor, V: Tensor) -> tuple[float, float, float]:

@@ -31,6 +31,16 @@ from landscape_nb.theory.probes import (
 Row = dict[str, Any]
 KS = (74, 271, 647)
 SIGMA = 1e-3
+PARTS = ("gradient", "curvature")
+EMPTY = dict.fromkeys(
+    [
+        *PARTS,
+        "centred",
+        "missing",
+        *(f"{part}_{j}" for part in PARTS for j in range(1, 6)),
+        "value_5",
+    ]
+)
 FIFTHS = ("top", "components", "Jacobian")  # whose fifths become figures
 PROBES = ("top", "components", "random", "bottom", "hindsight", "Jacobian", "own")
 
@@ -47,7 +57,8 @@ def measure(
       the judges by loss, easiest first.
 
     "own" comes from `drawn` of the judges, drawn by |grad I| and weighted back, and only as shares.
-    The row "whole" has the shares of each fifth in the sums, and of a^2 (value_1 .. value_5).
+    The row "whole" has the shares of each fifth in the sums, and in value_5 the
+    hardest fifth's share of the summed a^2.
     """
     grid = sorted({20, 31, 48, *ks})  # the shorter ones only lead the warm start
     loss, fits = trained(seed, tuple(grid), n)
@@ -56,7 +67,7 @@ def measure(
         if k in ks:
             generator = torch.Generator().manual_seed(1000 * seed + k)
             named = _judged(loss, found.w, k, D, drawn, generator)
-            rows += [{"k": k, "probe": name, **row} for name, row in named.items()]
+            rows += [{"k": k, "probe": name, **EMPTY, **row} for name, row in named.items()]
     return rows
 
 
@@ -70,7 +81,7 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
             )
             for name in (*PROBES, "whole")
         }
-        for part in ("gradient", "curvature"):
+        for part in PARTS:
             found |= _of_part(by, part, k)
         for name in ("top", "components", "random", "bottom"):
             found[f"missing_{name}_{k}"] = mean_interval(row["missing"] for row in by[name])
@@ -134,12 +145,10 @@ def _judged(
     rows = {name: _row(part, whole, a, fifth) for name, part in seen.items()}
     rows["own"] = _own(loss, w, k, D, judges, whole, drawn, generator)
     rows["whole"] = {
-        f"{part}_{j}": _short(x[fifth == j].sum() / x.sum())
-        for part, x in (
-            ("gradient", whole.gradient), ("curvature", whole.curvature), ("value", a.square()),
-        )
+        f"{part}_{j}": _short(getattr(whole, part)[fifth == j].sum() / getattr(whole, part).sum())
+        for part in PARTS
         for j in range(1, 6)
-    }  # fmt: skip
+    } | {"value_5": _short(a.square()[fifth == 5].sum() / a.square().sum())}
     return rows
 
 
@@ -157,7 +166,7 @@ def _row(part: Seen, whole: Seen, a: Tensor, fifth: Tensor) -> Row:
         "centred": part.centred(SIGMA).sum() / whole.centred(SIGMA).sum(),
         "missing": 1 - part.raw(a, SIGMA).sum() / whole.raw(a, SIGMA).sum(),
     }
-    for name in ("gradient", "curvature"):
+    for name in PARTS:
         seen, all_of_it = getattr(part, name), getattr(whole, name)
         for j in range(1, 6):
             row[f"{name}_{j}"] = seen[fifth == j].sum() / all_of_it[fifth == j].sum()
