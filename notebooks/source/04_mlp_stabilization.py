@@ -431,7 +431,7 @@ reveal_number("Centred ratio of the random directions", centred_guess_random, ce
 for k in probe_study.KS:
     print(f"k = {k}: centred ratio of the top ten {captured[f'top_gradient_{k}']}")
 gap = max(captured[f"centred_minus_gradient_{k}"].high for k in probe_study.KS)
-print("centred ratio and share of the gradient agree within 1e-4:", gap < 1e-4)
+print("centred ratio and share of the gradient agree within 1e-3:", gap < 1e-3)
 
 # %% [markdown]
 # The raw ratio is 1 because numerator and denominator share the same $a_k^2$, which is more than
@@ -661,9 +661,16 @@ for part in ("gradient", "curvature"):
     for k in probe_study.KS:
         gap = captured[f"top_minus_components_{part}_{k}"]
         print(f"{part}, k = {k}: top minus components, seed by seed: {gap}")
+for k in probe_study.KS:
+    print(f"gradient, k = {k}: top over hindsight: {captured[f'top_over_hindsight_gradient_{k}']}")
 
 # %% [markdown]
-# PROBES-VERDICT
+# The two fixed rivals trade places. At $k = 74$ the components are ahead in gradient: they come from half
+# of the 1223 unseen digits, the Hessian from 74. At $k = 647$ the Hessian is ahead in both: it comes from
+# 647 digits, the components from half of 650. Between them, at $k = 271$, the gradient's interval holds
+# zero. **So among probes that can be chosen beforehand the top eigenspace is nearly as good as any, and
+# KG26's choice is a sound one here**, without needing a single unseen label. To see all of a *hard*
+# digit's change one must know the digit: **then look along its Jacobian; it costs ten backward passes.**
 #
 # ### Do the sharp directions stay?
 #

@@ -85,6 +85,7 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
             found |= _of_part(by, part, k)
         for name in ("top", "components", "random", "bottom"):
             found[f"missing_{name}_{k}"] = mean_interval(row["missing"] for row in by[name])
+        found[f"hardest_fifth_value_{k}"] = mean_interval(row["value_5"] for row in by["whole"])
         seeds = zip(*(by[name] for name in PROBES if name != "own"), strict=True)
         gaps = [max(abs(row["centred"] - row["gradient"]) for row in group) for group in seeds]
         found[f"centred_minus_gradient_{k}"] = mean_interval(gaps)
@@ -97,6 +98,8 @@ def _of_part(by: dict[str, list[Row]], part: str, k: int) -> dict[str, Measured]
     for other in ("components", "hindsight"):
         gap = paired_difference(each["top"], each[other])
         found[f"top_minus_{other}_{part}_{k}"] = gap
+    ratios = [first / best for first, best in zip(each["top"], each["hindsight"], strict=True)]
+    found[f"top_over_hindsight_{part}_{k}"] = mean_interval(ratios)
     found[f"hardest_fifth_{part}_{k}"] = mean_interval(row[f"{part}_5"] for row in by["whole"])
     for end, j in (("easiest", 1), ("hardest", 5)):
         shares = {name: [row[f"{part}_{j}"] for row in by[name]] for name in FIFTHS}
