@@ -80,7 +80,7 @@ def measure(seed: int, ks: tuple[int, ...] = KS, n: int = 1297, D: int = D) -> l
         table = next_sample_table(loss, found.w, start, k)
         squared = float(next_sample_mean(loss.per_sample(found.w), k))
         near, wide = table.at(D, 1e-3), table.at(D, 1e-2)
-        row = {
+        row: dict[str, float | Tensor] = {
             "delta1": _mean_absolute(loss, found, k),
             "published": published_delta1(loss, found.w, k, generator),
             "squared": squared,
@@ -126,8 +126,12 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
 def _slopes(rows: list[Row], name: str) -> np.ndarray:
     """Slope on log-log axes against k + 1, one a seed."""
     seeds = sorted({row["seed"] for row in rows})
-    curves = [[(r["k"] + 1, r[name]) for r in rows if r["seed"] == seed] for seed in seeds]
-    return np.array([log_slope(*zip(*curve, strict=True)).value for curve in curves])
+    groups = [[row for row in rows if row["seed"] == seed] for seed in seeds]
+    curves = [
+        torch.tensor([(r["k"] + 1.0, r[name]) for r in group], dtype=torch.float64)
+        for group in groups
+    ]
+    return np.array([log_slope(curve[:, 0], curve[:, 1]).value for curve in curves])
 
 
 def _mean_absolute(loss: EmpiricalLoss, found: FitResult, k: int) -> Tensor:

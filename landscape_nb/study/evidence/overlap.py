@@ -22,7 +22,7 @@ from landscape_nb.study.evidence.decay import trained
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.settling import _short
 from landscape_nb.theory.increment import increment
-from landscape_nb.theory.intervals import Measured, mean_interval, paired_difference
+from landscape_nb.theory.intervals import Measured, mean_interval
 from landscape_nb.theory.probes import top_eigenpairs
 
 Row = dict[str, Any]
@@ -69,14 +69,8 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
         all_k = [[r[name] for r in rows if r["seed"] == seed] for seed in seeds]
         found[name] = _share(sum(group) / len(group) for group in all_k)
     for kind in ("assumed", "retrained"):
-        both = [
-            [sum(r[name] for r in rows if r["seed"] == seed) for seed in seeds]
-            for name in (kind, "control")
-        ]
-        count = len(rows) / len(seeds)
-        found[f"{kind}_minus_control"] = paired_difference(
-            *([value / count for value in values] for values in both)
-        )
+        groups = [[r[kind] - r["control"] for r in rows if r["seed"] == seed] for seed in seeds]
+        found[f"{kind}_minus_control"] = mean_interval(sum(g) / len(g) for g in groups)
     return found
 
 
@@ -93,7 +87,7 @@ def alignment(U: Tensor, V: Tensor) -> tuple[float, float, float]:
     (0.5, 0.5, 0.0)
     """
     cosines = torch.linalg.svdvals(U.T @ V)
-    return tuple(float(x) for x in (cosines.square().mean(), cosines.mean(), cosines.min()))
+    return float(cosines.square().mean()), float(cosines.mean()), float(cosines.min())
 
 
 def _of_one(

@@ -182,10 +182,11 @@ def _own(
 ) -> Row:  # fmt: skip
     """Shares in the increment's own top D by magnitude; no D directions catch more curvature."""
     design = designed_sample(whole.gradient.sqrt(), drawn, generator)
-    parts = []
+    parts, bare = [], loss.without_l2()
     for i in judges[design.indices].tolist():
         pairs = increment_eigenpairs(loss, w, k, D, tol=1e-2, candidate=i)
-        c = increment(*(loss.without_l2().gradient(w, s) for s in (range(i, i + 1), k)), k)
+        alone, mean = bare.gradient(w, range(i, i + 1)), bare.gradient(w, k)
+        c = increment(alone, mean, k)
         parts.append([(pairs.vectors.T @ c).square().sum(), pairs.values.square().sum()])
     own = torch.tensor(parts, dtype=torch.float64)
     both = torch.stack([whole.gradient, whole.curvature], 1)[design.indices]
