@@ -46,7 +46,7 @@ def slopes(figures: Mapping[str, Measured]) -> None:
             xytext=(0, 6), textcoords="offset points", ha="center", fontsize=8,
         )  # fmt: skip
     ax.set_yticks(y, list(SLOPES.values()), fontsize=9)
-    ax.set(xlabel="slope along k, log-log", xlim=(-3.3, -0.6), ylim=(-0.5, len(rows) - 0.2))
+    ax.set(xlabel="slope along k, log-log", xlim=(-3.6, -0.6), ylim=(-0.5, len(rows) - 0.2))
     ax.set_title(f"{rows[0].count} seeds, k = 20 to 1000", fontsize=10)
     gap = figures["published_minus_definition"]
     plots.show(

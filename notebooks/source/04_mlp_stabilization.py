@@ -662,15 +662,18 @@ for part in ("gradient", "curvature"):
         gap = captured[f"top_minus_components_{part}_{k}"]
         print(f"{part}, k = {k}: top minus components, seed by seed: {gap}")
 for k in probe_study.KS:
+    gap = captured[f"top_minus_hindsight_curvature_{k}"]
     print(f"gradient, k = {k}: top over hindsight: {captured[f'top_over_hindsight_gradient_{k}']}")
+    print(f"curvature, k = {k}: top minus hindsight, seed by seed: {gap}")
 
 # %% [markdown]
 # The two fixed rivals trade places. At $k = 74$ the components are ahead in gradient: they come from half
 # of the 1223 unseen digits, the Hessian from 74. At $k = 647$ the Hessian is ahead in both: it comes from
 # 647 digits, the components from half of 650. Between them, at $k = 271$, the gradient's interval holds
-# zero. **So among probes that can be chosen beforehand the top eigenspace is nearly as good as any, and
-# KG26's choice is a sound one here**, without needing a single unseen label. To see all of a *hard*
-# digit's change one must know the digit: **then look along its Jacobian; it costs ten backward passes.**
+# zero. Hindsight catches more of the gradient, having seen the judges, but no more of the curvature.
+# **So among probes that can be chosen beforehand the top eigenspace holds its own, and KG26's choice is
+# a sound one here**; it needs no unseen label. To see all of a *hard* digit's change one must know the
+# digit: **then look along its Jacobian; it costs ten backward passes.**
 #
 # ### Do the sharp directions stay?
 #
@@ -1030,7 +1033,7 @@ SaveMyWork()
 # |---|---|
 # | all criteria fall with $k$, the pointwise one more slowly, the squares near $k^{-2}$ (KG26 Fig. 2) | reproduced; the squares fall faster than $k^{-2}$, and by a learning curve: $-2$ itself is arithmetic, as its Eq. 5 says |
 # | at small $\sigma$ the top-$D$ criterion agrees with the full one (Fig. 3) | reproduced; any subspace does, as the authors' draft found; the centred ratio is the test |
-# | the top-$D$ eigenspace is a good place to look, not "universally optimal" (secs. 6 and 9) | reproduced with a caveat: nearly the best fixed probe; a hard digit's change lies along its own Jacobian |
+# | the top-$D$ eigenspace is a good place to look, not "universally optimal" (secs. 6 and 9) | reproduced: among fixed probes it holds its own; a hard digit's change lies along its own Jacobian |
 # | principal directions may be taken as stable (Assumption 2) | the span yes, single eigenvectors no |
 # | the Gauss-Newton norm bound (KG24 Thm. 1) | fails as printed; holds when each layer's own weight is left out |
 #
