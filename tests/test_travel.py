@@ -31,6 +31,7 @@ from landscape_nb.study.budget import Budget
 from landscape_nb.study.evidence import stored
 from landscape_nb.study.ledger import Claim
 from landscape_nb.study.report import report
+from landscape_nb.study.single_digits import Seen, SingleDigits
 from landscape_nb.study.stopping import FloorLaw, Stop
 from landscape_nb.study.sweep import KIND, sweep
 from landscape_nb.theory import layers
@@ -127,6 +128,7 @@ def results():
     budget = Budget(10, 12, 6, 0)
     page = report(loss, 20, w, D=2, budget=budget, progress=False)
     told = ln.forecast_enough([9, 18], [1e-2, 2e-3], 1e-5)
+    seen = Seen(U[:3, 0], U[:3, 1], U[:3, 0])
     steps, start = torch.tensor([-0.1, 0.1]), ln.random_subspace(len(w), 1, g)[:, 0]
     made = [
         fitted, top, model, models, models.leading(1), models[0], modes, factors, budget, page,
@@ -148,7 +150,7 @@ def results():
         FloorLaw(1.0, 2.0, 0.5, 9), Stop(9, 2, 15, True), RankCorrelation(0.5, 0.1, 0.8, 0.9, 7, 1),
         KIND, ln.Watch(loss, 20).probe, ln.Watch(loss, 20).work,
         ln.designed_sample(torch.rand(9, generator=g), 5, g), ln.omitted_terms(loss, w, U, 20),
-        mean_interval([1.0, 2.0]), stored.study("warm_starts"),
+        seen, SingleDigits(seen, seen), mean_interval([1.0, 2.0]), stored.study("warm_starts"),
         Claim("a", "own", "-", "-", "-", "-", "-", "identity", "-", holds=("a.b < 1",)),
         class_structure(loss, w, 20),
     ]  # fmt: skip

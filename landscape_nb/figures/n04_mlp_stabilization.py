@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from landscape_nb.figures import plots
+from landscape_nb.theory.intervals import Measured
 
 SAMPLES = "number of samples k"
 CRITERION = "criterion [loss or loss$^2$]"
@@ -37,8 +38,16 @@ def average_over_next_samples(
     squared: ArrayLike,
     slopes_absolute: Sequence[float],
     slopes_squared: Sequence[float],
+    study: Mapping[str, Measured],
 ) -> None:
-    """The absolute and the squared criterion, (S, K) each, beside guides; their slopes, (S,)."""
+    """The absolute and the squared criterion, (S, K) each, beside guides.
+
+    Args:
+        ks: (K,).
+        absolute, squared: (S, K).
+        slopes_absolute, slopes_squared: of the single seeds, (S,).
+        study: figures of the study `decay`.
+    """
     figure, ax = plots.new_figure(width=5.6)
     plots.spread(ax, ks, absolute, "Delta_1", color=plots.PURPLE, marker="v", label="$\\Delta_1$")
     plots.spread(ax, ks, squared, "top", label="$\\Delta_2^{(10)}$, $\\sigma$ = 0.001")
@@ -49,8 +58,10 @@ def average_over_next_samples(
     plots.show(
         figure,
         f"Smooth lines now. The absolute change falls with slope {np.mean(slopes_absolute):.1f}, "
-        f"the squared criterion with {np.mean(slopes_squared):.1f}, both steeper than the dotted "
-        "guides at -1 and -2.",
+        f"the squared criterion with {np.mean(slopes_squared):.1f}, the means of the seeds drawn, "
+        "both steeper than the dotted guides at -1 and -2. Over "
+        f"{study['slope_delta1'].count} stored seeds: {study['slope_delta1']} and "
+        f"{study['slope_subspace']}.",
     )
 
 
@@ -60,6 +71,7 @@ def without_the_arithmetic(
     retrained: ArrayLike,
     T: ArrayLike,
     slopes: tuple[float, float, float],
+    study: Mapping[str, Measured],
 ) -> None:
     """Left: the squared increment of frozen and of retrained weights. Right: what is learned.
 
@@ -69,6 +81,7 @@ def without_the_arithmetic(
         retrained: those of weights trained for each k, (S, K).
         T: the latter times (k + 1)^2, (S, K).
         slopes: of the frozen line, of the squared criterion and of T.
+        study: figures of the study `decay`.
     """
     once = {"color": plots.ORANGE, "marker": "s", "linestyle": "--"}
     anew = {"color": plots.BLUE, "marker": "o"}
@@ -86,7 +99,8 @@ def without_the_arithmetic(
         figure,
         f"Left: frozen weights give slope {slopes[0]:.1f}, retrained ones {slopes[1]:.2f}. Right: "
         "with the arithmetic divided out the frozen line is flat, and the retrained one falls "
-        f"with slope {slopes[2]:.2f}: that is what was learned.",
+        f"with slope {slopes[2]:.2f}: that is what was learned. Over "
+        f"{study['slope_T'].count} stored seeds its slope is {study['slope_T']}.",
     )
 
 
@@ -114,28 +128,6 @@ def parts_of_the_criterion(
         "the centre. The surroundings take over only where sigma is so large that the quadratic "
         "model itself is in doubt (section 7). Where the shares do not add up to 1, the rest is "
         "the cross part.",
-    )
-
-
-def ratio_to_full_space(
-    ks: ArrayLike, raw: Mapping[str, np.ndarray], centred: Mapping[str, np.ndarray]
-) -> None:
-    """Each probe's criterion over the full-space one, raw and centred: name -> (S, K)."""
-    figure, (left, right) = plots.new_figure(2, width=4.8)
-    for name in raw:
-        plots.spread(left, ks, raw[name], name, alpha=0.8)
-        plots.spread(right, ks, centred[name], name)
-    left.set(xscale="log", ylim=(0, 1.2), xlabel=SAMPLES, ylabel="ratio to full space")
-    left.set_title("Raw criterion (KG26 Fig. 3)", fontsize=10)
-    plots.log_log(right, SAMPLES, "ratio to full space", "Centred criterion")
-    left.legend(frameon=False, loc="lower left")
-    mean = {name: np.mean(rows) for name, rows in centred.items()}
-    plots.show(
-        figure,
-        "Left: three lines at 1.00, one over the other: the raw ratio gives the directions of "
-        "smallest curvature the same full marks as the sharpest. Right: without the common value "
-        f"the probes differ at last: top {mean['top']:.2f}, random {mean['random']:.3f}, bottom "
-        f"{mean['bottom']:.0e}.",
     )
 
 
@@ -170,22 +162,24 @@ def who_captures_the_increment(names: Sequence[str], shares: Mapping[str, np.nda
     """Captured shares of the increment's gradient and curvature, for easy and hard next digits.
 
     Args:
-        names: the probes, of which the first is the top eigenspace and the fourth the Jacobian.
-        shares: "easy" and "hard" -> (S, number of probes, 2), gradient and curvature.
+        names: the probes.
+        shares: "easy" and "hard" -> (number of probes, 2), gradient and curvature.
     """
-    figure, axes = plots.new_figure(2, width=5.0)
+    figure, axes = plots.new_figure(2, width=5.8)
     for part, (ax, title) in enumerate(zip(axes, ("gradient", "curvature"), strict=True)):
-        bars = {f"{kind} next digits": rows[:, :, part].mean(0) for kind, rows in shares.items()}
+        bars = {f"{kind} next digits": rows[:, part] for kind, rows in shares.items()}
         plots.grouped_bars(ax, names, bars, f"captured share of the {title}")
-        ax.set(ylim=(0, 1.25))
+        ax.set(ylim=(0, 1.3))
+        ax.tick_params(axis="x", labelsize=8)
         ax.set_title(f"Who captures the increment's {title}?", fontsize=10)
-    easy, hard = (shares[kind].mean(0) for kind in ("easy", "hard"))
-    low, high = shares["hard"][:, 3, 1].min(), shares["hard"][:, 3, 1].max()
+    easy, hard = (dict(zip(names, shares[kind], strict=True)) for kind in ("easy", "hard"))
     plots.show(
         figure,
-        f"For easy next digits the top eigenspace captures {easy[0, 1]:.0%} of the curvature, for "
-        f"hard ones only {hard[0, 1]:.0%}. The Jacobian of a hard digit captures all of its "
-        f"gradient and {hard[3, 1]:.0%} of its curvature ({low:.0%} to {high:.0%} over seeds).",
+        f"For easy next digits the top eigenspace captures {easy['top'][1]:.0%} of the curvature, "
+        f"for hard ones {hard['top'][1]:.0%}. The Jacobian of a hard digit captures all of its "
+        f"gradient and {hard['Jacobian'][1]:.0%} of its curvature, but it was chosen after the "
+        f"digit. Components of other digits' gradients, chosen before it, capture "
+        f"{hard['components'][0]:.0%} and {hard['components'][1]:.0%}. One seed.",
     )
 
 
