@@ -145,5 +145,6 @@ STUDY = Study(
     question="Where does the sharpness end, and what do the learning rate and the batch do to it?",
     measure=measure,
     summary=summary,
+    minutes=0.6,
     seeds=12,
 )

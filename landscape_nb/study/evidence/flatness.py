@@ -1,4 +1,4 @@
-"""Does a flatter solution do better: on new data, when attacked, under drift, on new classes?
+"""What flatness predicts: the loss on new data, under attack and drift, and on new classes.
 
 Sixteen recipes for each seed end at one training loss and at different sharpness. The glossary
 (LLC) says that flat solutions generalise better; that they resist attacks, bear drift and transfer
@@ -18,13 +18,13 @@ from scipy import ndimage, stats
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from landscape_nb.theory.probes import top_eigenpairs
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.problems.data import digits
 from landscape_nb.problems.models import MLP
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory.intervals import Measured, mean_interval
+from landscape_nb.theory.probes import top_eigenpairs
 
 TRAIN, TUNE, GOAL, MOST_STEPS = 350, 30, 0.05, 6000  # chosen here
 SPLIT = 64 * 32 + 32  # parameters of the first layer, which come first
@@ -59,7 +59,8 @@ RECIPES = {
     **{f"first weights x {scale}": Recipe(scale=scale) for scale in (2.0, 4.0)},
 }
 TARGETS = (
-    "held_loss", "held_error", "input_gradient", "attacked", "rotated", "noisy", "new_loss", "new_late"
+    "held_loss", "held_error", "input_gradient", "attacked", "rotated", "noisy", "new_loss",
+    "new_late",
 )  # fmt: skip
 
 
@@ -246,6 +247,7 @@ STUDY = Study(
     question="Do flatter solutions do better on unseen, attacked, shifted and new data?",
     measure=measure,
     summary=summary,
+    minutes=1.7,
     seeds=12,
     grid={"recipe": list(RECIPES)},
 )

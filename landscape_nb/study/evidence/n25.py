@@ -3,8 +3,8 @@
 **Kept** is N25's protocol at the size of the digits: a ReLU network with two hidden layers, Adam,
 ten epochs, no L2 (its code, June 2025: 256 units, batches of 64, 156 of them; here 32 units, 56
 batches of 32, and a rate of 0.01, which brings the loss near those of its Table 1). The network
-stays, and L_k is the mean over the first k batches. **Anew** is the protocol of notebooks 04 and 05:
-a tanh network fitted to the first k digits, for each k, and every unseen digit as the next one.
+stays, and L_k is the mean over the first k batches. **Anew** is that of notebooks 04 and 05: a tanh
+network fitted to the first k digits, for each k, and every unseen digit as the next one.
 
     python -m landscape_nb evidence n25 --jobs 1
 """
@@ -198,6 +198,7 @@ STUDY = Study(
     question="How does N25's criterion fall, at one kept network and at networks trained anew?",
     measure=measure,
     summary=summary,
+    minutes=0.5,
     seeds=12,
     grid={"cloud": list(CLOUDS)},
 )
