@@ -128,4 +128,10 @@ def test_verdicts_of_the_stored_rows():
     found, flat = stored.figures("edge"), stored.figures("flatness")
     assert found["larger_rate_flatter"].low > 0 and found["full_over_small_steps_0p1"].low > 1
     assert flat["adaptive_held_loss"].low > 0 > flat["top_new_loss"].high
-    assert flat["top_held_loss"].low < 0 < flat["top_held_loss"].high
+    assert flat["alike_held_loss"].low < 0 < flat["alike_held_loss"].high
+
+
+def test_solutions_that_never_reached_the_loss_are_left_out():
+    rows = stored.rows("flatness")
+    failed = [row for row in rows if row not in flatness.reached(rows)]
+    assert {row["recipe"] for row in failed} == {"lr 0.6, batch 4"} and len(failed) == 12

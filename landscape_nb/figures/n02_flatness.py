@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 from landscape_nb.figures import plots
 from landscape_nb.theory.intervals import Measured
@@ -50,13 +51,15 @@ def what_flatness_predicts(
     for (name, (x, y)), (colour, marker) in zip(points.items(), LOOKS, strict=True):
         left.plot(x, y, marker, color=colour, label=name)
     left.set(xscale="log", xlabel="sharpness $\\lambda_{max}$", ylabel="held-out loss")
-    left.set_xticks([0.3, 1, 3], ["0.3", "1", "3"])
-    left.set_title("One seed, sixteen solutions, one training loss", fontsize=10)
+    plots.plain_digits(left)
+    left.set_xticks([0.5, 1, 2], ["0.5", "1", "2"])
+    left.xaxis.set_minor_formatter(NullFormatter())
+    left.set_title("one seed, one training loss", fontsize=10)
     left.legend(frameon=False, fontsize=8)
     outcomes = list(next(iter(correlations.values())))
     for j, (measure, found) in enumerate(correlations.items()):
         colour, marker = LOOKS[j]
-        y = -np.arange(len(outcomes)) - 0.18 * (j - (len(correlations) - 1) / 2)
+        at = -np.arange(len(outcomes)) - 0.18 * (j - (len(correlations) - 1) / 2)
         values = np.array([m.value for m in found.values()])
         sides = [
             values - [m.low for m in found.values()],
@@ -67,16 +70,18 @@ def what_flatness_predicts(
         )
     right.axvline(0, color=plots.GREY, linewidth=0.9)
     right.set_yticks(-np.arange(len(outcomes)), outcomes, fontsize=9)
+    right.set_xticks([-1, -0.5, 0, 0.5, 1])
     right.set(xlim=(-1.05, 1.05), xlabel="rank correlation with sharpness", ylim=(None, 2.1))
     right.set_title("right of 0: sharper goes with worse", fontsize=10)
     right.legend(frameon=False, fontsize=8, loc="upper left")
     top, adaptive = list(correlations.values())[:2]
-    one = outcomes[0]
+    one, losses = outcomes[0], [loss for _, y in points.values() for loss in y]
     plots.show(
         figure,
-        f"Left: no trend that one would dare to draw. Right ({top[one].count} seeds, 95 % "
+        f"Left: {len(losses)} solutions, whose losses on new data lie between {min(losses):.3f} "
+        f"and {max(losses):.3f}. Right ({top[one].count} seeds, 95 % "
         f"intervals): with the {one} the largest eigenvalue correlates by {top[one]}, the measure "
-        f"that rescaling leaves alone by {adaptive[one]}. Adaptation after 50 steps is *better* "
-        f"from sharper solutions ({top[outcomes[-2]]}), and after 500 the difference is gone "
+        f"that rescaling leaves alone by {adaptive[one]}. Transfer after 50 steps is *better* "
+        f"from sharper solutions ({top[outcomes[-2]]}); after 500 no difference can be told "
         f"({top[outcomes[-1]]}).",
     )

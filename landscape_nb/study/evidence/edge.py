@@ -128,8 +128,8 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
         ]
         within = [a and b for a, b in zip(near[::2], near[1::2], strict=True)]
         found[f"near_{tag}"] = share_interval(sum(within), len(within))
-    ends = ([row[f"end_{lr}"] for row in rows] for lr in EDGE_RATES)
-    found["larger_rate_flatter"] = paired_difference(*ends)
+    small, large = ([row[f"end_{lr}"] for row in rows] for lr in EDGE_RATES)
+    found["larger_rate_flatter"] = paired_difference(small, large)
     found["entropy_peak"] = mean_interval(row["entropy_peak"] for row in rows)
     found["entropy_left"] = mean_interval(row["entropy_left"] for row in rows)
     for lr in BATCH_RATES:

@@ -128,7 +128,7 @@ def measure(seed: int, cloud: str) -> Row:
     once = in_order(means).mean(1)[ks[0] - 1 : ks[-1]]
     exact = [float(permutation_mean(means, k).mean()) for k in ks]
     row = {
-        "kept_slope": log_slope(x, exact).value,
+        "kept_slope": log_slope(x, torch.tensor(exact)).value,
         "kept_drawn": log_slope(x, drawn).value,
         "kept_once": log_slope(x, once).value,
         "kept_height": float(means.var(0).mean()),  # k (k+1) Delta_k, at every k
@@ -146,7 +146,7 @@ def _anew_row(seed: int, D: int | str, sigma: float) -> Row:
         w, U = fits[k].w, directions(anew_top(seed, k), D, seed)
         losses = cloud_losses(loss, w, U, sigma, 12, seed)
         curve[f"anew_{k}"] = float(next_sample_mean(losses, k).mean())
-    slope = log_slope(torch.tensor(KS), list(curve.values())).value
+    slope = log_slope(torch.tensor(KS), torch.tensor(list(curve.values()))).value
     z = sigma * torch.randn(8, U.shape[1], generator=seeded(seed), dtype=w.dtype)
     answers = torch.stack([loss.outputs(w + U @ p, range(320, 450)).argmax(1) for p in z])
     right = (answers == digits(450, seed=seed).labels[320:]).double().mean()
@@ -175,15 +175,15 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
         "random, D = 256, sigma = 1", "top, D = 10, sigma = 1",
     )  # fmt: skip
     for name, other in (("wide", wide), ("many", many), ("top", eigen)):
-        pair = (column(rows, cloud, "anew_slope") for cloud in (tight, other))
-        found[f"steeper_than_{name}"] = paired_difference(*pair)
+        first, second = (column(rows, cloud, "anew_slope") for cloud in (tight, other))
+        found[f"steeper_than_{name}"] = paired_difference(first, second)
     one = "random, D = 1, sigma = 1"
-    for name, first, second in (
+    for name, above, below in (
         ("sigma", wide, tight), ("sigma_to_1", middle, tight), ("random_D", many, one),
         ("random_D2", middle, one), ("top_D", eigen, "top, D = 1, sigma = 1"),
         ("top_over_random", eigen, middle),
     ):  # fmt: skip
-        a, b = (column(rows, cloud, "kept_height") for cloud in (first, second))
+        a, b = (column(rows, cloud, "kept_height") for cloud in (above, below))
         found[f"height_{name}"] = geometric_interval(x / y for x, y in zip(a, b, strict=True))
     found["kept_loss"] = mean_interval(column(rows, one, "kept_loss"))
     return found

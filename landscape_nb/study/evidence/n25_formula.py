@@ -20,7 +20,7 @@ from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory.criteria import next_sample_average
 from landscape_nb.theory.exponents import log_slope
-from landscape_nb.theory.increment import next_sample_models
+from landscape_nb.theory.increment import IncrementModels, next_sample_models
 from landscape_nb.theory.intervals import Measured, geometric_interval, mean_interval
 from landscape_nb.theory.moments import (
     gaussian_moment,
@@ -150,12 +150,14 @@ def _probes(seed: int, k: int) -> dict[str, Tensor]:
     return {"top": top, "random": random_subspace(len(top), 10, seeded(100 + seed))}
 
 
-def _models(seed: int, k: int, U: Tensor):
+def _models(seed: int, k: int, U: Tensor) -> IncrementModels:
     loss, fits = n25.anew(seed)
     return next_sample_models(loss, fits[k].w, U, k)
 
 
-def _model_over_measured(seed: int, k: int, name: str, models, sigma: float) -> float:
+def _model_over_measured(
+    seed: int, k: int, name: str, models: IncrementModels, sigma: float
+) -> float:
     """The Gaussian moment over direct Monte Carlo, both averaged over every unseen digit."""
     loss, fits = n25.anew(seed)
     U = _probes(seed, k)[name]
@@ -163,7 +165,7 @@ def _model_over_measured(seed: int, k: int, name: str, models, sigma: float) -> 
     return float(gaussian_moment(models, sigma).total.mean() / direct.value)
 
 
-def _corollary(seed: int, k: int, models) -> Row:
+def _corollary(seed: int, k: int, models: IncrementModels) -> Row:
     """Corollary 4 over the exact curvature part: means over six next digits; worst of all."""
     loss, fits = n25.anew(seed)
     w, U = fits[k].w, n25.anew_top(seed, k)
