@@ -60,14 +60,9 @@ def what_flatness_predicts(
     for j, (measure, found) in enumerate(correlations.items()):
         colour, marker = LOOKS[j]
         at = -np.arange(len(outcomes)) - 0.18 * (j - (len(correlations) - 1) / 2)
-        values = np.array([m.value for m in found.values()])
-        sides = [
-            values - [m.low for m in found.values()],
-            [m.high for m in found.values()] - values,
-        ]
-        right.errorbar(
-            values, y, xerr=sides, fmt=marker, color=colour, markersize=4.5, label=measure
-        )
+        low, values, high = np.array([(m.low, m.value, m.high) for m in found.values()]).T
+        look = {"fmt": marker, "color": colour, "markersize": 4.5, "label": measure}
+        right.errorbar(values, at, xerr=[values - low, high - values], **look)
     right.axvline(0, color=plots.GREY, linewidth=0.9)
     right.set_yticks(-np.arange(len(outcomes)), outcomes, fontsize=9)
     right.set_xticks([-1, -0.5, 0, 0.5, 1])
