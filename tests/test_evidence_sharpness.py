@@ -54,9 +54,13 @@ def test_rescaling_changes_sharpness_and_neither_function_nor_adaptive_measure(s
 
 def test_traces_by_the_diagonal(solution):
     at, w = solution
-    diagonal = torch.diagonal(at.loss.hessian(w, flatness.TRAIN))
+    H = at.loss.hessian(w, flatness.TRAIN)
+    diagonal = torch.diagonal(H)
     found = flatness.sharpnesses(at, w, 0, 0)
     assert found["trace"] == pytest.approx(float(diagonal.sum()), rel=0.25)  # 40 draws
+    generator = torch.Generator().manual_seed(2000)  # the same draws, with the dense matrix
+    V = w[:, None] * (2.0 * torch.randint(0, 2, (len(w), 40), generator=generator) - 1).double()
+    assert found["adaptive"] == pytest.approx(float((V * (H @ V)).sum(0).mean()), rel=1e-6)
     assert found["adaptive"] == pytest.approx(float((w**2 * diagonal).sum()), rel=0.5)
 
 

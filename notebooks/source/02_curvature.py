@@ -891,6 +891,8 @@ measures = {
     "largest eigenvalue, rates and batches only": "alike",
     "largest eigenvalue, at equal weight norm": "partial",
 }  # fmt: skip
+
+# %%
 correlations = {
     name: {what: predicts[f"{m}_{target}"] for what, target in outcomes.items()}
     for name, m in measures.items()
@@ -902,7 +904,7 @@ flat_figures.what_flatness_predicts(points, correlations)
 print("largest over smallest sharpness of a seed:", predicts["span"])
 for what, target in outcomes.items():
     cells = [f"{m} {predicts[f'{m}_{target}']}" for m in ("top", "adaptive", "alike", "partial")]
-    print(f"{what:20}", "; ".join(cells))
+    print(f"{what:20}", "; ".join(cells[:2]), "\n" + 20 * " ", "; ".join(cells[2:]))
 print("after random rescaling, the same functions: top", predicts["rescaled_held_loss"])
 print("with the recipe that failed: top", predicts["with_failed_held_loss"])
 print("adaptive minus top, same seed:", predicts["adaptive_minus_top"])
