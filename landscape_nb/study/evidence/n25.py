@@ -123,12 +123,12 @@ def measure(seed: int, cloud: str) -> Row:
     means = batch_means(cloud_losses(loss, w, U, sigma, 64, seed))
     ks = list(KEPT_KS)
     # Slopes at a kept network are taken on sqrt(k (k+1)), which makes the identity's exactly -2.
-    x = torch.tensor([(k * (k + 1)) ** 0.5 for k in ks])
+    x = torch.tensor([(k * (k + 1)) ** 0.5 for k in ks], dtype=torch.float64)
     drawn = in_order(shuffled(means, seeded(200 + seed))).mean(1)[ks[0] - 1 : ks[-1]]
     once = in_order(means).mean(1)[ks[0] - 1 : ks[-1]]
     exact = [float(permutation_mean(means, k).mean()) for k in ks]
     row = {
-        "kept_slope": log_slope(x, torch.tensor(exact)).value,
+        "kept_slope": log_slope(x, torch.tensor(exact, dtype=x.dtype)).value,
         "kept_drawn": log_slope(x, drawn).value,
         "kept_once": log_slope(x, once).value,
         "kept_height": float(means.var(0).mean()),  # k (k+1) Delta_k, at every k
@@ -146,7 +146,7 @@ def _anew_row(seed: int, D: int | str, sigma: float) -> Row:
         w, U = fits[k].w, directions(anew_top(seed, k), D, seed)
         losses = cloud_losses(loss, w, U, sigma, 12, seed)
         curve[f"anew_{k}"] = float(next_sample_mean(losses, k).mean())
-    slope = log_slope(torch.tensor(KS), torch.tensor(list(curve.values()))).value
+    slope = log_slope(torch.tensor(KS), torch.tensor([*curve.values()], dtype=torch.float64)).value
     z = sigma * torch.randn(8, U.shape[1], generator=seeded(seed), dtype=w.dtype)
     answers = torch.stack([loss.outputs(w + U @ p, range(320, 450)).argmax(1) for p in z])
     right = (answers == digits(450, seed=seed).labels[320:]).double().mean()
