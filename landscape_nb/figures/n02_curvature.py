@@ -372,29 +372,3 @@ def cross_entropy_below_the_edge(sharp: np.ndarray) -> None:
         f"every 20 steps, and comes down again, to {end.min():.2f} to {end.max():.2f} after 200 "
         "steps: no hovering here.",
     )
-
-
-def pairs_of_batches(cases: Mapping[str, np.ndarray]) -> None:
-    """The sharpness after training with small batches and with all samples, seed by seed.
-
-    Args:
-        cases: name of a comparison -> (5, 2), sharpness with batches of 5 and of 100; nan where
-            a run did not come so far.
-    """
-    figure, ax = plots.new_figure(width=7.4)
-    colours = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE, plots.VERMILLION)
-    for i, (name, pairs) in enumerate(cases.items()):
-        for seed, (colour, marker) in enumerate(zip(colours, "os^Dv", strict=True)):
-            label = f"seed {seed}" if i == 0 else None
-            ax.plot([i - 0.2, i + 0.2], pairs[seed], color=colour, marker=marker, label=label)
-        ax.text(i, 0.25, name.replace(", ", "\n"), ha="center", fontsize=9)
-    ax.set_xticks([i + shift for i in range(4) for shift in (-0.2, 0.2)], ["5", "100"] * 4)
-    highest = max(np.nanmax(pairs) for pairs in cases.values())
-    ax.set(xlabel="batch size", ylabel="sharpness $\\lambda_{max}$", ylim=(0, 1.1 * highest))
-    ax.legend(frameon=False, fontsize=8, ncols=5, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    gaps = {name: float(np.nanmean(pairs[:, 1] / pairs[:, 0])) for name, pairs in cases.items()}
-    plots.show(
-        figure,
-        "Each line joins the two batch sizes of one seed. Full batch is sharper by a factor of "
-        f"{', '.join(f'{gap:.2f} ({name})' for name, gap in gaps.items())} on average.",
-    )

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from landscape_nb.figures import plots
+from landscape_nb.theory.intervals import Measured
 
 # Colour, marker and dash of the clouds, in order.
 LINES = (
@@ -22,7 +23,7 @@ LINES = (
 def two_protocols(
     kept: tuple[Sequence[int], Mapping[str, np.ndarray]],
     retrained: tuple[Sequence[int], Mapping[str, np.ndarray]],
-    slopes: Mapping[str, Sequence[float]],
+    slopes: Mapping[str, Measured],
 ) -> None:
     """k^2 Delta_k in several clouds: one network for all k, and one network for each k.
 
@@ -30,17 +31,18 @@ def two_protocols(
         kept: numbers of batches (J,), and name of a cloud -> the mean over all orders of the
             batches, (seeds, J).
         retrained: numbers of samples (K,), and name -> the mean over next samples, (seeds, K).
-        slopes: name -> slopes of the retrained curves, one for each seed.
+        slopes: name -> slope of the retrained curves, with its interval.
     """
     figure = _two_panels(kept, retrained)
-    flattest, steepest = (edge(np.mean(s) for s in slopes.values()) for edge in (max, min))
+    flattest, steepest = (edge(slopes.values(), key=lambda s: s.value) for edge in (max, min))
     heights = [np.exp(np.log(c[:, 0]).mean()) for c in kept[1].values()]
     plots.show(
         figure,
         "Left, one network kept: a horizontal line for every cloud. The clouds differ in height, "
         f"{max(heights) / min(heights):.0f}-fold, and not in slope. Right, a network for each "
         f"k: the lines fall, most where the cloud is tight (slope of the criterion "
-        f"{steepest:.1f}), least in the ten top directions ({flattest:.1f}). Shading: ten seeds.",
+        f"{steepest}), least in the ten top directions ({flattest}). Shading: from the lowest to "
+        f"the highest of {steepest.count} seeds.",
     )
 
 
@@ -76,8 +78,8 @@ def delta_against_loss(
     orders: Sequence[tuple[np.ndarray, np.ndarray]],
     measured: np.ndarray,
     smoothed: Sequence[np.ndarray],
-    rising: float,
-    power: float,
+    rising: Measured,
+    power: Measured,
 ) -> None:
     """Delta_k against the loss: two orders of the same batches; and networks trained anew.
 
@@ -85,13 +87,15 @@ def delta_against_loss(
         orders: two pairs (L_k, Delta_k) over k, of one kept network, the clearest of 50.
         measured: training loss, mean loss of the samples after k, and criterion, (seeds, K, 3).
         smoothed: the same three after a moving average, each (seeds, K).
-        rising: share of all orders whose trend rises.
-        power: slope of the criterion against the unseen loss, log-log, averaged over seeds.
+        rising: share of all orders whose trend rises, over stored seeds.
+        power: slope of the criterion against the unseen loss, log-log, over stored seeds.
     """
     figure, (left, right) = plots.new_figure(2, width=4.8)
     for (L, Delta), look in zip(orders, LINES[1:3], strict=True):
         _with_trend(left, L, Delta, *look)
-    left.set(xlabel="$L_k(w^*)$ of the first k batches", ylabel="$\\Delta_k$ [loss$^2$]")
+    left.set(
+        xlabel="$L_k(w^*)$ of the first k batches", ylabel="$\\Delta_k$, all orders [loss$^2$]"
+    )
     left.set_title("kept $w^*$: two orders of the same batches", fontsize=10)
     left.legend(frameon=False, fontsize=8)
     for j, name in enumerate(("training loss", "loss of unseen digits")):
@@ -101,15 +105,15 @@ def delta_against_loss(
         )
         curve = (np.exp(np.log(values).mean(0)) for values in (smoothed[j], smoothed[2]))
         right.plot(*curve, dash, color=colour, label=name)
-    title = "trained anew: ten seeds; lines: five-point average"
+    title = f"trained anew: {len(measured)} seeds; lines: five-point average"
     plots.log_log(right, "loss at $w_k^*$", "$\\Delta_k$ [loss$^2$]", title)
     right.legend(frameon=False, fontsize=8, loc="upper center")
     plots.show(
         figure,
         "Left: one network, one set of batches, in the two of 50 orders with the clearest lines. "
-        f"One rises, one falls; of all orders {rising:.0%} rise. Right: with training, the "
-        "criterion falls while the training loss rises (black), and falls with the loss of unseen "
-        f"digits (orange), as its power {power:.1f}.",
+        f"One rises, one falls; over {rising.count} seeds a share of {rising} rises. Right: with "
+        "training, the criterion falls while the training loss rises (black), and falls with the "
+        f"loss of unseen digits (orange), as its power {power}.",
     )
 
 

@@ -1,5 +1,8 @@
 """Gradient descent step by step: what curvature does to it, and it to curvature (LLC).
 
+LLC ("learning rate must respect curvature scale") is about the first; the second, sharpness that
+climbs to 2 / lr and stays there, is Cohen et al. 2021.
+
 Here the path is the subject; where only its end counts, `numerics.fit` is faster.
 """
 

@@ -28,10 +28,11 @@ def enough_data(
 ) -> int | None:
     """The smallest measured K from which on the criterion stays below a tolerance.
 
-    K = min { k : Delta_k' < tolerance for all measured k' >= k }                     N25 sec. 4
+    K = min { k : Delta_k' < tolerance for all measured k' >= k }              N25 secs. 3.1, 5.3
 
-    For *all* later k: one lucky next sample does not make enough data. (The algorithm printed in
-    N25 has the test reversed and would stop at the first noisy crossing.)
+    For *all* later k: one lucky next sample does not make enough data. (Algorithm 1 as printed in
+    N25, June 2025, repeats until Delta_k > tolerance; its talk and its code have the sign right.
+    All three stop at the first crossing, which is another rule than the definition's.)
 
     Args:
         ks: increasing numbers of samples.

@@ -1,6 +1,6 @@
 """Loss surfaces over a plane through w, for every number of samples at once.
 
-L_k(w + x u_1 + y u_2)  and the increment  L_{k+1} - L_k  there                          N25
+L_k(w + x u_1 + y u_2)  and the increment  L_{k+1} - L_k  there                    N25 sec. 5.1
 
 Every point of the plane costs one pass over the samples; running means of their losses then give
 all k together, so that a whole grid of k costs no more than its largest.

@@ -3,22 +3,21 @@
 #
 # **What does settling look like, and how much data is enough?**
 #
-# Each sample that we add bends the loss landscape a little. The more there are, the less one more can do: the landscape
-# *settles*. We look at that as hills and valleys, then as curves, and finally as a decision: at which number of
+# Each sample that we add bends the loss landscape a little, and the more there are, the less: the landscape
+# *settles*. We look at that as hills and valleys, as curves, and as a decision: at which number of
 # samples $k$ may we stop collecting?
 #
-# We follow, and test, Nikitin et al., *Neural Networks Loss Landscape Convergence in Hessian Low-Dimensional Space* (MIPT
-# 2025; the text of 17 June 2025), called **N25** below. **KG26** is the paper of [notebook 04](04_mlp_stabilization.ipynb).
+# We follow Nikitin et al., *Neural Networks Loss Landscape Convergence in Hessian Low-Dimensional Space* (MIPT
+# 2025), called **N25**; comparisons with it stand under *Going deeper*.
 #
 # **Words.** $L_k(w)$ is the mean loss of the first $k$ samples at the parameters $w$, a list of $N$ numbers, and
 # $w_k^*$ the $w$ found by training on these $k$ samples. The *increment* $I_k = L_{k+1} - L_k$ is what
 # sample $k+1$ changes. The *Hessian* $H^{(k)}$ is the matrix of second derivatives of $L_k$. Its
-# eigenvectors with the largest eigenvalues, the *top* ones, are the directions in which the loss is most
-# sharply curved.
+# eigenvectors with the largest eigenvalues, the *top* ones, are the sharpest directions.
 
 # %%
-import functools
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +28,13 @@ from scipy import stats
 import landscape_nb as ln
 from landscape_nb.course import Cost, SaveMyWork, reveal_choice, reveal_number
 from landscape_nb.figures import n05_does_it_matter as matter
+from landscape_nb.figures import n05_formula as formulas
 from landscape_nb.figures import n05_loss_surfaces as figures
 from landscape_nb.figures import n05_protocols as protocols
 from landscape_nb.problems.learning import LEARNING_PROBLEMS
 from landscape_nb.study import stopping
 from landscape_nb.study.agreement import rank_correlation
+from landscape_nb.study.evidence import n25, n25_formula, stored
 from landscape_nb.study.settling import settle_problem, stored_settling
 from landscape_nb.widgets import PictureSlider
 
@@ -56,36 +57,14 @@ def compare(claims):
 
 
 # %% [markdown]
-# *Pictures and their sentences quote what was measured in this run. Three folded cells, and two of section 8, print lines that
-# end in True or False; the notebook's test compares them on every machine.*
-#
-# The network is the one of notebook 04: 64 pixels, a hidden layer of 16 tanh units, 10 outputs, with the small
-# term $\tfrac12 10^{-3}|w|^2$ in the loss that gives training a place to end. It is trained for $k = 20, 40, 60, \dots, 320$,
-# each starting where the last one ended, until the gradient is shorter than $10^{-2}$. Ten seeds change both the order of
-# the digits and the first weights.
+# The network is that of notebook 04: 64 pixels, 16 tanh units, 10 outputs, and a small term
+# $\tfrac12 10^{-3}|w|^2$ in the loss that gives training a place to end. It is trained for $k = 20, 40, 60, \dots, 320$,
+# each starting where the last one ended, until the gradient is shorter than $10^{-2}$. Three seeds are computed
+# here. What we conclude rests on ten or more, **stored** in small tables with the package.
 
 # %%
-grid, ks, seeds, n = range(20, 321, 20), [20, 40, 80, 160, 320], range(10), 450
-per_sample = torch.nn.CrossEntropyLoss(reduction="none")
-
-
-# %%
-def make_network(n, seed):
-    """The loss of an untrained network on n digits in this seed's order."""
-    model = ln.models.MLP([64, 16, 10], generator=seeded(seed))
-    return ln.EmpiricalLoss(model, per_sample, *ln.data.digits(n, seed=seed), l2=1e-3)
-
-
-# %%
-def train(seed):
-    """The loss of one seed, and w_k* for each k."""
-    loss = make_network(n, seed)
-    return loss, dict(zip(grid, ln.fit_path(loss, grid, tol=1e-2)))
-
-
-# %%
-runs = [train(seed) for seed in seeds]
-first = seeds[:3]  # for what takes longer
+ks, seeds, n = [20, 40, 80, 160, 320], range(3), 450
+runs = [n25.anew(seed) for seed in seeds]  # the loss of 450 digits, and w_k* for each k
 N = runs[0][0].num_params
 print(f"N = {N} parameters")
 
@@ -98,12 +77,10 @@ print(f"N = {N} parameters")
 #
 # $$(x, y) \;\mapsto\; L_k(w + x\,u_1 + y\,u_2) .$$
 #
-# All points that can be reached form a **plane** through parameter space, and over it the loss is a surface like
-# those on a hiking map. The other 1208 directions stand still. So the choice of the two is everything.
+# These points form a **plane**, and over it the loss is a surface like those on a hiking map. The other 1208
+# directions stand still. So the choice of the two is everything. We compare two, centred at $w_{320}^*$:
 #
-# We compare the two choices of N25, both centred at $w_{320}^*$:
-#
-# - **top**: the two eigenvectors of $H^{(320)}$ with the largest eigenvalues, the two sharpest directions;
+# - **top**: the two top eigenvectors of $H^{(320)}$;
 # - **random**: two directions drawn blindly.
 #
 # ### Predict
@@ -114,9 +91,9 @@ print(f"N = {N} parameters")
 share_guess = 0.1  # your prediction
 
 # %% [markdown]
-# Here $N$ is small enough to write the Hessian $H$ down and count. For a plane $U = (u_1, u_2)$ we print
+# Here $N$ is small enough to write $H$ down and count. For a plane $U = (u_1, u_2)$ we print
 # $\operatorname{tr}(U^\top H U)/\operatorname{tr} H$ and, for the squared curvatures, $|U^\top H U|_F^2/|H|_F^2$, where
-# $|\cdot|_F^2$ is the sum of a matrix's squared entries. (The L2 term is part of $H$: it adds $10^{-3}$ to the curvature of each direction.)
+# $|\cdot|_F^2$ sums a matrix's squared entries.
 
 
 # %%
@@ -128,7 +105,7 @@ def shares_of(H, U):
 
 # %%
 shares = {"top": [], "random": []}
-for seed in first:
+for seed in seeds:
     loss, fits = runs[seed]
     H, U = loss.hessian(fits[320].w, 320), ln.top_eigenpairs(loss, fits[320].w, 320, 2).vectors
     shares["top"].append(shares_of(H, U))
@@ -139,7 +116,7 @@ print("shares of three seeds")
 for name, pairs in shares.items():
     trace, squares = (", ".join(f"{v:.2g}" for v in column) for column in zip(*pairs))
     print(f"{name:7} trace {trace}    squares {squares}")
-top, rand = np.array(shares["top"]), np.array(shares["random"])  # (seed, trace or squares)
+top_shares, rand = np.array(shares["top"]), np.array(shares["random"])  # (seed, trace or squares)
 reveal_number("Share of the trace in a random plane", share_guess, rand[:, 0])
 
 # %%
@@ -147,18 +124,14 @@ print(f"average of the random trace share, in theory 2/N: {2 / N:.4f}")
 
 # %% [markdown]
 # Two directions of 1210, and the top plane has half of the squared curvature. A random plane holds about $2/N$
-# of the trace, whatever the network. **A picture of a random plane is a picture of the flat part.** The larger the network,
-# the more so.
+# of the trace, whatever the network. **A picture of a random plane is a picture of the flat part.**
 #
 # ## 2. The surfaces
 #
-# N25 draws $L_k$ and the squared increment $(L_{k+1} - L_k)^2$ for a small and a large $k$, on a grid of $21 \times 21$
-# points over $[-1, 1]^2$. The centre stays at $w_{320}^*$: one plane, one grid, and only the number of samples in
-# the mean changes.
+# As N25 does, we draw $L_k$ and the squared increment $(L_{k+1} - L_k)^2$ for a small and a large $k$, on $21 \times 21$
+# points over $[-1, 1]^2$. The centre stays at $w_{320}^*$: only the number of samples in the mean changes.
 #
-# `loss_surfaces` evaluates each sample once at each point and forms running means, so it has *every* $k$ from a
-# single pass. Let us check that against evaluating one by one. (For the pictures $w_{320}^*$ is trained until the
-# gradient is shorter than $10^{-3}$.)
+# `loss_surfaces` forms running means, so it has *every* $k$ from a single pass. We check one point.
 
 # %%
 loss, steps = runs[0][0], torch.linspace(-1, 1, 21, dtype=torch.float64)
@@ -182,21 +155,20 @@ worst = max(float((f - singly).abs().max()) for f, singly in zip(found, (L, L_ne
 print(f"largest difference at one point, of all k: {worst:.0e}")
 
 # %% [markdown]
-# First the loss itself. All four panels have the same height and colour scale.
+# First the loss itself, on one scale.
 
 # %% tags=["nbval-ignore-output"]
 figures.loss_surfaces(steps, drawn, values)
 
 # %% [markdown]
-# The same two surfaces from above, as contour maps: a line for each height, and a cross at the centre.
+# The same from above, as contour maps, with a cross at the centre.
 
 # %% tags=["nbval-ignore-output"]
 figures.loss_maps(steps, drawn, values["top"])
 
 # %% [markdown]
-# On the flat side the first ten digits hardly object: their losses stay small there. Among 320 digits some grow.
-# This is what more data do to a landscape, seen from far away. But how much does *one* more sample do? For that
-# we draw the *difference*, squared as in the criterion.
+# On the flat side the first ten digits hardly object. Among 320 some do. This is what more data do to a landscape,
+# seen from far away. What does *one* more sample do? We draw the *difference*, squared.
 #
 # ### Predict
 # The identity of notebook 04, $I_k = (l_{k+1} - L_k)/(k+1)$, holds at every point of the plane. If the numerator
@@ -210,10 +182,9 @@ figures.change_surfaces(steps, drawn, increments["top"])
 reveal_number("Fall by arithmetic alone", fall_guess, (321 / 11) ** 2, unit="times")
 
 # %% [markdown]
-# That is the settling, and most of it is the $(k+1)^2$ in the denominator: $(321/11)^2 \approx 850$ comes from
-# counting samples. What is left depends on which two digits happened to be number 11 and number 321. A linear
-# scale hides everything else. On a *logarithmic* one, each colour is a power of ten. (The change passes
-# through zero between the points of the grid. For these maps it is interpolated, with its sign, before it is squared.)
+# That is the settling, and most of it is the $(k+1)^2$ in the denominator: it comes from
+# counting samples. What is left depends on which two digits happened to be number 11 and number 321. On a
+# *logarithmic* scale each colour is a power of ten.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -222,10 +193,7 @@ figures.change_maps(steps, drawn, increments)
 # %% [markdown]
 # ## 3. Move k yourself
 #
-# Every picture was drawn before, so the slider follows at once. Left the top plane, right the random one, with
-# one scale for both and for all $k$.
-#
-# **Try this.** Move from $k = 10$ to 320. Does the left map become darker at every step? Does the right one
+# Left the top plane, right the random one, on one scale. **Try this.** Move from $k = 10$ to 320. Does the left map become darker at every step? Does the right one
 # ever show more than one or two colours?
 
 
@@ -240,7 +208,7 @@ slider = PictureSlider("k", {k: state(j) for j, k in enumerate(drawn)})
 slider
 
 # %% [markdown]
-# A program can move the slider too. Here it goes to the last picture, reads the sentence, and comes back.
+# A program can move the slider too.
 
 # %%
 slider.slider.value = 320
@@ -255,27 +223,28 @@ rise = {name: float(Z[-1].max() - Z[-1].min()) for name, Z in values.items()}
 
 # %% [markdown]
 # *What you should see.* The left map becomes darker, but not at every step: which digit comes next matters as
-# much as a doubling of $k$. The furrows move with each digit. One order of the data is an anecdote. From here on we average
+# much as a doubling of $k$. One order of the data is an anecdote. From here on we average
 # over *all* unseen digits as the next one.
+
+# %% [markdown]
+# ## 4. How fast does it settle? Two protocols
 #
-# ## 4. N25's curves: $\Delta_k$ and $k^2 \Delta_k$, by two protocols
-#
-# N25 turns the picture into a number, the mean of $I_k^2$ over a Gaussian cloud around a trained network $w$,
+# Now as a number: the mean of $I_k^2$ over a Gaussian cloud around a trained network $w$,
 # in a subspace of $D$ directions $U$:
 #
 # $$\Delta_k = \mathbb{E}\, I_k(w + U z)^2, \qquad z \sim \mathcal{N}(0, \sigma^2 \mathbf{1}_D) .$$
 #
-# It draws $k^2 \Delta_k$: a horizontal line, if $\Delta_k$ falls as $k^{-2}$. But around *which* network?
+# N25 draws $k^2 \Delta_k$: a horizontal line, if $\Delta_k$ falls as $k^{-2}$. But around *which* network?
 #
 # | | **kept** | **trained anew** |
 # |---|---|---|
 # | network | one $w^*$ for all $k$, trained on everything | $w_k^*$, trained on the first $k$ |
-# | unit of $k$ | a mini-batch (N25: 64 images; here 8 digits) | one digit |
+# | unit of $k$ | a mini-batch (N25: 64 images; here 32 digits) | one digit |
 # | unit $k+1$ | trained on, like all others | unseen |
 # | what $k$ changes | how many losses are averaged | that, and the network |
 #
-# N25's figures are of the first kind. Its Algorithm 1, which collects data, says "train or update the model", and is of
-# the second. They answer different questions. We draw both, for ten seeds each.
+# N25's figures are of the first kind; its Algorithm 1, which collects data, says "train or update the model" and is of
+# the second.
 #
 # ### Predict
 # Slope of $\Delta_k$ against $k$ on log-log axes: at a kept network; and trained anew, in a tight random cloud
@@ -286,228 +255,118 @@ slope_guess_kept = -3.0
 slope_guess_tight = -2.0  # trained anew, sigma = 0.1
 slope_guess_wide = -2.0  # trained anew, sigma = 10
 
-# %%
-clouds = {  # directions and sigma
-    "random, D = 2, sigma = 0.1": (2, 0.1),
-    "random, D = 2, sigma = 1": (2, 1.0),
-    "random, D = 2, sigma = 10": (2, 10.0),
-    "random, D = 256, sigma = 1": (256, 1.0),
-    "top, D = 10, sigma = 1": ("top", 1.0),
-}
-
-
-# %%
-@functools.cache
-def kept(seed):
-    """The loss on 896 digits, and one w* trained on all of them."""
-    loss = make_network(896, seed)
-    return loss, ln.fit(loss, 896, tol=1e-2).w
-
-
-# %%
-def trained(seed, k):
-    """The loss of one seed, and w_k*; k = 896 is the network that is kept."""
-    loss, fits = runs[seed]
-    return kept(seed) if k == 896 else (loss, fits[k].w)
-
-
-# %%
-@functools.cache
-def top_ten(seed, k):
-    """The ten largest eigenvalues of H^(k) at w_k*, and their eigenvectors."""
-    return ln.top_eigenpairs(*trained(seed, k), k, 10)
-
-
-# %%
-@functools.cache
-def random_directions(seed, D):
-    """D random directions, the same for every k of a seed."""
-    return ln.random_subspace(N, D, seeded(100 + seed))
-
-
-# %%
-def directions(seed, k, D):
-    """The top ten eigenvectors at w_k*, or D random directions."""
-    return top_ten(seed, k).vectors if D == "top" else random_directions(seed, D)
-
-
-# %%
-def cloud_losses(seed, k, D, sigma, points=12):
-    """The loss of every digit at the points of a cloud, (digits, points)."""
-    (loss, w), U = trained(seed, k), directions(seed, k, D)
-    z = sigma * torch.randn(points, U.shape[1], generator=seeded(seed), dtype=torch.float64)
-    return torch.stack([loss.per_sample(w + U @ point) for point in z], dim=1)
-
-
 # %% [markdown]
-# *Kept.* `permutation_mean` averages over **all orders** of the batches, exactly. (N25's published code shuffles the
-# batches anew for each point $z$, so its average is one over orders too.)
+# One seed of two clouds now, then all stored ones (`python -m landscape_nb evidence n25`).
 
 # %%
-batches = {
-    name: [cloud_losses(seed, 896, *cloud).view(112, 8, -1).mean(1) for seed in seeds]
-    for name, cloud in clouds.items()
-}
-batch_ks = [10, 20, 40, 80, 110]
-
-
-# %%
-def over_ks(average, losses, ks):
-    """A criterion for one seed at several k, averaged over the points of the cloud."""
-    return [float(average(losses, k).mean()) for k in ks]
-
-
-# %%
-kept_curves = {
-    name: np.array([over_ks(ln.permutation_mean, b, batch_ks) for b in group])
-    for name, group in batches.items()
-}
-
-# %% [markdown]
-# *Trained anew.* `next_sample_mean` takes every unseen digit as the next one. Neither uses a quadratic model.
-
-
-# %%
-def anew(seed, k, cloud):
-    """Delta_k around w_k*, averaged over every unseen digit as the next one."""
-    return over_ks(ln.next_sample_mean, cloud_losses(seed, k, *cloud), [k])[0]
-
-
-# %%
-anew_curves = {
-    name: np.array([[anew(seed, k, cloud) for k in ks] for seed in seeds])
-    for name, cloud in clouds.items()
-}
-
-
-# %%
-def slopes(curves, ks):
-    """Slope on log-log axes, one for each seed."""
-    return [ln.log_slope(torch.tensor(ks), c).value for c in curves]
-
-
-# %%
-kept_slopes = {name: slopes(c, batch_ks) for name, c in kept_curves.items()}
-anew_slopes = {name: slopes(c, ks) for name, c in anew_curves.items()}
+table = stored.rows("n25")
+measured = stored.figures("n25")
+tight, middle, wide = (f"random, D = 2, sigma = {sigma}" for sigma in ("0.1", "1", "10"))
+many, eigen, first = "random, D = 256, sigma = 1", "top, D = 10, sigma = 1", "top, D = 1, sigma = 1"
 
 # %% tags=["nbval-ignore-output"]
-protocols.two_protocols((batch_ks, kept_curves), (ks, anew_curves), anew_slopes)
-tight, middle, wide, many, eigen = anew_slopes.values()
-reveal_number(
-    "Slope at a kept network", slope_guess_kept, kept_slopes["random, D = 2, sigma = 0.1"]
-)
+live = {cloud: n25.measure(0, cloud) for cloud in (tight, wide)}
+for cloud, row in live.items():
+    (before,) = (r for r in table if r["seed"] == 0 and r["cloud"] == cloud)
+    print(f"{cloud}: now {row['anew_slope']:.3f}, stored {before['anew_slope']:.3f}")
+
+
+# %%
+def of_all_seeds(cloud, *names):
+    """Columns of one cloud, (seeds, names)."""
+    return np.array([n25.column(table, cloud, name) for name in names]).T
+
+
+# %%
+clouds, kept_ks = [tight, middle, wide, many, eigen], [10, 20, 30, 40, 54]
+kept_curves = {c: of_all_seeds(c, "kept_height") / [k * (k + 1) for k in kept_ks] for c in clouds}
+anew_curves = {c: of_all_seeds(c, *(f"anew_{k}" for k in ks)) for c in clouds}
+slope = {c: measured[f"anew_slope_{n25.short_name(c)}"] for c in clouds}
+protocols.two_protocols((kept_ks, kept_curves), (ks, anew_curves), slope)
 
 # %% tags=["nbval-ignore-output"]
-reveal_number("Trained anew, slope in the tight cloud", slope_guess_tight, tight)
-reveal_number("Trained anew, slope in the wide cloud", slope_guess_wide, wide)
+reveal_number("Slope at a kept network", slope_guess_kept, of_all_seeds(tight, "kept_drawn"))
+reveal_number("Trained anew, tight cloud", slope_guess_tight, of_all_seeds(tight, "anew_slope"))
+reveal_number("Trained anew, wide cloud", slope_guess_wide, of_all_seeds(wide, "anew_slope"))
 
 # %% [markdown]
-# The slopes, with 95 % intervals (Student's $t$, ten seeds). For the kept network also in *one* order of the batches, $k$ = 10 to
-# 111. And, for the networks trained on 320 digits: what is left of them out there?
-
-
-# %%
-def in_one_order(means):
-    """Delta_k for k = 10 to 111 batches as they come. means: (batches, points)."""
-    L = means.cumsum(0) / torch.arange(1, 113)[:, None]
-    return L.diff(dim=0).square().mean(1)[9:]
-
+# Slopes with 95 % intervals. *Drawn*: each point of the cloud has its own order of batches, as in N25's code.
+# *Right*: the share of unseen digits that are still right out there.
 
 # %%
-order_slopes = {
-    name: slopes([in_one_order(b) for b in group], range(10, 112))
-    for name, group in batches.items()
-}
-
-
-# %%
-off = [abs(np.mean(found) + 2) for found in order_slopes.values()]  # from -2, each cloud
-
-
-# %%
-def right_in_cloud(seed, D, sigma):
-    """Share of unseen digits that are classified correctly at eight points of the cloud."""
-    (loss, w), U = trained(seed, 320), directions(seed, 320, D)
-    z = sigma * torch.randn(8, U.shape[1], generator=seeded(seed), dtype=torch.float64)
-    answers = torch.stack([loss.outputs(w + U @ point, range(320, n)).argmax(1) for point in z])
-    return float((answers == ln.data.digits(n, seed=seed).labels[320:]).double().mean())
-
-
-# %%
-right = {name: [right_in_cloud(seed, *cloud) for seed in seeds] for name, cloud in clouds.items()}
-right_tight, _, *ruined = right.values()
-
-
-# %%
-def interval(values):
-    """Mean and half width of its 95 % interval, Student's t."""
-    return np.mean(values), stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-
-
-# %%
-def written(values):
-    """A mean with its interval, as text."""
-    mean, half = interval(values)
-    return f"{mean:.2f} +- {half:.2f}"
-
-
-# %% tags=["nbval-ignore-output"]
-print(f"{'':27} kept, all orders   one order        trained anew     unseen digits right")
-for name in clouds:
-    columns = [written(found[name]) for found in (kept_slopes, order_slopes, anew_slopes)]
-    print(f"{name:27} {'    '.join(columns)}    {np.mean(right[name]):.0%}")
+columns = ("kept_drawn", "anew_slope", "anew_right")
+print(f"{'twelve seeds':27} kept, drawn            trained anew           right")
+for c in n25.CLOUDS:
+    cells = [str(measured[f"{name}_{n25.short_name(c)}"]) for name in columns]
+    print(f"{c:27}", " ".join(f"{cell:22}" for cell in cells).rstrip())
+print("kept, one order, tight cloud:", measured["kept_once_random_D2_s0p1"])
 
 # %% [markdown]
-# **Kept: the lines are horizontal in every cloud, as N25 says.** They must be. At a fixed point, over all orders of the units,
+# **Kept: horizontal in every cloud, as N25 says.** It must be. At a fixed point, over all orders of the units,
 #
 # $$k\,(k+1)\;\mathbb{E}\,I_k^2 = S^2,$$
 #
-# where $S^2$ is the variance of the units' losses: an identity about means, true for every network, even for one
-# that was never trained. So the *slope* says nothing about a landscape. The *height* does: $S^2$ grows with $\sigma$ and $D$, and
-# most in the top directions. N25 saw that too.
+# where $S^2$ is the variance of the units' losses: an identity about means, true even for a network
+# that was never trained. The *slope* says nothing about a landscape; the *height* does.
 
-# %% tags=["nbval-ignore-output"]
-loss, trained_w = kept(0)
-means = [loss.per_sample(point).view(112, 8).mean(1) for point in (trained_w, loss.w0)]
-flat = [[k * (k + 1) * float(ln.permutation_mean(m, k)) for k in (10, 110)] for m in means]
+# %%
+loss, trained_w = n25.kept(0)
+means = [n25.batch_means(loss.per_sample(point)[:, None]) for point in (trained_w, loss.w0)]
+flat = [[k * (k + 1) * float(ln.permutation_mean(m, k)) for k in (10, 54)] for m in means]
 for name, (few_batches, all_batches) in zip(("trained", "never trained"), flat):
-    print(f"{name:13}: k (k+1) Delta_k = {few_batches:.6f} at k = 10, {all_batches:.6f} at 110")
+    print(f"{name}: the same at k = 10 and 54:", bool(abs(all_batches / few_batches - 1) < 1e-12))
 
 # %% [markdown]
 # **Trained anew: the slope can tell something.** By the identity of notebook 04, $\Delta_k = T(k)/(k+1)^2$, where $T$ is the mean
-# squared distance between the losses of unseen digits and the training loss. In a tight cloud the network gets better at
-# unseen digits, $T$ falls, and what exceeds 2 is learning. In a wide cloud the noise ruins the
-# network (last column): $T$ hardly depends on $k$, and little but the averaging remains.
+# squared distance of unseen digits' losses from the training loss. In a tight cloud $T$ falls with training, and what exceeds 2
+# is learning. In a wide cloud the noise ruins the network (last column), and little but the averaging remains.
 # **The nearer $k^2\Delta_k$ is to a horizontal line, the less training has to do with it.**
 #
+# ### Going deeper: how many directions N25's code looks along
+#
+# N25 (text of June 2025, its Sec. 5.1) finds that $D = 2$ to 256 random directions give curves that lie on one another,
+# and concludes that "only a few directions dominate the variation". The definition gives heights that grow with $D$. The published code
+# (`code/src/calc.py`, unchanged since 30 April 2025, older than the figure's last version) explains it: it draws $D$ coefficients and directions, lists all
+# the products, and then hands the network as many as it has weight tensors: those of the *first* direction. The step is
+# $z_1 u_1$, whatever $D$ is. The same holds for the ten eigenvectors: what was measured is the cloud along the first one. A slip of one line; the plotted surfaces
+# of N25 do not pass through it.
+
+# %%
+sizes = [1, 2, 16, 64, 256]
+named = [f"random, D = {D}, sigma = 1" for D in sizes]
+heights = np.array([n25.column(table, c, "kept_height") for c in named])
+top = {name: of_all_seeds(c, "kept_height")[:, 0] for name, c in (("first", first), ("ten", eigen))}
+formulas.heights_over_dimension(sizes, heights, top)
+
+# %% [markdown]
+# What N25 says of $\sigma$ holds: up to 1 it matters little in random directions. And the eigen-probe lies above the random one, even so.
+
+# %%
+print("height at sigma = 1 over that at 0.1, D = 2:", measured["height_sigma_to_1"])
+print("height at sigma = 10 over that at 0.1:", measured["height_sigma"])
+print("ten top directions over two random ones, sigma = 1:", measured["height_top_over_random"])
+
+# %% [markdown]
 # ### Going deeper: the criterion against the loss
 #
-# N25 also draws $\Delta_k$ against $L_k(w^*)$, after a *five-point moving average* (each point with two neighbours on
-# either side), without the first third of the batches, and calls the relation linear. We do the same at a kept network, in its cloud
-# (top ten, $\sigma = 1$). Then we shuffle the same batches, 50 times for each seed.
+# N25 draws $\Delta_k$ against $L_k(w^*)$ and reports "strong positive correlation" and a linear relation. Its code averages $\Delta_k$
+# over orders of the batches and takes $L_k$ in *one*, without the first third. (A moving average comes before: five points in the text, eleven in the code, and none for the
+# measured $\Delta_k$ of this figure.) We do the same at our kept networks, and shuffle the batches 50 times for each seed.
+
+# %%
+means = n25.batch_means(n25.cloud_losses(loss, trained_w, n25.kept_top(0), 1.0, 64, 0))
+losses_there = n25.batch_means(loss.per_sample(trained_w)[:, None])[:, 0]
+last_ks = range(18, 56)
+averaged = np.array([float(ln.permutation_mean(means, k).mean()) for k in last_ks])
 
 
 # %%
-def five_point(values):
-    """Moving average; beyond the ends the last value is repeated, as in N25."""
-    return np.convolve(np.pad(values, 2, mode="edge"), np.ones(5) / 5, mode="valid")
+def in_one_order(seed):
+    """L_k(w*) over the last two thirds of the batches, in an order of their own."""
+    order = torch.randperm(56, generator=seeded(seed))
+    L = losses_there[order].cumsum(0) / torch.arange(1, 57)
+    return L[17:55].numpy()
 
-
-# %%
-def against_loss(seed, order):
-    """L_k(w*) and the smoothed Delta_k for the last two thirds of the batches."""
-    loss, w = kept(seed)
-    centre = loss.per_sample(w).view(112, 8).mean(1)[order].cumsum(0) / torch.arange(1, 113)
-    Delta = five_point(in_one_order(batches["top, D = 10, sigma = 1"][seed][order]))
-    return centre[36:-1].numpy(), Delta[27:]  # k = 37 to 111; Delta begins at k = 10
-
-
-# %%
-shuffled = {seed: [torch.randperm(112, generator=seeded(j)) for j in range(50)] for seed in seeds}
-pairs = [against_loss(seed, order) for seed in seeds for order in shuffled[seed]]
-trends = [stats.linregress(*pair) for pair in pairs]
-rises = np.array([trend.slope > 0 for trend in trends])
-R2 = np.array([trend.rvalue**2 for trend in trends])
 
 # %% [markdown]
 # And with networks trained anew, at 16 values of $k$, against two losses: that of the digits trained on, and that of
@@ -517,67 +376,59 @@ R2 = np.array([trend.rvalue**2 for trend in trends])
 # %%
 def at_centre(seed, k):
     """Training loss, loss of unseen digits, and Delta_k at w_k*."""
-    loss, w = trained(seed, k)
-    losses = loss.per_sample(w)
-    return [
-        float(x) for x in (losses[:k].mean(), losses[k:].mean(), ln.next_sample_mean(losses, k))
-    ]
+    loss, fits = runs[seed]
+    losses = loss.per_sample(fits[k].w)
+    found = losses[:k].mean(), losses[k:].mean(), ln.next_sample_mean(losses, k)
+    return [float(x) for x in found]
 
 
 # %%
-centre = np.array([[at_centre(seed, k) for k in grid] for seed in seeds])  # (seed, k, 3)
-training, unseen, delta = np.moveaxis(centre, 2, 0)
-smoothed = [np.array([five_point(row) for row in rows]) for rows in (training, unseen, delta)]
+centre = np.array([[at_centre(seed, k) for k in n25.GRID] for seed in seeds])  # (seed, k, 3)
+five = [
+    np.array([n25_formula.moving_average(row, 2) for row in rows])
+    for rows in np.moveaxis(centre, 2, 0)
+]
+
+# %% tags=["nbval-ignore-output"]
+pairs = [(in_one_order(j), averaged) for j in range(50)]
+trends = [stats.linregress(*pair) for pair in pairs]
+signed = [np.sign(t.slope) * t.rvalue**2 for t in trends]
+two = [pairs[int(np.argmax(signed))], pairs[int(np.argmin(signed))]]
+formula = stored.figures("n25_formula")
+protocols.delta_against_loss(two, centre, five, formula["apart_rises"], formula["power"])
 
 # %%
-powers = [ln.log_slope(*pair) for pair in zip(unseen, delta)]
-loss_power = [power.value for power in powers]
-smooth_power = [ln.log_slope(*pair).value for pair in zip(*smoothed[1:])]
-lines = [stats.linregress(*pair).rvalue ** 2 for pair in zip(unseen, delta)]
-training_trend = [stats.linregress(*pair).slope for pair in zip(training, delta)]
-
-# %% tags=["nbval-ignore-output"]
-signed = np.where(rises, R2, -R2)[:50]  # seed 0: its clearest rising and falling trend
-two = [pairs[signed.argmax()], pairs[signed.argmin()]]
-protocols.delta_against_loss(two, centre, smoothed, rises.mean(), np.mean(loss_power))
-
-# %% tags=["nbval-ignore-output"]
-print(f"kept: the trend rises in {rises.mean():.0%} of {len(rises)} orders; R^2 of the line, quartiles:",
-      ", ".join(f"{q:.2f}" for q in np.quantile(R2, [0.25, 0.5, 0.75])))  # fmt: skip
-print(
-    f"trained anew: power of the unseen loss {written(loss_power)}, smoothed {written(smooth_power)}"
-)
-print(
-    f"its R^2 {written([power.r2 for power in powers])}, that of a straight line {written(lines)}"
-)
-falling = sum(slope < 0 for slope in training_trend)
-print(f"against the training loss it falls in {falling} of {len(seeds)} seeds")
+print("kept, share of orders whose line rises:", formula["apart_rises"])
+print("   with Delta_k in that same order:    ", formula["same_rises"])
+print("   R^2 of the line:                    ", formula["apart_r2"])
+print("anew, power of the unseen loss:", formula["power"], " five-point:", formula["power_five"])
+print("   R^2 of the power:", formula["power_r2"], " of a straight line:", formula["line_r2"])
 
 # %% [markdown]
-# **What is linear?** At the kept network, nothing that would last. Averaged over orders, $L_k(w^*)$ does not depend on $k$ at all, while
-# $\Delta_k$ falls as $k^{-2}$. In one order both drift slowly with $k$, and two drifting series easily look related; shuffling turns
-# the sign of the line in about half of the cases. Trained anew, there is a relation with the *unseen* loss in every seed, because both fall
-# with $k$: a power, not a line (compare the $R^2$). The training loss runs the other way: more digits are harder to fit.
+# **What is linear?** At the kept network, nothing that would last: averaged over orders, $L_k(w^*)$ does not depend on $k$, while
+# $\Delta_k$ falls as $k^{-2}$. In one order $L_k$ drifts, and two drifting series easily look related; the sign is a coin's. N25's
+# repository shows both sides of it: in the paper's figure (file of 30 April 2025) the line rises; in the stored output of the notebook
+# that draws it (`estimation.ipynb`, run again by 2 May) it *falls*. Trained anew, there is a relation with the *unseen* loss, because both fall
+# with $k$: a power, and its exponent depends on how much one smooths.
 
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: claims of sections 1 to 4.
+slopes_of = {c: of_all_seeds(c, "anew_slope")[:, 0] for c in n25.CLOUDS}
 claims = {
     f"N = {N} parameters; every fit converged": [f.converged for _, d in runs for f in d.values()],
     "a random plane: under 0.5 % of the trace, 0.1 % of the squares": rand < [0.005, 0.001],
-    "the top plane holds over 10 % and over 40 %": top > [0.1, 0.4],
+    "the top plane holds over 10 % and over 40 %": top_shares > [0.1, 0.4],
     "all k from one pass equal single evaluations, to 1e-12": worst < 1e-12,
     "at k = 320 the top plane rises over 50 times higher": rise["top"] > 50 * rise["random"],
     "mean squared change over 100 times larger in the top plane, each of 8 k": ratio > 100,
     "the slider has moved to the last picture": last_sentence.startswith("k = 320"),
     "for this one order of the digits the change falls at every step": falls_always,
-    "kept: k (k+1) Delta_k is constant, trained or not": [abs(b / a - 1) < 1e-12 for a, b in flat],
-    "kept, one order: mean slope within 0.3 of -2 in every cloud": max(off) < 0.3,
-    "trained anew, tight cloud: mean slope below -2.6": np.mean(tight) < -2.6,
-    "steeper than in each ruined cloud, every seed": np.less(tight, [wide, many, eigen]),
-    "tight cloud: over 80 % of unseen digits right, every seed": min(right_tight) > 0.8,
-    "each ruined cloud: under 80 % on average": np.mean(ruined, axis=1) < 0.8,
-    "kept: between 35 % and 65 % of the orders have a rising trend": 0.35 < rises.mean() < 0.65,
-    "trained anew: power of the unseen loss over 2, every seed": min(loss_power) > 2,
+    "the live slopes are the stored ones, within 0.05": [
+        abs(row["anew_slope"] - slopes_of[c][0]) < 0.05 for c, row in live.items()
+    ],
+    "tight cloud steeper than each ruined one, 12 of 12 seeds": [
+        slopes_of[tight] < slopes_of[c] for c in (wide, many, eigen)
+    ],
 }
 compare(claims)
 
@@ -585,53 +436,10 @@ compare(claims)
 # ## 5. Going deeper: where the quadratic model ends, and which probe sees more
 #
 # The closed form of notebooks 01 and 04, the Gaussian moment, replaces the increment by a quadratic. How wrong is
-# it in these clouds? We divide it by what was measured directly.
-
-
-# %%
-def table(seed, D):
-    """The Gaussian moment for every k and sigma, averaged over next samples."""
-    models = [ln.next_sample_models(*trained(seed, k), directions(seed, k, D), k) for k in few]
-    return ln.moment_table(models)
-
-
-# %%
-few, probes = [20, 80, 320], {"random": 10, "top": "top"}
-tables = {name: [table(seed, D) for seed in first] for name, D in probes.items()}
-
-
-# %%
-def direct(seed, k, D, sigma, centred=False):
-    """Delta_k by direct Monte Carlo: 20 points, every unseen digit as the next one."""
-    (loss, w), U = trained(seed, k), directions(seed, k, D)
-    found = ln.next_sample_average(loss, w, k, sigma, 20, seeded(seed), U=U, centred=centred)
-    return float(found.value)
-
-
-# %%
-def excess_of(name, sigma):
-    """Model over measurement at k = 80, one number for each seed."""
-    model = [float(t.at(10, sigma).total[few.index(80)]) for t in tables[name]]
-    return np.array(model) / [direct(seed, 80, probes[name], sigma) for seed in first]
-
-
-# %%
-excess = {(name, sigma): excess_of(name, sigma) for name in probes for sigma in (0.1, 1.0, 10.0)}
-
-# %% tags=["nbval-ignore-output"]
-print("Gaussian moment / direct Monte Carlo, D = 10, k = 80, three seeds")
-for (name, sigma), ratios in excess.items():
-    print(f"{name:7} sigma = {sigma:4}: ", ", ".join(f"{r:.3g}" for r in ratios))
-
-# %% [markdown]
-# In the sharp directions the model breaks first: a step of 1 leaves the parabola, and cross-entropy grows like a
-# straight line out there, not like a square. In random directions the same $\sigma$ looks harmless, for two poor reasons: these directions are flat, and most
-# of the criterion is the value $a_k^2$ at the centre, which the model has exactly.
-#
-# **Which probe sees more?** N25 finds that the eigen-probe exceeds the random one. Compare at equal $\sigma$ and $D$. In
+# it in these clouds? And **which probe sees more?** N25 finds that the eigen-probe exceeds the random one. In
 # the raw criterion both share the value $a_k^2$, which belongs to neither. So we compare the **curvature part**,
 # $\tfrac{\sigma^4}{4}(2|B|_F^2 + (\operatorname{tr}B)^2)$ with $B = U^\top \nabla^2 I_k\, U$: without $a_k$, and inside
-# the local regime ($\sigma = 0.01$).
+# the local regime ($\sigma = 0.01$). Networks are trained anew; ten stored seeds (`python -m landscape_nb evidence n25_formula`).
 #
 # ### Predict
 # By which factor does the curvature part of ten top directions exceed that of ten random ones?
@@ -640,22 +448,24 @@ for (name, sigma), ratios in excess.items():
 factor_guess = 10  # your prediction
 
 # %%
-parts = {name: [t.at(10, 0.01) for t in group] for name, group in tables.items()}
-raw = {name: np.array([m.total.numpy() for m in group]) for name, group in parts.items()}
-curvature = {name: np.array([m.curvature.numpy() for m in group]) for name, group in parts.items()}
-factor = curvature["top"] / curvature["random"]  # (seed, k)
-whole = raw["top"] / raw["random"]  # (seed, k)
+formula_rows = stored.rows("n25_formula")
+factors, whole = (
+    {k: [row[f"{name}_{k}"] for row in formula_rows] for k in (20, 80, 320)}
+    for name in ("factor", "whole")
+)
+model = {
+    name: {sigma: formula[f"model_{name}_{sigma:g}"] for sigma in (0.1, 1.0, 10.0)}
+    for name in ("top", "random")
+}
+formulas.probes_and_model(factors, whole, model)
 
 # %% tags=["nbval-ignore-output"]
-figures.curvature_parts(few, raw, curvature)
-
-# %% tags=["nbval-ignore-output"]
-middle = np.exp(np.log(factor).mean(1))  # geometric mean over k, one for each seed
-reveal_number("Curvature part, top over random directions", factor_guess, middle)
+reveal_number("Curvature part, top over random directions, k = 80", factor_guess, factors[80])
 
 # %% [markdown]
-# That claim of N25 holds, with a wide margin, once $a_k$ is left out. (At $\sigma = 1$, its choice, it holds in the whole criterion too:
-# see the heights in the figure of section 4.)
+# N25's claim holds, with a wide margin, once $a_k$ is left out; and at $\sigma = 1$, its choice, in the whole criterion too (section 4). At
+# $\sigma = 0.01$ the curvature part is all but invisible in the whole. The model breaks first in the sharp directions: cross-entropy grows like a
+# straight line out there, not like a square.
 #
 # ## 6. Going deeper: from eigenvalues alone, Corollary 4
 #
@@ -663,17 +473,15 @@ reveal_number("Curvature part, top over random directions", factor_guess, middle
 # and left the eigenvectors alone, the curvature part would follow from the changes $d_i = \lambda_i^{(k+1)} - \lambda_i^{(k)}$:
 #
 # $$F(d) = \frac{\sigma^4}{4}\Bigl(2\sum_i d_i^2 + \bigl(\sum_i d_i\bigr)^2\Bigr)
-# \qquad \text{(KG26 Eq. 16, also in N25).}$$
+# \qquad \text{(N25 Theorem 1; KG26 Corollary 4, Eq. 16).}$$
 #
-# N25 inserts the eigenvalues of the Hessians of $k$ and $k+1$ batches at one kept $w^*$, takes the five-point average, finds the
-# result above the measured $\Delta_k$ at $\sigma = 1$, and reads it as an upper bound. We test it against what it stands for,
-# the curvature part, with both eigenvalues at the same $w_k^*$. There are two
-# ways to measure them, and they are not the same thing:
+# N25 inserts the eigenvalues of the Hessians of $k$ and $k+1$ batches at one kept $w^*$, averages over neighbours, finds the
+# result above the measured $\Delta_k$ at $\sigma = 1$ for all $k$, and reads it as an upper bound. There are two
+# ways to measure the eigenvalues:
 #
-# - **compressed**: the eigenvalues of the small matrices $U^\top H^{(k)} U$ and $U^\top H^{(k+1)} U$ on the *same* ten
+# - **compressed**: of the small matrices $U^\top H^{(k)} U$ and $U^\top H^{(k+1)} U$ on the *same* ten
 #   directions $U$;
-# - **full**: the ten largest eigenvalues of $H^{(k)}$ and of $H^{(k+1)}$, each with its *own* ten directions. This is what
-#   one gets by tracking top eigenvalues across $k$.
+# - **full**: the ten largest of $H^{(k)}$ and of $H^{(k+1)}$, each with its *own* ten directions, as N25 does.
 #
 # ### Predict
 # Is $F$ above or below the exact curvature part, for *compressed* and for *full*? Or either, depending on $k$?
@@ -683,6 +491,11 @@ compressed_guess = "above"  # your prediction: "above", "below" or "either"
 full_guess = "above"
 
 
+# %% [markdown]
+# One seed live, trained anew: for every unseen digit as the next one the model of its increment and the compressed $d$; for six of
+# them, the full $d$.
+
+
 # %%
 def six(unseen):
     """Six of the unseen digits, evenly spaced: full eigenvalues of all would take too long."""
@@ -690,140 +503,90 @@ def six(unseen):
 
 
 # %%
-def after_next(seed, k, i):
+def after_next(loss, w, k, i, U):
     """The ten largest eigenvalues of H^(k+1) at w_k*, if unseen sample i comes next."""
-    (loss, w), U = trained(seed, k), top_ten(seed, k).vectors
     chosen = torch.tensor([*range(k), i])
     return ln.top_eigenpairs(loss, w, chosen, 10, tol=1e-3, start=U).values
 
 
-# %% [markdown]
-# For every unseen digit as the next one, the model of its increment and the compressed $d$; for six of
-# them, the full $d$.
-
-
 # %%
-def changes(seed, k):
-    """Largest eigenvalues before, models of I_k, compressed d (digits, 10), full d (six, 10)."""
-    before = top_ten(seed, k).values
-    models = ln.next_sample_models(*trained(seed, k), top_ten(seed, k).vectors, k)
-    d = torch.linalg.eigvalsh(torch.diag(before) + models.B).flip(-1) - before
-    after = torch.stack([after_next(seed, k, i) for i in six(range(k, n))])
-    return before, models, d, after - before
-
-
-# %%
-def truth_and_formula(before, models, d, d_full, sigma=0.01):
+def truth_and_formula(k, seed=0, sigma=0.01):
     """(exact, F) with compressed eigenvalues for all next samples, with full ones for six."""
+    (loss, fits), U = runs[seed], n25.anew_top(seed, k)
+    w, before = fits[k].w, ln.top_eigenpairs(runs[seed][0], fits[k].w, k, 10).values
+    models = ln.next_sample_models(loss, w, U, k)
+    d = torch.linalg.eigvalsh(torch.diag(before) + models.B).flip(-1) - before
     exact = ln.gaussian_moment(models, sigma).curvature
-    full = ln.spectral_formula(d_full, sigma)
-    return {"compressed": (exact, ln.spectral_formula(d, sigma)), "full": (six(exact), full)}
+    full = torch.stack([after_next(loss, w, k, i, U) for i in six(range(k, n))]) - before
+    return {
+        "compressed": (exact, ln.spectral_formula(d, sigma)),
+        "full": (six(exact), ln.spectral_formula(full, sigma)),
+    }
 
-
-# %%
-changed = {k: [changes(seed, k) for seed in first] for k in (20, 320)}
-found = {k: [truth_and_formula(*c) for c in group] for k, group in changed.items()}
-
-# %% [markdown]
-# For the full eigenvalues, the mean of $F$ over next digits, divided by that of the truth, one ratio
-# for each seed:
 
 # %% tags=["nbval-ignore-output"]
-full = {k: [g["full"] for g in group] for k, group in found.items()}
-mean = {k: [float(F.mean() / exact.mean()) for exact, F in group] for k, group in full.items()}
+found = {k: [truth_and_formula(k)] for k in (20, 320)}
+mean = {k: formula[f"anew_full_{k}"] for k in (20, 320)}
 figures.formula_and_truth(found, mean)
 
-
-# %%
-def side(ratios):
-    """Formula over truth: above 1, below 1, or either."""
-    return "above" if min(ratios) > 1 else "below" if max(ratios) < 1 else "either"
-
-
-# %%
-compressed = [g["compressed"] for group in found.values() for g in group]
-lower = all(bool((F <= exact * (1 + 1e-9)).all()) for exact, F in compressed)
-
 # %% tags=["nbval-ignore-output"]
-options, told = ["above", "below", "either"], "below" if lower else "either"
+options = ["above", "below", "either"]
 asked = "The formula with compressed eigenvalues is above or below the truth?"
-reveal_choice(asked, compressed_guess, told, options)
+reveal_choice(asked, compressed_guess, "below", options)
 asked = "And with full ones, on average over next digits?"
-reveal_choice(asked, full_guess, side([*mean[20], *mean[320]]), options)
+reveal_choice(asked, full_guess, "either", options)
 
 # %% [markdown]
-# At $k = 320$, compare the formula also with what it gives for the diagonal of $B$ in place of the full $d$.
-
-# %% tags=["nbval-ignore-output"]
-near = []
-for (_, models, *_), (_, F) in zip(changed[320], full[320]):
-    first_order = ln.spectral_formula(models.B.diagonal(dim1=-2, dim2=-1), 0.01)
-    near.append(float(F.sum() / six(first_order).sum()))
-print("k = 320: F(full d) / F(diagonal of B), three seeds:", ", ".join(f"{r:.2f}" for r in near))
-
-# %% [markdown]
-# **Compressed: always below.** On the same $U$ the traces agree, so the second terms of the formula and of the
-# exact part are equal. The first terms are not: by a theorem of Hoffman and Wielandt the sorted eigenvalues of two symmetric
-# matrices are never farther apart than the matrices, $\sum_i d_i^2 \le |B|_F^2$. When eigenvectors turn, a change happens that no
-# eigenvalue shows.
+# **Compressed: never above.** On the same $U$ the traces agree. The squares do not: by a theorem of Hoffman and Wielandt the sorted
+# eigenvalues of two symmetric matrices are never farther apart than the matrices, $\sum_i d_i^2 \le |B|_F^2$. When eigenvectors turn, a
+# change happens that no eigenvalue shows.
 #
-# **Full: either.** At $k = 20$ a hard digit brings new sharp directions, and they enter the top ten. (The larger matrix
-# may choose directions outside $U$, so each full eigenvalue of $H^{(k+1)}$ is at least the compressed one; this is Cauchy's
-# interlacing.) The formula then counts curvature that the probe $U$ does not look at, and comes out too large. At
-# $k = 320$ a new digit has a weight of only $1/321$. Under so small a change eigenvalues move by
-# the diagonal of $B$ in first order, $d_i \approx B_{ii}$, and the formula misses most of the rest of $B$: it comes
-# out too small. (Most, because the change is not that small for the hardest digits; see the ratios above.) An upper bound it is not.
+# **Full: either.** At $k = 20$ a hard digit brings new sharp directions, and they enter the top ten: the formula counts curvature that the
+# probe $U$ does not look at. At $k = 320$ a new digit has a weight of only $1/321$; eigenvalues then move by
+# the diagonal of $B$ in first order, $d_i \approx B_{ii}$, and the formula misses most of the rest of $B$.
 #
-# **Why N25 may see it above.** At $\sigma = 1$ the quadratic model itself is far too large in the top directions (section 5), and the formula
-# with it. For the same six next digits:
-
+# Now N25's own comparison, at kept networks, $\sigma = 1$, with its averages, five points (text) and eleven (code): against the cloud in
+# ten directions (the definition), and in the first alone (its code).
 
 # %%
-def measured_for_six(seed, k):
-    """Delta_k by direct Monte Carlo at sigma = 1, for the same six next digits."""
-    losses = cloud_losses(seed, k, "top", 1.0)
-    return float(((losses[six(range(k, n))] - losses[:k].mean(0)) / (k + 1)).square().mean())
+formulas.formula_over({
+    "over measured, first direction": formula["full_over_one_eleven"],
+    "over measured, ten directions": formula["full_over_ten_eleven"],
+    "   five-point average": formula["full_over_ten_five"],
+    "over the exact curvature part": formula["full_over_exact"],
+    "exact curvature part over measured": formula["model_over_ten"],
+})  # fmt: skip
 
-
-# %% tags=["nbval-ignore-output"]
-at_one = {}
-for k, group in changed.items():
-    F = [float(ln.spectral_formula(d_full, 1.0).mean()) for *_, d_full in group]
-    at_one[k] = np.array(F) / [measured_for_six(seed, k) for seed in first]
-    print(f"k = {k}, sigma = 1: F / measured:", ", ".join(f"{r:.1f}" for r in at_one[k]))
+# %%
+print(
+    "share of k at which the formula is above, first direction:", formula["full_above_one_eleven"]
+)
+print("   ten directions:", formula["full_above_ten_eleven"])
+print("   the exact curvature part, not averaged:", formula["full_above_exact"])
 
 # %% [markdown]
-# At $k = 20$ it is far above in every seed, as N25 says: because the model behind it is, not because it is a bound. (At $k = 320$
-# six digits are no average. Where all six are easy, it can lie below.)
-#
-# And the formula is about the curvature part only. Value and gradient are left out, and near the minimum they are all there is.
-
-# %% tags=["nbval-ignore-output"]
-every = [c for group in changed.values() for c in group]
-moments = [ln.gaussian_moment(models, 0.01) for _, models, *_ in every]
-share = max(float(m.curvature.mean() / m.total.mean()) for m in moments)
-print(f"sigma = 0.01: the curvature part is at most {share:.0e} of the criterion")
+# **So the curve above is real, and the bound is not.** Against the first direction alone the formula is above at every $k$, as N25 reports. Against ten
+# directions it is still above almost everywhere, because the quadratic model is too large at $\sigma = 1$, by more than the formula is too
+# small. Where the model is right, in the curvature part, the formula lies *below* at most $k$. N25's Discussion gives another reason
+# for the gap, that only the top eigenvalues enter; that would make the formula smaller, not larger.
 
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: claims of sections 5 and 6.
-far = np.stack([excess["random", 10.0], excess["top", 10.0]])
-inside = [[direct(seed, 80, D, 1.0, centred=True) for seed in first] for D in ("top", 10)]
-moved = [d.square().sum(-1) / models.B.square().sum((1, 2)) for _, models, d, _ in every]
-least = min(float(((full_d - six(d)) / before[0]).min()) for before, _, d, full_d in every)
+pairs = [found[k][0]["compressed"] for k in found]
+lower = all(bool((F <= exact * (1 + 1e-9)).all()) for exact, F in pairs)
+every = {name: np.array([row[name] for row in formula_rows]) for name in formula_rows[0]}
+whole_ratio = np.array(list(whole.values()))
 claims = {
-    "top ten, sigma = 1: the model is over 5 times too large, every seed": excess["top", 1.0] > 5,
-    "random or top, sigma = 10: over 10 times too large, every seed": far > 10,
-    "whole criterion: top and random within 2 % at sigma = 0.01": abs(whole - 1) < 0.02,
-    "curvature part: top over 300 times random, every seed and k": factor > 300,
-    "direct, centred, sigma = 1, k = 80, no model: top is larger, every seed": np.greater(*inside),
-    "compressed: never above, each next digit": lower,
-    "because sum d^2 <= |B|^2 (Hoffman-Wielandt)": torch.cat(moved) <= 1 + 1e-9,
-    "full d is never smaller than compressed d (Cauchy), to the solver's accuracy": least > -1e-4,
-    "full, k = 20: above on average, every seed": min(mean[20]) > 1,
-    "full, k = 320: below on average, every seed": max(mean[320]) < 1,
-    "sigma = 1, k = 20: the formula is over 5 times what is measured, every seed": at_one[20] > 5,
-    "sigma = 0.01: curvature is under 0.1 % of the criterion": share < 1e-3,
-}
+    "live, compressed: never above, each next digit": lower,
+    "stored, compressed: never above, each next digit, ten of ten seeds": (
+        every["anew_compressed_20"] <= 1.0001, every["anew_compressed_320"] <= 1.0001
+    ),
+    "top ten, sigma = 1: the model is over 5 times too large, ten of ten": every["model_top_1"] > 5,
+    "whole criterion: top and random within 2 % at sigma = 0.01": abs(whole_ratio - 1) < 0.02,
+    "curvature part: top over 300 times random, every seed and k": np.array([*factors.values()]) > 300,
+    "full, k = 20: above on average; k = 320: below": [mean[20].low > 1, mean[320].high < 1],
+    "sigma = 0.01: curvature is under 0.1 % of the criterion": every["share_320"] < 1e-3,
+}  # fmt: skip
 compare(claims)
 
 # %% [markdown]
@@ -833,9 +596,8 @@ compare(claims)
 #
 # $$K = \min\{k : \Delta_{k'} < \text{tolerance for all measured } k' \ge k\}.$$
 #
-# Algorithm 1 there stops at the *first* crossing (its printed test, "until $\Delta_k > \Delta$", is reversed; the talk has it
-# right). A single lucky digit then looks like enough. `enough_data` follows the rule. Where it is not met, it returns None:
-# *not reached* is an answer too.
+# Stopping at the *first* crossing instead, a single lucky digit looks like enough. `enough_data` follows the rule. Where it
+# is not met, it returns None: *not reached* is an answer too.
 
 # %%
 noisy = [0.9, 1.5, 0.7, 0.4, 0.2]  # invented, for k = 20, 40, 80, 160, 320
@@ -844,10 +606,9 @@ print("enough for 1.0:", ln.enough_data(ks, noisy, tolerance=1.0))
 print("enough for 0.1:", ln.enough_data(ks, noisy, tolerance=0.1))
 
 # %% [markdown]
-# Now a small study of our own: three networks with fewer than 1000 parameters, five seeds,
-# four $k$, that is 60 trainings. `ln.stabilization` makes a function that trains in one such *cell* and measures the criterion, averaged over
-# next samples. `ln.sweep` calls it for every cell and saves each result at once. The networks have
-# one hidden layer, or two, or are *convolutional* (CNN): four small windows slide over the image.
+# A demonstration with three small networks, five seeds, four $k$: 60 trainings. They have
+# one hidden layer, or two, or are *convolutional* (CNN): four small windows slide over the image. `ln.stabilization` trains and
+# measures, averaged over next samples; `ln.sweep` calls it for every cell and saves each result at once.
 
 
 # %%
@@ -878,10 +639,11 @@ makers = {  # each takes a source of random numbers for the first weights
 
 
 # %%
-@functools.cache  # one network is measured at several k
+@cache  # one network is measured at several k
 def prepared(model, seed):
     inputs, labels = ln.data.digits(n, seed=seed)
-    return ln.EmpiricalLoss(makers[model](seeded(seed)), per_sample, inputs, labels, l2=1e-3)
+    loss_fn = torch.nn.CrossEntropyLoss(reduction="none")
+    return ln.EmpiricalLoss(makers[model](seeded(seed)), loss_fn, inputs, labels, l2=1e-3)
 
 
 # %%
@@ -899,7 +661,7 @@ for model in makers:
     print(f"{model}: {make_loss(model, 0).num_params} parameters")
 
 # %% [markdown]
-# We let it be interrupted after seed 0, a fifth of the work. Then the whole study is started with the same file.
+# We let it be interrupted after seed 0. Then the whole study is started with the same file.
 
 # %%
 study_ks, folder = ks[1:], tempfile.TemporaryDirectory()
@@ -922,16 +684,6 @@ again, third = start(grid)
 counts = f"{len(before)}, after it: {len(after)}, in all {len(before + after)}"
 print("cells measured before the interruption:", counts)
 print("cells measured in a third start:", len(third))
-
-# %% [markdown]
-# The file also knows how it was made. A study with another $\sigma$ is another study, and is turned away.
-
-# %%
-other = ln.stabilization(make_loss, Ds=[2], sigmas=[0.1], tol=1e-2)
-try:
-    ln.sweep(other, grid, path)
-except ln.SweepFileError as error:
-    print(str(error).splitlines()[1].strip())
 
 
 # %%
@@ -956,14 +708,8 @@ K_guess = 80
 cnn_needs_less = True
 
 # %% [markdown]
-# `enough_data_interval` applies the rule to the mean of the five seeds, and tells how far five *other* seeds might have moved
-# the answer: it reads $K$ between the measured $k$, puts a band of Student's $t$ around the mean curve, and gives the range of $k$
-# at which the tolerance lies inside it. The last column is the mean loss of unseen digits at $K$.
-#
-# Three things scatter such a curve: the first weights, the order of the data, and which samples come next. Each seed has its own of
-# all three, so the interval speaks of all three. Which counts most depends on $k$: in a larger study of the digits, the order at $k = 57$ (over 90 %
-# of the variance), the next samples at 640 (about 70 %), the first weights nowhere (6 % or less; tests/benchmarks/scatter.md). `one_run_interval` has one trained path, and can
-# speak of the next samples only.
+# `enough_data_interval` applies the rule to the mean of the five seeds, and tells how far *other* seeds, with their own
+# first weights, order and next samples, might have moved the answer. The last column is the mean loss of unseen digits at $K$.
 
 
 # %%
@@ -996,17 +742,18 @@ less = K_found["CNN"] < K_found["one layer"]
 reveal_choice("Does the CNN need less data for 1e-4?", cnn_needs_less, less, [True, False])
 
 # %% [markdown]
-# *What you should see.* The network with two layers needs a sixth to a quarter more than the others. Those two cannot be told
-# apart: at each tolerance their intervals overlap, so a "yes" or "no" to the second question is luck. Where "not reached" lies inside
-# an interval, measure on before you decide.
+# *What you should see.* The intervals of the one-layer network and the CNN overlap at each tolerance, so a "yes" or "no" to the second
+# question is luck. Where "not reached" lies inside an interval, measure on before you decide.
 #
-# **What is this $K$ worth?** Three things decide it before the network does.
+# ### Going deeper: what is this $K$ worth?
+#
+# Three things decide it before the network does.
 #
 # - **Its unit.** The tolerance is in loss²: $10^{-4}$ means that one more digit typically changes the loss by $0.01$. No theory
-#   chooses it for you. A factor of 100 in the tolerance is a factor of 4 to 5 in $K$, because the slope is near $-3$.
+#   chooses it for you.
 # - **The criterion.** The centred criterion (what the probe itself sees) is far below the same tolerance from the start;
 #   $\Delta_1 = |I|$ has the unit loss and asks for a tolerance of its own.
-# - **The next sample.** That one sample changes little does not mean that a thousand more would. Their increments
+# - **The next sample.** That one changes little does not mean that a thousand more would. Their increments
 #   add up: see section 8.
 
 
@@ -1034,7 +781,12 @@ smaller = [K_of(model, *criteria["centred, top plane"]) < K_of(model, *whole) fo
 folder.cleanup()
 
 # %% [markdown]
-# ### Going deeper: N25's table, and ours by both protocols
+# ### Going deeper: N25's algorithm and table, and ours by both protocols
+#
+# N25 defines $K$ as above, for *all* later $k'$ (Secs. 3.1 and 5.3). The algorithm printed in the paper repeats "until
+# $\Delta_k > \Delta$", the wrong way round; the talk (its slides) and the code have it right, "until $\Delta_k < \Delta$". All three stop
+# at the *first* crossing. The code's stored run (`estimate.ipynb`, tolerance 0.001) shows what that means: it stops at batch 87, where its estimate
+# is 0.0003, right after 0.0323 and 0.0148.
 #
 # | | tolerance | single-layer MLP | multi-layer MLP | CNN |
 # |---|---|---|---|---|
@@ -1046,7 +798,7 @@ folder.cleanup()
 
 
 # %%
-@functools.cache
+@cache
 def kept_batches(model, seed):
     """Mean losses of 90 batches of 5 digits at one w*, trained on all 450."""
     loss = prepared(model, seed)
@@ -1054,11 +806,13 @@ def kept_batches(model, seed):
 
 
 # %%
-@functools.cache
+@cache
 def kept_curve(model):
     """Delta_k for k = 1 to 89 batches, the mean over all orders and five seeds."""
     means = [kept_batches(model, seed) for seed in range(5)]
-    return np.mean([over_ks(ln.permutation_mean, m, range(1, 90)) for m in means], axis=0)
+    return np.mean(
+        [[float(ln.permutation_mean(m, k)) for k in range(1, 90)] for m in means], axis=0
+    )
 
 
 # %%
@@ -1112,20 +866,15 @@ compare(claims)
 # %% [markdown]
 # ## 8. Does it matter?
 #
-# $K$ says when one more sample changes little. What we want is something else: a **held-out** loss, that of samples
-# not trained on, which more data would no longer lower. **Does a settled landscape mean a settled held-out loss?** Two
-# rules:
+# $K$ says when one more sample changes little. What we want is a **held-out** loss, that of samples
+# not trained on, which more data would no longer lower. Two rules:
 #
 # - **settled**: from which $k$ on does one more sample move the loss by less than 1 % of the held-out loss? With $T$ of
-#   section 4 that is $\sqrt{T(k)}/(k+1) < 0.01\, L_k^{\text{held out}}$. It asks about one sample.
-# - **flat**: from which $k$ on does *twice* the data lower the held-out loss by less than 1 %? It asks about $k$ samples. We
-#   also ask for 10 % and 5 %, which are easier to measure.
+#   section 4 that is $\sqrt{T(k)}/(k+1) < 0.01\, L_k^{\text{held out}}$.
+# - **flat**: from which $k$ on does *twice* the data lower the held-out loss by less than 1 % (or 5 %, or 10 %)?
 #
 # Seven small problems: the digits with three models, two medical tables, text, and labels drawn by a network, the
-# *teacher*, whose data never run out. Twenty seeds each, at half doublings of $k$. The package has a file of what was
-# measured. This command makes it anew, or goes on with it after an interruption:
-#
-# `python -m landscape_nb settle settling.jsonl --seeds 20 --jobs 2`
+# *teacher*, whose data never run out. Twenty stored seeds each (`python -m landscape_nb settle settling.jsonl --seeds 20`).
 #
 # ### Predict
 # Train until the landscape is settled. By which share would twice the data still lower the held-out loss?
@@ -1165,8 +914,7 @@ live_curves = {p: change_and_loss(p, live) for p in few_cells["problem"]}
 matter.live_over_stored({p: (change[p], held_out[p]) for p in live_curves}, live_curves, 0.01)
 
 # %% [markdown]
-# Now all seven. A gain is that from $k$ to $2k$, so it can be measured up to half of the largest $k$. An interval (90 %,
-# Student's $t$ over seeds) tells how well twenty seeds know the mean curve.
+# Now all seven. A gain is that from $k$ to $2k$. Intervals: 90 %, Student's $t$ over seeds.
 
 # %%
 L_of, T_of = ({p: measured(p, c) for p in problems} for c in ("unseen_loss", "T"))
@@ -1214,6 +962,39 @@ others = [p for p in reached if p != "teacher, MLP"]
 reveal_number("Gain at K, all but the teacher", gain_guess, [gain_at_K[p] for p in others])
 
 # %% [markdown]
+# **The verdict: no.** What the twenty stored seeds say, line by line:
+
+# %%
+gains = np.array([gain_at_K[p] for p in others])
+to_the_end = {p: 1 - L_of[p][:, -1].mean() / at_K(p, problems[p], L_of[p]).mean() for p in reached}
+later = to_the_end["teacher, MLP"]
+
+
+# %%
+verdict = {
+    "settled: all problems but the tumours": set(problems) - set(reached) == {"tumours, MLP"},
+    "at K a doubling gains 15 % to 35 %, five problems": [*(gains > 0.15), *(gains < 0.35)],
+    "teacher: at K it gains less than 5 %": gain_at_K["teacher, MLP"] < 0.05,
+    "teacher: from K to the last k the loss falls by more than half": later > 0.5,
+    "flat at 5 % or 1 % for good, any problem": any(f.K for g in flat_ks.values() for f in g[1:]),
+}
+compare(verdict)
+
+# %% [markdown]
+# In the sixth problem, the teacher, $K$ lies where more data *raise* the held-out loss for a while;
+# after that it falls to less than half.
+#
+# **What would change our mind:** gains below 1 % at $K$ in problems that are not small.
+#
+# ### Going deeper: the order, the forecast of both, and what each rule costs
+#
+# **Why.** $K + 1 = 100\sqrt{T}/L^{\text{held out}}$: it asks how unevenly the loss is spread over samples. The
+# convolutional network has the lowest loss of the digits and the latest $K$, since a few hard digits hold its loss. One
+# sample's share is divided by $k+1$; a doubling brings $k$ of them, and their common part adds up.
+#
+# That more data lower a loss by a power law is the subject of *learning-curve extrapolation* and of *neural scaling laws*; what a
+# single sample does to the trained network, that of *influence functions* (Koh and Liang, 2017), the nearest relative of $I_k$.
+#
 # Does at least the *order* agree: what settles later, is it flat later? Spearman's rank correlation is 1 for the same order and 0
 # for none. Over seeds we rank within each problem.
 
@@ -1244,41 +1025,12 @@ ranks = {name: rank_correlation(groups) for name, groups in ranked.items()}
 for name, found in ranks.items():
     print(f"{name:36} {found}")
 
-# %% [markdown]
-# **The verdict: no.** What the twenty stored seeds say, line by line:
-
 # %%
-gains = np.array([gain_at_K[p] for p in others])
-to_the_end = {p: 1 - L_of[p][:, -1].mean() / at_K(p, problems[p], L_of[p]).mean() for p in reached}
-later = to_the_end["teacher, MLP"]
 seed_ranks = ranks["over seeds, K and gain at K"]
-
-
-# %%
-verdict = {
-    "settled: all problems but the tumours": set(problems) - set(reached) == {"tumours, MLP"},
-    "at K a doubling gains 15 % to 35 %, five problems": [*(gains > 0.15), *(gains < 0.35)],
-    "teacher: at K it gains less than 5 %": gain_at_K["teacher, MLP"] < 0.05,
-    "teacher: from K to the last k the loss falls by more than half": later > 0.5,
-    "flat at 5 % or 1 % for good, any problem": any(f.K for g in flat_ks.values() for f in g[1:]),
-    "over seeds: rank correlation of K and gain under 0.25": abs(seed_ranks.value) < 0.25,
-}
-compare(verdict)
+compare({"over seeds: rank correlation of K and gain under 0.25": abs(seed_ranks.value) < 0.25})
 
 # %% [markdown]
-# Where the landscape is settled, twice the data still lower the held-out loss by 20 to 28 %, in five
-# of the six problems that settle. In the sixth, the teacher, $K$ lies where more data *raise* the held-out loss for a while;
-# after that it falls to less than half. No problem became flat at 5 %, let alone 1 %, within what was measured. Which seed settles first
-# says nothing about what is left to gain. (The order of problems rests on seven numbers, too few for a verdict.)
-#
-# **Why.** $K + 1 = 100\sqrt{T}/L^{\text{held out}}$: it asks how unevenly the loss is spread over samples. The
-# convolutional network has the lowest loss of the digits and the latest $K$, since a few hard digits hold its loss. One
-# sample's share is divided by $k+1$; a doubling brings $k$ of them, and their common part adds up.
-#
-# **What would change our mind:** gains below 1 % at $K$ in problems that are not small, or a rank correlation over twenty
-# problems whose interval excludes zero.
-#
-# ### Going deeper: the forecast of both, and what each rule costs
+# Which seed settles first says little about what is left to gain. (The order of problems rests on seven numbers, too few for a verdict.)
 #
 # From the first eighth of the data, each seed on its own: $K$ by `forecast_enough`, with a tolerance from `forecast_loss`; and
 # by `forecast_loss` the gain of the next doubling. *Held*: intervals (90 %) that hold this seed's truth. (The constants
@@ -1678,67 +1430,60 @@ for seed_4, k_4, hard_4 in ((3, 80, 3), (2, 60, 8)):
 
 # %%
 SaveMyWork()
+
 # %% [markdown]
 # ## What to doubt
 #
-# | claim | N25 | here |
-# |---|---|---|
-# | the surfaces settle as $k$ grows | pictures of $L_k$ and $(L_{k+1}-L_k)^2$ | yes; most of the fall is the $(k+1)^2$, and one order of the data does not fall at each step |
-# | $\Delta_k$ falls as $k^{-2}$ in every cloud | curves of $k^2\Delta_k$ at a kept $w^*$ | kept: yes, by arithmetic, at any $w$. Trained anew: only where the cloud ruins the network; a tight cloud falls faster |
-# | $\Delta_k$ is linear in $L_k$ | dots and a line, one order | kept: the line's sign turns when the batches are shuffled. Trained anew: a power of the *unseen* loss |
-# | the eigen-probe sees more than the random one | curves for $D = 10$, $\sigma = 1$ | yes at $\sigma = 1$; in the curvature part a few thousand times more; in the whole criterion, at small $\sigma$, no difference |
-# | Corollary 4 bounds $\Delta_k$ from above | five-point average, $\sigma = 1$ | at $\sigma = 1$, $k = 20$ far above, as the quadratic model is; of the curvature part, with compressed eigenvalues never, with full ones at $k = 20$ on average, at $k = 320$ not |
-# | $K$ for a tolerance | Table 1 | two tables, which answer two questions |
-# | settled means enough data | $K$ and the loss there | no: at $K$ twice the data still lower the held-out loss by 20 to 28 % in five of six problems |
+# - **Pictures of planes.** Each shows two of 1210 directions, around one point, for one next digit; and for $k < 320$ its
+#   centre has already seen the "next" one.
+# - **Slopes from five points.** $k$ spans a factor of 16; a learning curve flattens where the network has learned what it can.
+# - **Intervals** know the seeds that they rest on (twelve, ten, twenty; five in section 7). They say nothing about other data, other L2 terms, or
+#   training to another gradient. All seeds draw on one data set.
+# - **Heavy tails.** Squared increments hang on a few hard digits and far points; with a tail index above 0.7 (section 8) another
+#   set of them may give another $K$.
+# - **Small networks**, and one data set of easy images.
 #
-# - **Pictures of planes.** Each shows two of 1210 directions, around one point, for one next digit. The centre of sections 1
-#   to 3 was trained on 320 digits, and for $k < 320$ it has already seen the "next" one.
-# - **Slopes from five points.** $k$ spans a factor of 16. The steep slopes need not go on: a learning curve flattens
-#   where the network has learned what it can. Their intervals know ten seeds.
-# - **The kept protocol here and there.** N25 has ReLU networks of $10^5$ parameters and more, 156 batches and Adam; we have a small tanh network and
-#   112 batches. The identity does not care; the heights and the ruin do.
-# - **Twelve points.** Squared increments have heavy tails, over the points of a wide cloud and over next digits, so the heights there
-#   are uncertain. All $k$ of a seed share the same points and random directions: the curves are smooth in $k$ because of that.
-# - **$K$ between two $k$** is read off a straight line on log-log axes. Beyond the last $k$ nothing is measured: nothing shows that
-#   the curve stays below.
-# - **The intervals** of section 7 know five seeds, those of section 8 twenty. They say nothing about other data, other L2 terms, or
-#   training to another gradient.
-# - **Heavy tails.** With a tail index above 0.7 (section 8: digits with MLP or CNN, tumours) a mean over next samples hangs on a few hard ones; another
-#   set of them may give another $K$. Seeds draw on the same data set, so their scatter does not show that.
-# - **Small networks**, under 1300 parameters, and one data set of easy images.
+# ## Going deeper: what N25 says, and what we found
+#
+# | N25 (text and code of June 2025) | here |
+# |---|---|
+# | surfaces settle as $k$ grows; random planes are smoother (Secs. 5.1, 5.2) | yes; most of the fall is the $(k+1)^2$, and one order does not fall at each step |
+# | $k^2\Delta_k$ is level for every $\sigma$ and $D$ (Figs. 4, 5, 8) | yes, at a kept $w^*$, by arithmetic. Trained anew a tight cloud falls faster, and only ruined networks fall as $k^{-2}$ |
+# | $D$ does not matter in random directions (Sec. 5.1) | in the published code it cannot: one direction is used. As defined, the height grows with $D$ |
+# | the eigen-probe lies higher (Sec. 5.2) | yes, in the whole criterion at $\sigma = 1$ and in the curvature part |
+# | Corollary 4's curve is above the measured one, a bound (Sec. 5.3) | the curve: yes. The bound: no, it is the quadratic model that is too large at $\sigma = 1$ |
+# | $\Delta_k$ rises linearly with $L_k$ (Sec. 5.3) | kept: the sign is a coin's, in N25's own two runs too. Trained anew: a power of the *unseen* loss |
+# | $K$ for a tolerance (Table 1) | the rule is good; the printed algorithm has it reversed and stops at the first crossing. Small one-sample changes do not mean that more data gain little (section 8) |
+#
+# N25 has ReLU networks of $10^5$ parameters and more, 156 batches of MNIST and Adam; our kept networks are the same recipe at the size of the digits.
+# [All verdicts](10_verdicts.ipynb), with what would change our mind. The same group goes on: *Robust Convergence of Loss Landscapes through Distributional
+# Averaging* (Kiselev, Meshkov, Grabovoy) proves a bound of order $(k+1)^{-2}$ for $\Delta$ averaged over a Gaussian, and asks what
+# normalisation, dropout and depth do; of *Loss Landscape Convergence is Another Neural Scaling Law* (the same authors) we could find a repository that names it, and no text.
 
 # %% [markdown]
 # ## Summary
 #
-# The claims of sections 1 to 5, each with what must be true for it to hold.
+# Each line is a claim and what this notebook found.
 
 # %%
 verdicts = {
     "a random plane shows almost none of the curvature": rand < [0.005, 0.001],
     "one order of the data: the change falls at every step": falls_always,
-    "kept network: k^2 Delta_k is constant in every cloud": max(off) < 0.3,
-    "kept network: Delta_k rises with L_k in every order": rises,
-    "trained anew: k^2 Delta_k is constant in every cloud": np.mean(tight) >= -2.6,
-    "trained anew: Delta_k falls with the unseen loss": min(loss_power) > 2,
-    "the Gaussian moment may be used at sigma = 1": abs(excess["top", 1.0] - 1) < 0.1,
-    "the eigen-probe exceeds the random one on the curvature part": factor > 300,
+    "kept network: k^2 Delta_k is level in every cloud": True,  # an identity, section 4
+    "kept network: Delta_k rises with L_k in every order": formula["apart_rises"].low > 0.9,
+    "trained anew: k^2 Delta_k is level in every cloud": slope[tight].low > -2.3,
+    "trained anew: Delta_k falls with the unseen loss": formula["power"].low > 2,
 }
-
-# %% [markdown]
-# And those of sections 6 to 8.
 
 # %%
 verdicts |= {
+    "the Gaussian moment may be used at sigma = 1": formula["model_top_1"].high < 1.1,
+    "the eigen-probe exceeds the random one on the curvature part": formula["factor_80"].low > 300,
     "Corollary 4 with compressed eigenvalues is a lower bound": lower,
-    "Corollary 4 with full eigenvalues is an upper bound": min(mean[20] + mean[320]) > 1,
+    "Corollary 4 with full eigenvalues is an upper bound": mean[320].low > 1,
     "the first crossing of the tolerance is enough data": max(noisy) < 1,
-    "every tolerance is reached with 320 samples": None not in strict,
-    "K depends on the network only, not on the criterion": not all(smaller),
     "a settled landscape means a settled held-out loss": gains < 0.01,
 }
-
-# %% [markdown]
-# Each line is a claim and what this notebook found.
 
 # %%
 for claim, holds in verdicts.items():
@@ -1753,4 +1498,4 @@ for claim, holds in verdicts.items():
 # map](00_start_here.ipynb).
 
 # %% tags=["nbval-ignore-output"]
-print(cost.line(budget_s=60, budget_mb=1000))
+print(cost.line(budget_s=20, budget_mb=700))
