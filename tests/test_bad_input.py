@@ -272,6 +272,10 @@ CASES = [
     ("max_products zero", lambda c: ln.top_eigenpairs(c.loss, c.w, 3, 2, max_products=0), "max_products", "0"),
     ("no next sample", lambda c: ln.increment_eigenpairs(c.loss, c.w, 6, 2), "between 1 and 5", "k = 6"),
     ("sample beyond n", lambda c: ln.jacobian_subspace(c.loss, c.w, 6), "i must be between 0 and 5", "i = 6"),
+    ("gradients of seen samples", lambda c: ln.gradient_subspace(c.loss, c.w, 3, range(2, 6), 2), "candidate must be between 3 and 5", "2"),
+    ("more directions than gradients", lambda c: ln.gradient_subspace(c.loss, c.w, 3, range(3, 6), 4), "D must be between 1 and 3", "D = 4"),
+    ("gradients of no samples", lambda c: ln.gradient_subspace(c.loss, c.w, 3, range(4, 4), 1), "non-empty range", "range(4, 4)"),
+    ("gradients that coincide", lambda c: ln.gradient_subspace(c.loss, c.w, 3, torch.tensor([4, 4]), 2), "span 1 directions, fewer than D = 2", "Give more samples"),
     ("random D above N", lambda c: ln.random_subspace(4, 5, c.g), "D must be between 1 and 4", "D = 5"),
     ("random without generator", lambda c: ln.random_subspace(4, 2, None), "torch.Generator", "NoneType"),
     # designed samples of next samples

@@ -1,8 +1,10 @@
 """Subspaces to probe: the top eigenspace of the Hessian, and what to compare it with.
 
 The criterion Delta_2^(D) asks for the top-D eigenspace of H^(k). Whether that is a good place to
-look can only be said beside controls: a random subspace, the bottom of the spectrum, the span of
-the next sample's Jacobian, and the increment's own eigenspace.
+look can only be said beside controls: a random subspace, the bottom of the spectrum, principal
+components of other unseen samples' gradients, the span of the next sample's Jacobian, and the
+increment's own eigenspace. The last two are oracles: they are chosen after the next sample is seen,
+the others before.
 """
 
 import dataclasses
@@ -20,6 +22,7 @@ from landscape_nb.theory.increment import increment
 
 __all__ = [
     "bottom_eigenpairs",
+    "gradient_subspace",
     "increment_eigenpairs",
     "jacobian_subspace",
     "random_subspace",
@@ -199,6 +202,59 @@ def random_subspace(
     generator = checks.explicit_generator(generator)
     G = torch.randn(N, D, dtype=torch.float64, generator=generator, device=generator.device)
     return torch.linalg.qr(G).Q.to(dtype)
+
+
+def gradient_subspace(
+    loss: EmpiricalLoss, w: Tensor, k: int, samples: range | Tensor, D: int
+) -> Tensor:
+    """An orthonormal basis (N, D) of principal components of some unseen samples' gradients.
+
+    U = leading left singular vectors of [grad l_i(w) - g^(k)(w)]_{i in samples},  not centred
+
+    Of all probes that do not know the next sample, this one catches most of |U' grad I|^2 on the
+    samples that it is built from, so on others like them it is what a fixed probe of the gradient
+    can hope for: the fair control for U_D. Judge it on other samples than these. KG26 sec. 8
+    suggests subspaces spanned by gradients.
+
+    Args:
+        loss: the empirical loss; its L2 term cancels in an increment.
+        w: (N,), usually w_k*.
+        k: number of samples in L_k, 1..n-1.
+        samples: indices (from 0) of m samples after the first k, a range or a tensor.
+        D: number of directions, at most m and N; with m near D it spans these samples' own
+            gradients rather than what they have in common.
+
+    Returns:
+        (N, D), by falling share of the gradients' energy, signs arbitrary. Costs m gradients, held
+        together, and one singular value decomposition, O(N m min(N, m)).
+
+    Raises:
+        ValueError: an argument does not fit, a sample is among the first k, or the gradients span
+            fewer than D directions.
+
+    >>> from landscape_nb.problems.toys import softmax_regression
+    >>> toy = softmax_regression(9, 2, 3, generator=torch.Generator().manual_seed(0))
+    >>> loss = EmpiricalLoss(*toy.parts)
+    >>> U = gradient_subspace(loss, loss.w0, 4, range(4, 9), D=2)
+    >>> g = loss.sample_gradients(loss.w0, range(4, 9)) - loss.gradient(loss.w0, 4)
+    >>> share = (g @ U).square().sum() / g.square().sum()
+    >>> tuple(U.shape), round(float(share), 3)
+    ((6, 2), 0.935)
+    """
+    w = checks.parameter_vector(w, loss.w0)
+    k = checks.whole_number("k", k, 1, loss.num_samples - 1, "there must be a next sample")
+    samples = checks.candidates(samples, k, loss.num_samples)
+    most, loss = min(len(samples), len(w)), loss.without_l2()
+    D = checks.whole_number("D", D, 1, most, f"{len(samples)} gradients in R^{len(w)} span no more")
+    G = loss.sample_gradients(w, samples) - loss.gradient(w, k)
+    U, singular, _ = torch.linalg.svd(G.T, full_matrices=False)
+    rank = int((singular > 100 * torch.finfo(w.dtype).eps * singular[0]).sum())
+    if rank < D:
+        raise ValueError(
+            f"The increments' gradients of these {len(samples)} samples span {rank} directions, "
+            f"fewer than D = {D}. Give more samples, or lower D."
+        )
+    return U[:, :D]
 
 
 @torch.enable_grad()
