@@ -1,8 +1,8 @@
 """The stored studies of the transformer: published_b, taylor, transformer_probes.
 
 Oracles: Hessians of quadratics written down; dense torch.func.hessian; loops over samples; numpy's
-pseudo-inverse. Wrong on purpose: B by the definition's factor, a Taylor polynomial without the half,
-a share of one direction in place of the subspace.
+pseudo-inverse. Wrong on purpose: the definition in place of the published rule, a Taylor polynomial
+without its half.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ def stored_row(name, **cell):
     return next(r for r in stored.rows(name) if all(r[x] == y for x, y in cell.items()))
 
 
-# -- published_b -------------------------------------------------------------------------------------
+# -- published_b ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 9, 64, 65, 256, 257, 1024, 2049, 6208, 6209])
@@ -75,7 +75,7 @@ def test_slopes_of_made_up_rows():
     assert published_b.grid(rows, "full", 1e-3)[1, 0] == pytest.approx(7.5 * 4 / 65**2)
 
 
-# -- taylor ------------------------------------------------------------------------------------------
+# -- taylor ---------------------------------------------------------------------------------------
 
 
 def test_taylor_errors_are_those_of_a_dense_hessian():
@@ -133,7 +133,7 @@ def test_a_cheap_row_of_taylor_is_measured_again():
             assert error == pytest.approx(there[f"{name}_64"], rel=1e-3)
 
 
-# -- transformer_probes ------------------------------------------------------------------------------
+# -- transformer_probes ---------------------------------------------------------------------------
 
 
 def test_gradient_shares_are_those_of_loops_over_samples():

@@ -118,10 +118,11 @@ def taylor_reach(sigmas: Sequence[float], curves: Mapping[str, np.ndarray]) -> N
     step = "size of the step, $\\sigma$"
     plots.log_log(left, step, "absolute error [nats]", "Fig. 4: Taylor polynomial of $L_k$")
     plots.log_log(right, step, "relative error", "Beside it: the increment's model")
-    right.set_ylim(1e-9, 3)
+    left.set_ylim(1e-17, 30)
+    right.set_ylim(1e-11, 3)
     right.axhline(0.1, color=plots.GREY, linewidth=0.8)
     left.legend(frameon=False, loc="upper left", fontsize=8)
-    right.legend(frameon=False, loc="upper left", fontsize=8)
+    right.legend(frameon=False, loc="lower right", fontsize=8)
     single = np.exp(np.log(curves["single"]).mean(0))
     leaves = sigmas[int((single > 3 * single[0]).argmax())]
     at = list(sigmas).index(1e-3)

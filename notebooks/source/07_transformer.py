@@ -150,7 +150,7 @@ for j in (0, 2, 4):
     print(f"k = {run.consumed[j]:5d}: {write(run, j, beginning)}")
 
 # %% [markdown]
-# It is no poet, but it has learned words and the layout of a manual. For curvature that is enough.
+# It is no poet, but it has learned words and the layout of a manual.
 #
 # ## 2. Along training
 #

@@ -36,6 +36,7 @@ from landscape_nb.theory.probes import top_eigenpairs
 SIGMAS = tuple(float(f"{s:.4g}") for s in np.logspace(-7, -1, 13))  # range of KG26's Fig. 4
 K, NEXT, DRAWS, D = 8, 4, 8, 4  # K, DRAWS: KG26's Sec. 6 and code; NEXT, D: chosen here
 TINY = 1e-12  # KG26's code
+SMALLEST = 1e-18  # far below all rounding, for errors that are zero: chosen here
 
 
 def measure(seed: int, copy: int) -> list[Row]:
@@ -120,7 +121,9 @@ def curves(rows: list[Row], column: str) -> np.ndarray:
     """A column over sigma for each seed, the geometric mean of the three copies, (seeds, S)."""
     seeds, copies = (sorted({row[name] for row in rows}) for name in ("seed", "copy"))
     cells = {(r["seed"], r["copy"], r["sigma"]): r[column] for r in rows}
-    log = [[[math.log(cells[s, c, x] + TINY) for x in SIGMAS] for c in copies] for s in seeds]
+    log = [
+        [[math.log(max(cells[s, c, x], SMALLEST)) for x in SIGMAS] for c in copies] for s in seeds
+    ]
     return np.exp(np.mean(log, axis=1))
 
 
