@@ -158,7 +158,12 @@ def fair_probes(
         for x, y in zip(middle, heights, strict=True):
             ax.annotate(f"{x:.2g}", (x, y), xytext=(0, 6), textcoords="offset points",
                         ha="center", fontsize=8)  # fmt: skip
-        ax.set(xscale="log", ylim=(-0.6, len(probes) - 0.2), xlabel=f"share of the {part}")
+        ax.set(
+            xscale="log",
+            xlim=(min(middle) / 5, 3),
+            ylim=(-0.6, len(probes) - 0.2),
+            xlabel=f"share of the {part}",
+        )
         ax.set_yticks(heights, list(probes.values()) if ax is axes[0] else [""] * len(probes))
         ax.axvline(1, color=plots.GREY, linewidth=0.8)
     plots.show(

@@ -77,8 +77,8 @@ def ratio_to_the_full_space(
         "Left: top, random and bottom lie on one line at 1, and leave it near the same "
         "sigma. Right: without the common value the 16 top directions see "
         f"{last['top']:.0%} of what the whole space sees, 16 random ones {last['random']:.1e} "
-        f"(16/N = {16 / N:.1e}). At equal size, D = 4, the bottom ({last['bottom']:.1%}) is not "
-        f"far behind the top ({centred['top'][:, 3].mean():.1%}).",
+        f"(16/N = {16 / N:.1e}). At equal size, D = 4, the bottom sees {last['bottom']:.1%} "
+        f"and the top {centred['top'][:, 3].mean():.1%}.",
     )
 
 

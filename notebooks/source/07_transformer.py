@@ -54,7 +54,7 @@ def seeded(seed):
 
 # %% [markdown]
 # *Pictures and their sentences quote what was measured in this run, or in **stored studies**: small tables of ten
-# seeds that come with the package. `python -m landscape_nb evidence published_b` makes one anew. The lines that
+# seeds or more that come with the package. `python -m landscape_nb evidence published_b` makes one anew. The lines that
 # end in True or False, in folded cells, are compared by the notebook's test on every machine.*
 #
 # ## 1. A small language model
@@ -519,7 +519,7 @@ for name, share in live.items():
     print(f"{name:10s} share of the squared gradient: {share['gradient']:.4f}")
 
 # %% [markdown]
-# And ten draws of training and held-out sequences, over the three trained copies (the stored study
+# And twelve draws of training and held-out sequences, over the three trained copies (the stored study
 # `transformer_probes`; lines are 95 % intervals of the mean, and $\|A\|_F^2$ was measured by random directions, `captured_energy`):
 
 # %%
@@ -850,7 +850,7 @@ print("the eigenvectors are the most expensive stage:", eigen == max(seconds.mea
 # %% [markdown]
 # ### Verdicts
 #
-# Intervals are of ten seeds, in the outputs above. [All verdicts](10_verdicts.ipynb), with versions and places.
+# Intervals stand in the outputs above, of ten seeds or more. [All verdicts](10_verdicts.ipynb), with versions and places.
 #
 # | KG26, arXiv v1 | it says | seen here |
 # |---|---|---|
