@@ -48,7 +48,11 @@ def ratio_by_rule(
     }
     far = ", ".join(f"{last['published', (1e-2, D)]:.0f}" for D in (1, 4, 16))
     near = [f"{last['published', (s, D)]:.2g}" for s in (1e-4, 1e-3) for D in (1, 16)]
-    own = [last["definition", key] for key in rules["definition"]]
+    own = [
+        geometric_interval(column).value
+        for runs in rules["definition"].values()
+        for column in runs.T
+    ]
     count = len(next(iter(rules["published"].values())))
     plots.show(
         figure,
@@ -56,7 +60,7 @@ def ratio_by_rule(
         f"k = {ks[-1]} and D = 1 and 16 the ratio is {near[0]} and {near[1]} at sigma = 1e-4, "
         f"{near[2]} and {near[3]} at 1e-3; at 1e-2 it is {far} for D = 1, 4, 16. Right, the "
         "definition's B on the same weights and directions: between "
-        f"{min(own):.2f} and {max(own):.2f} at this k.",
+        f"{min(own):.2f} and {max(own):.2f} at every k.",
     )
 
 
@@ -78,7 +82,7 @@ def falling_criteria(ks: Sequence[int], runs: Mapping[str, np.ndarray], slopes: 
     for name, (label, colour, dash, marker) in looks.items():
         _banded(ax, ks, runs[name], label=label, color=colour, linestyle=dash, marker=marker)
     for name, power in (("point", -1), ("full", -2)):
-        plots.power_law_guide(ax, ks, 2 * float(np.exp(np.log(runs[name][:, 0]).mean())), power)
+        plots.power_law_guide(ax, ks, 5 * float(np.exp(np.log(runs[name][:, 0]).mean())), power)
     plots.log_log(ax, "sequences consumed, k", "criterion [nats or nats$^2$]", "Fig. 2", ticks=ks)
     ax.set_xticks(list(ks), [str(k) if k != 4096 else "" for k in ks])
     ax.legend(frameon=False, loc="lower left", fontsize=8)

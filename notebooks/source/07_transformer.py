@@ -615,9 +615,8 @@ print("k = 6208, D = 16       published                  definition            d
 for s in ("s4", "s3", "s2"):
     ours = [str(along[f"{rule}_16_{s}"]) for rule in ("published", "definition", "direct")]
     print(f"sigma = 1e-{s[1]}   {ours[0]:>24s}   {ours[1]:>22s}   {ours[2]:>22s}")
-print(
-    "larger for larger D at every k from 256 on, share of trainings:", along["larger_for_larger_D"]
-)
+print("published, sigma = 1e-2: D = 4 over D = 1 ", along["four_over_one"])
+print("                         D = 16 over D = 4", along["sixteen_over_four"])
 
 # %% [markdown]
 # The published rule draws the pattern of Fig. 3, both regimes and the order in $D$; the definition's rule stays near 1. Direct Monte

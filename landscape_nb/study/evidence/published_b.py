@@ -224,10 +224,8 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
     excess = ratios(rows, "published_16", 1e-2)
     x = np.log(np.asarray(KS) + 1.0)
     found["growth_published"] = mean_interval(np.polyfit(x, np.log(e), 1)[0] for e in excess)
-    alone = {s: np.log10(ratios(rows, "published_16_one", s, last)) for s in (1e-3, 1e-2)}
-    found["scatter_one_s3"], found["scatter_one_s2"] = (
-        mean_interval(abs(x - np.median(x))) for x in alone.values()
-    )
+    found["four_over_one"] = geometric_interval(four[:, -1] / one[:, -1])
+    found["sixteen_over_four"] = geometric_interval(sixteen[:, -1] / four[:, -1])
     slopes = {name: slope_of(rows, name) for name in ("delta1", "full", "definition_4")}
     found |= {f"slope_{name}": mean_interval(values) for name, values in slopes.items()}
     found["slope_full_s2"] = mean_interval(slope_of(rows, "full", 1e-2))
