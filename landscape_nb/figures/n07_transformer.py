@@ -77,41 +77,33 @@ def ratio_to_the_full_space(
         "Left: top, random and bottom lie on one line at 1, and leave it near the same "
         "sigma. Right: without the common value the 16 top directions see "
         f"{last['top']:.0%} of what the whole space sees, 16 random ones {last['random']:.1e} "
-        f"(16/N = {16 / N:.1e}). At equal size, D = 4, the bottom ({last['bottom']:.1%}) is not "
-        f"far behind the top ({centred['top'][:, 3].mean():.1%}).",
+        f"(16/N = {16 / N:.1e}). At equal size, D = 4, the bottom sees {last['bottom']:.1%} "
+        f"and the top {centred['top'][:, 3].mean():.1%}.",
     )
 
 
-def reach_of_the_model(
-    steps: np.ndarray, errors: np.ndarray, dims: Sequence[int], grid: np.ndarray
-) -> None:
-    """Relative error of the quadratic model over sigma, and its centred part over sigma and D.
+def error_over_sigma_and_D(steps: np.ndarray, dims: Sequence[int], errors: np.ndarray) -> None:
+    """Relative error of the quadratic model, raw and centred, over sigma and D: KG26's Fig. 6.
 
     Args:
         steps: sizes of the probe, (S,).
-        errors: at D = 4, raw and centred, for each seed, (R, S, 2).
         dims: numbers of directions, (d,).
-        grid: raw and centred error of one seed, (d, S, 2).
+        errors: raw and centred relative error, (d, S, 2).
     """
-    figure, (left, right) = plots.new_figure(2, width=5.0)
-    sigma = "size of the probe, $\\sigma$"
-    plots.spread(left, steps, errors[:, :, 0], "top", label="raw")
-    plots.spread(left, steps, errors[:, :, 1], "Jacobian", label="centred")
-    plots.log_log(left, sigma, "relative error", "Quadratic model, D = 4 (Fig. 4)")
-    local = steps[(errors[:, :, 1] < 0.1).all(0)].max()
-    left.set_xlim(8e-5, 1.2e-1)
-    left.axvspan(8e-5, local, color=plots.SKY, alpha=0.2, linewidth=0)
-    left.axhline(0.1, color=plots.GREY, linewidth=0.8)
-    left.legend(frameon=False, loc="lower right")
+    figure, axes = plots.new_figure(2, width=4.6, height=2.9)
     labels = [f"{s:.0e}".replace("e-0", "e-") for s in steps]
-    maps.number_map(right, labels, [str(d) for d in dims], 100 * grid[:, :, 1], "{:.2g}")
-    right.set(xlabel=sigma, ylabel="directions in the probe, D")
-    right.set_title("Centred error in percent (Fig. 6)", fontsize=10)
+    for ax, part, title in zip(axes, (0, 1), ("Raw", "Centred"), strict=True):
+        maps.number_map(ax, labels, [str(d) for d in dims], 100 * errors[:, :, part], "{:.2g}")
+        ax.set(xlabel="size of the probe, $\\sigma$", ylabel="directions in the probe, D")
+        ax.set_title(f"{title} error in percent (Fig. 6)", fontsize=10)
+    worst = 100 * errors.max((0, 1))
+    at = list(labels).index("1e-3")
+    local = 100 * errors[:, at].max(0)
     plots.show(
         figure,
-        "Left: the raw error is small because the value hides it; the centred one stays below "
-        f"10 % up to about sigma = {local:.0e} (shaded: the local regime, by the data). Right: "
-        "the error grows with sigma, and at large sigma with the number of directions too.",
+        f"At sigma = 1e-3 the raw error is at most {local[0]:.1g} % and the centred one "
+        f"{local[1]:.1g} %; at the largest sigma they reach {worst[0]:.0f} % and {worst[1]:.0f} %. "
+        "The value, which both sides share, hides most of the raw error.",
     )
 
 
@@ -145,32 +137,6 @@ def monte_carlo(sizes: np.ndarray, curves: Mapping[str, Curves]) -> None:
         f"wide. After {sizes[-1]} draws they reach {last['raw']:.0e} of the raw criterion (left: "
         f"nearly all of it is the value, which has no noise), but {last['centred']:.0%} of the "
         "centred one (right), the part that the probe adds.",
-    )
-
-
-def captured_shares(names: Sequence[str], shares: np.ndarray) -> None:
-    """Pairs of bars: how much of the increment's gradient and curvature each probe captures.
-
-    Args:
-        names: the P probes; "top", "gradient", "next" and "own" are among them.
-        shares: for each seed and probe the share of the gradient and of the curvature, (R, P, 2).
-    """
-    figure, ax = plots.new_figure(width=6.4)
-    gradient, curvature = shares.mean(0).T
-    bars = {"gradient": gradient, "curvature": curvature}
-    plots.grouped_bars(ax, names, bars, "captured share")
-    ax.set(ylim=(0, 1.2))
-    ax.set_title("Who captures the increment's gradient and curvature? k = 4", fontsize=10)
-    of_gradient = dict(zip(names, gradient, strict=True))
-    of_curvature = dict(zip(names, curvature, strict=True))
-    plots.show(
-        figure,
-        "One direction, the next sequence's gradient, captures "
-        f"{of_gradient['gradient']:.0%} of the increment's gradient and none of its curvature; 4 "
-        f"top directions of the old Hessian {of_gradient['top']:.0%}, random ones nothing. Of the "
-        f"curvature the increment's own 4 directions hold {of_curvature['own']:.0%}, the next "
-        f"sequence's {of_curvature['next']:.0%}, the old top {of_curvature['top']:.0%}: it is "
-        "spread over many directions.",
     )
 
 
