@@ -2,7 +2,8 @@
 
 Looked at are decimals, percents, powers such as 3e-4, and in notebooks whole numbers of three
 digits and more, in the markdown of every notebook and in the docstrings of the package. Each must
-stand in an output or the code beside it, in a stored study, or in a benchmark's table. What can't,
+stand in an output or the code beside it, in a stored study that the text names, or in a benchmark's
+table. What can't,
 because it is a source's own number, an example's, or was measured once at a cost, is listed with
 its reason in prose_numbers.toml. A reason that nothing needs any more fails as well.
 """
@@ -26,7 +27,7 @@ EXCEPTIONS = tomllib.loads((ROOT / "tests" / "prose_numbers.toml").read_text(enc
 # Not prose: code, links, identifiers of papers, versions, and what LaTeX writes as an index.
 NOT_PROSE = re.compile(
     r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+|arXiv:?\s*[\d.v]+|[_^]\{[^}]*\}|[_^]-?\d+|"
-    r"\d{4}\.\d{5}",
+    r"\d{4}\.\d{5}|\b[Ss]ec(?:tions?|s?\.)\s[\d.]+(?:(?:,| and| to) [\d.]+)*",
     re.DOTALL,
 )
 NUMBER = re.compile(r"(?<![\w.])\d+(?:[ ,]\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?(?:\s?\\?%)?(?![\w])")
@@ -100,6 +101,7 @@ def missing_from_module(path: Path) -> list[str]:
     texts = docstrings(source)
     examples = [line for text in texts for line in re.findall(r">>>.*?(?:\n\s*\n|$)", text, re.S)]
     held = numbers_in(" ".join([*constants, *examples])) | TABLES
+    held |= named_studies(" ".join(texts))
     values = {float(number) for number in held}
     prose = [re.sub(r">>>.*?(?:\n\s*\n|$)", "", text, flags=re.S) for text in texts]
     found = [n for text in prose for n in stated(text, whole=False)]
@@ -108,9 +110,13 @@ def missing_from_module(path: Path) -> list[str]:
 
 TABLES = numbers_in(
     "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "tests" / "benchmarks").glob("*.md"))
-) | numbers_in(
-    "\n".join(str(m) for name in stored.studies() for m in stored.figures(name).values())
 )
+
+
+def named_studies(text: str) -> set[str]:
+    """The numbers of the stored studies that a text names: `rate`, or "the study rate"."""
+    named = [s for s in stored.studies() if re.search(rf"`{s}`|\bstudy {s}\b", text)]
+    return numbers_in("\n".join(str(m) for s in named for m in stored.figures(s).values()))
 
 
 def unexplained(name: str, missing: list[str]) -> tuple[list[str], list[str]]:
@@ -148,6 +154,7 @@ def test_exceptions_are_about_files_that_are_there():
         ("N = 110 592 parameters, $k^{-2.5}$, $10^{-3}$, since 2024", ["110592"]),
         ("3e-4 in Eq. 15, arXiv 2604.14870, [x](a/b-0.25.html)", ["3e-4"]),
         ("two of 10, 0.5", ["0.5"]),
+        ("N25, sec. 5.1 and 5.2; sections 4.1, 4.2: 4.3", ["4.3"]),
     ],
 )
 def test_what_a_text_states(text, numbers):
