@@ -144,6 +144,8 @@ def results():
         FloorLaw(1.0, 2.0, 0.5, 9), Stop(9, 2, 15, True), RankCorrelation(0.5, 0.1, 0.8, 0.9, 7, 1),
         KIND, ln.Watch(loss, 20).probe, ln.Watch(loss, 20).work,
         ln.designed_sample(torch.rand(9, generator=g), 5, g),
+        ln.influence_step(loss, w, 20, 25),
+        ln.local_learning_coefficient(loss, w, 20, g, draws=9, burn_in=9),
     ]  # fmt: skip
     return {type(result).__name__: result for result in made}
 
