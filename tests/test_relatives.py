@@ -1,4 +1,4 @@
-"""The criterion's relatives: influence, the local learning coefficient, sharpness in relative steps.
+"""The criterion's relatives: influence, the local learning coefficient, relative sharpness.
 
 Oracles: exact quadratics; minimisers found again on data repeated r times, where the new sample's
 weight is 1/(rk + 1); integrals by quadrature; the softmax's own Hessian; rescaled networks.
@@ -157,16 +157,19 @@ CASES = {
 }
 
 
+SLOW = ("quartic, 1/4", "a zero product")  # far from a Gaussian: the chains mix slowly
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_known_learning_coefficients(name):
     """Oracle: homogeneity (n beta E f = N / degree) or integration."""
     f, N, n_beta, gamma, exact = CASES[name]
-    loss = landscape(f, N)
+    loss, draws = landscape(f, N), 3000 if name in SLOW else 700
     found = local_learning_coefficient(
-        loss, loss.w0, 8, generator(), localization=gamma, n_beta=n_beta, draws=800, burn_in=300
+        loss, loss.w0, 8, generator(), localization=gamma, n_beta=n_beta, draws=draws, burn_in=300
     )
     assert abs(found.value - exact) < max(4 * found.stderr, 0.1 * exact)
-    assert found.stderr < 0.2 * exact and 0.4 < found.acceptance < 0.8
+    assert found.stderr < (0.3 if name in SLOW else 0.2) * exact and 0.4 < found.acceptance < 0.8
 
 
 def test_a_degenerate_minimum_counts_less_than_its_dimension():
@@ -184,7 +187,7 @@ def test_at_a_quadratic_twice_the_estimate_is_the_soft_count():
     by_hand = sum(n_beta * e / (n_beta * e + gamma) for e in eigenvalues)
     assert expected == pytest.approx(by_hand, rel=1e-6)
     found = local_learning_coefficient(
-        loss, loss.w0, k, generator(1), localization=gamma, draws=1500, burn_in=300
+        loss, loss.w0, k, generator(1), localization=gamma, draws=1000, burn_in=300
     )
     assert abs(2 * found.value - expected) < max(8 * found.stderr, 0.1 * expected)
     hard_count = sum(e > 1e-3 for e in eigenvalues)
@@ -199,7 +202,7 @@ def test_the_accept_step_is_needed():
     """
     loss = landscape(lambda w: (w**2).sum() / 2, 1)
     found = local_learning_coefficient(
-        loss, loss.w0, 8, generator(2), localization=1e-6, n_beta=1.0, draws=2000, burn_in=500
+        loss, loss.w0, 8, generator(2), localization=1e-6, n_beta=1.0, draws=1200, burn_in=300
     )
     g, w, step, energies = generator(3), 0.0, 1.5, []
     for xi in torch.randn(20_000, generator=g, **F64).tolist():
@@ -213,15 +216,18 @@ def test_the_accept_step_is_needed():
 def test_a_wrong_start_shows_in_the_lowest_energy():
     loss = landscape(lambda w: (w**2).sum(), 2)
     found = local_learning_coefficient(
-        loss, torch.ones(2, **F64), 8, generator(), localization=1.0, n_beta=20.0, draws=200
+        loss, torch.ones(2, **F64), 8, generator(), n_beta=20.0, draws=100, burn_in=100
     )
     assert found.lowest < -10 and found.value < 0
 
 
 def test_the_same_generator_gives_the_same_answer():
     loss = landscape(lambda w: (w**2).sum(), 2)
-    runs = [local_learning_coefficient(loss, loss.w0, 8, generator(5), draws=20) for _ in "ab"]
-    assert runs[0] == runs[1]
+    first, second = (
+        local_learning_coefficient(loss, loss.w0, 8, generator(5), draws=20, burn_in=20)
+        for _ in range(2)
+    )
+    assert first == second
 
 
 # -- sharpness -----------------------------------------------------------------------------------
