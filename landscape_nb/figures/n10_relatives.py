@@ -165,17 +165,18 @@ def directions(stored: Figures) -> None:
     right.set_xlabel("hidden units (k = 200)")
     for ax in (left, right):
         ax.set_ylabel("directions that count, of N")
-        ax.legend(frameon=False, fontsize=8, loc="center left")
+    handles = left.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     both = [*left.get_ylim(), *right.get_ylim()]
     for ax in (left, right):
         ax.set_ylim(min(both) / 1.3, max(both) * 1.3)
     plots.show(
         figure,
         "Without L2, at the end of training. Sampling counts "
-        f"{stored['k200_dimension'].value:.0f} directions at k = 200 and width 8, the Hessian "
+        f"{stored['k200_dimension'].value:.1f} directions at k = 200 and width 8, the Hessian "
         f"{stored['k200_soft'].value:.1f} at the same scale: the bottom is flatter than its "
-        "surroundings, and more so the wider the network. Bars: 95 % intervals, "
-        f"{stored['k200_dimension'].count} seeds.",
+        f"surroundings. The two differ {stored['width4_excess'].value:.1f}-fold at width 4, "
+        f"{stored['width16_excess'].value:.1f}-fold at width 16. Bars: 95 % intervals, ten seeds.",
     )
 
 
