@@ -24,9 +24,10 @@ Seven folders, each importing only from those before it:
   theory     one file an idea: increment (Eqs. 5, 9), probes (U_D), criteria (Eqs. 1-4), moments
              (Eqs. 15-16), expansion (what Eq. 15 leaves out), tables and next_samples (averages),
              designs (which samples to take), tails (what an average is worth), intervals (what
-             seeds say), bounds (Eq. 10), spectrum (S17), surfaces and enough (N25), forecast and
-             learning_curve (beyond the last k), descent (LLC), layers, exponents and
-             spectral_newton (C26)
+             seeds say), bounds (Eq. 10), spectrum and class_structure (S17, Papyan), surfaces and
+             enough (N25), forecast and learning_curve (beyond the last k), descent (LLC), layers,
+             exponents and spectral_newton (C26); the criterion's nearest relatives: influence,
+             learning_coefficient, sharpness
   problems   toys, data, networks, trained transformers
   figures    one function a picture
   study      sweeps, a training watched from its own loop (`Watch`), the report on a model, which
@@ -102,6 +103,11 @@ from landscape_nb.theory.increment import (
     increment_model,
     increment_models,
     next_sample_models,
+)
+from landscape_nb.theory.influence import Influence, influence_step
+from landscape_nb.theory.learning_coefficient import (
+    LearningCoefficient,
+    local_learning_coefficient,
 )
 from landscape_nb.theory.learning_curve import LossForecast, forecast_loss
 from landscape_nb.theory.moments import (
@@ -215,6 +221,8 @@ __all__ = [
     "HessianOperator",
     "IncrementModel",
     "IncrementModels",
+    "Influence",
+    "LearningCoefficient",
     "LossForecast",
     "Moment",
     "MomentTable",
@@ -258,8 +266,10 @@ __all__ = [
     "increment_eigenpairs",
     "increment_model",
     "increment_models",
+    "influence_step",
     "jacobian_subspace",
     "largest_eigenpairs",
+    "local_learning_coefficient",
     "log_slope",
     "loss_surfaces",
     "models",

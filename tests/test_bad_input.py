@@ -20,6 +20,8 @@ from torch import nn
 
 import landscape_nb as ln
 from landscape_nb.theory import layers
+from landscape_nb.theory.learning_coefficient import soft_count
+from landscape_nb.theory.sharpness import adaptive_hessian, relative_flatness
 from landscape_nb.theory.spectral_newton import SpectralNewton, spectral_newton_step
 
 NAN, INF = float("nan"), float("inf")
@@ -223,6 +225,23 @@ CASES = [
     ("ks decreasing", lambda c: ln.fit_path(c.loss, [4, 2]), "strictly increasing", "[4, 2]"),
     ("ks empty", lambda c: ln.fit_path(c.loss, []), "ks is empty", ""),
     ("fit on indices beyond n", lambda c: ln.fit(c.loss, torch.tensor([6])), "within 0..5", "between 6 and 6"),
+    ("influence of a seen sample", lambda c: ln.influence_step(c.loss, c.w, 3, 2), "candidate must be between 3 and 5", "candidate = 2"),
+    ("influence without a next sample", lambda c: ln.influence_step(c.loss, c.w, 6, 6), "k must be between 1 and 5", "k = 6"),
+    ("influence from NaN", lambda c: ln.influence_step(c.loss, c.w * NAN, 3, 4), "w must be finite", "8 of its 8"),
+    ("damping negative", lambda c: ln.influence_step(c.loss, c.w, 3, 4, damping=-1), "damping must be finite and not negative", "-1.0"),
+    ("influence tol one", lambda c: ln.influence_step(c.loss, c.w, 3, 4, tol=1), "tol must be between 0 and 1", "got 1"),
+    ("no products", lambda c: ln.influence_step(c.loss, c.w, 3, 4, max_products=0), "max_products must be at least 1", "max_products = 0"),
+    ("too few products", lambda c: ln.influence_step(c.loss, c.w, 3, 4, damping=1e-3, max_products=1), "Raise max_products", "after 2 Hessian"),
+    ("coefficient of two samples", lambda c: ln.local_learning_coefficient(c.loss, c.w, 2, c.g), "k must be between 3 and 6", "k = 2"),
+    ("localization zero", lambda c: ln.local_learning_coefficient(c.loss, c.w, 4, c.g, localization=0), "localization must be positive", "= 0.0"),
+    ("n beta infinite", lambda c: ln.local_learning_coefficient(c.loss, c.w, 4, c.g, n_beta=INF), "n_beta must be positive and finite", "inf"),
+    ("one chain", lambda c: ln.local_learning_coefficient(c.loss, c.w, 4, c.g, chains=1), "chains must be at least 2", "chains = 1"),
+    ("no burn-in", lambda c: ln.local_learning_coefficient(c.loss, c.w, 4, c.g, burn_in=0), "burn_in must be at least 1", "burn_in = 0"),
+    ("one draw", lambda c: ln.local_learning_coefficient(c.loss, c.w, 4, c.g, draws=1), "draws must be at least 2", "draws = 1"),
+    ("coefficient with a seed", lambda c: ln.local_learning_coefficient(c.loss, c.w, 4, 0), "generator must be a torch.Generator", "int"),
+    ("adaptive with a short w", lambda c: adaptive_hessian(c.loss, c.w[1:], 4), "flat vector of length N = 8", "(7,)"),
+    ("flatness of a bias", lambda c: relative_flatness(c.loss, c.w, 4, "bias"), "layer must name a weight matrix", "'bias'"),
+    ("soft count at zero", lambda c: soft_count(c.w, 0.0), "scale must be positive", "= 0.0"),
     ("lr zero", lambda c: ln.gradient_descent(c.loss, 3, 0, 2), "lr must be positive", "lr = 0.0"),
     ("lr text", lambda c: ln.gradient_descent(c.loss, 3, "0.1", 2), "lr must be one positive number", "'0.1'"),
     ("no steps", lambda c: ln.gradient_descent(c.loss, 3, 0.1, 0), "steps must be at least 1", "steps = 0"),

@@ -155,6 +155,8 @@ def results():
         seen, SingleDigits(seen, seen), mean_interval([1.0, 2.0]), stored.study("warm_starts"),
         Claim("a", "own", "-", "-", "-", "-", "-", "identity", "-", holds=("a.b < 1",)),
         class_structure(loss, w, 20),
+        ln.influence_step(loss, w, 20, 25),
+        ln.local_learning_coefficient(loss, w, 20, g, draws=9, burn_in=9),
     ]  # fmt: skip
     return {type(result).__name__: result for result in made}
 

@@ -1,6 +1,5 @@
 """The pictures of notebook 08: modes and slopes, the race, an exercise."""
 
-
 import numpy as np
 from torch import Tensor
 

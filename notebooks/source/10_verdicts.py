@@ -217,7 +217,9 @@ w = ln.fit(loss, 200, tol=1e-7).w
 moved = ln.influence_step(loss, w, 200, 200)  # conjugate gradients: no matrix is written down
 same = abs(float(moved.step.norm()) / float(columns["step_influence"][0]) - 1) < 1e-3
 print("Without a matrix the same step as with one:", same)
-print("No minimum rose by more than the increment:", bool((columns["minimum"] <= columns["I"]).all()))
+print(
+    "No minimum rose by more than the increment:", bool((columns["minimum"] <= columns["I"]).all())
+)
 
 # %% [markdown]
 # **Doubt.** "To first order" is a promise about small weights $1/(k+1)$. A digit that surprises the
@@ -324,7 +326,9 @@ print("at least sixty claims:", len(claims) >= 60)
 print("every source has claims:", all(sum(row.values()) for row in tally.values()))
 print("every claim says what would change our mind:", all(claim.mind for claim in claims))
 print("studies:", len(stored.studies()))
-print("the span of three seeds holds the mean less often than the t interval:", spans[1] < covered[1])
+print(
+    "the span of three seeds holds the mean less often than the t interval:", spans[1] < covered[1]
+)
 
 # %% [markdown] tags=["exercises"]
 # ## 5. Exercises
