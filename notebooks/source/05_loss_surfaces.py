@@ -1187,11 +1187,11 @@ for p, by_rule in stops.items():
         print(f"{p:18} {rule:12} {k:8.0f} {trainings:11.0f} {samples:20.0f} {left(p, s):11.2f}")
 
 # %% [markdown]
-# The first rule is cheap; where it stops, the loss is 16 to 130 % above that at the largest $k$. The second costs two to three times as much where it
+# The first rule is cheap; where it stops, the loss is still well above that at the largest $k$ (last column). The second costs two to three times as much where it
 # works (the digits). Elsewhere a plateau or noise fools it, and it stops before most of the fall. The tumours never settle.
 #
 # **Warm starts.** The convex problem, *digits, linear*, has one minimiser for each $k$. There each fit starts at the last one: the
-# rows are the same (a test compares them), for a third fewer iterations (909 in place of 1337, three seeds). For a network it
+# rows are the same (a test compares them), for fewer iterations. For a network it
 # would be another experiment: one model that goes on learning.
 
 # %% [markdown] tags=["exercises"]
