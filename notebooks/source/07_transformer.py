@@ -150,7 +150,7 @@ for j in (0, 2, 4):
     print(f"k = {run.consumed[j]:5d}: {write(run, j, beginning)}")
 
 # %% [markdown]
-# It is no poet, but it has learned words and the layout of a manual.
+# It is no poet, but it has learned words.
 #
 # ## 2. Along training
 #
@@ -166,14 +166,14 @@ for j in (0, 2, 4):
 # So each number is a difference between the next sequence and the mean, divided by
 # $k+1$ (squares: $(k+1)^2$). We measure the difference and divide afterwards. The value needs
 # losses only: 128 consumed sequences for the mean, and *all* 944 held-out ones, each in turn the next.
-# Derivatives are dear: 16 for the mean and six held-out sequences leave tens of percent of uncertainty.
+# Derivatives are dear: 10 for the mean and six held-out sequences leave tens of percent of uncertainty.
 #
 # `full_space_table` holds $\Delta_2$ in closed form: value, gradient and curvature (traces, sums of a Hessian's
-# eigenvalues, by four random directions; all else exact). `moment_table` does the same for $\Delta_2^{(D)}$, here
-# with $D = 4$ directions taken from half of the 16 sequences.
+# eigenvalues, by three random directions; all else exact). `moment_table` does the same for $\Delta_2^{(D)}$, here
+# with $D = 4$ directions taken from half of the 10 sequences.
 
 # %%
-m, h, sigma = 16, 6, 1e-3  # sequences for the mean, held-out candidates, size of the probe
+m, h, sigma = 10, 6, 1e-3  # sequences for the mean, held-out candidates, size of the probe
 
 
 def consumed_by(run, j, count):
@@ -194,7 +194,7 @@ def moments(run, j):
     """The criterion of the full space and of 4 top directions, and the relative residual."""
     loss = run.loss([*consumed_by(run, j, m), *held_out(run, h)], checkpoint=j)
     top = ln.top_eigenpairs(loss, loss.w0, m // 2, D=4, tol=1e-2)
-    full = ln.full_space_table(loss, [loss.w0], [m], num_probes=4, generator=seeded(j))
+    full = ln.full_space_table(loss, [loss.w0], [m], num_probes=3, generator=seeded(j))
     four = ln.moment_table([ln.next_sample_models(loss, loss.w0, top.vectors, m)])
     return full.at(1, sigma), four.at(4, sigma), float(top.residuals.max() / top.values[0])
 
@@ -205,7 +205,11 @@ def moments(run, j):
 # %%
 far = [differences(run, j) for j in range(5)]
 tails = [ln.tail(f.square()) for f in far]
-full, four, residuals = zip(*(moments(run, j) for j in range(5)))
+found = []
+for j in range(5):  # a second or two each
+    print("derivatives at k =", run.consumed[j])
+    found.append(moments(run, j))
+full, four, residuals = zip(*found)
 
 # %% [markdown]
 # Three parts, times $(k+1)^2$ and without their powers of $\sigma$. (The derivatives belong to a mean of $m$
@@ -306,7 +310,7 @@ print("more passes over the same data: loss down, gradient and curvature parts u
 # of most negative curvature. (The authors did so too, in a draft that lies in their repository: such subspaces
 # "remain empirically similar because the scalar value-gap term dominates", `paper-tmlr/main.tex`.)
 #
-# The place: the end of training, $k = 4$ (KG26 takes 8; the slider below goes to 8), three trained copies. First the eigenvectors, with residuals below one hundredth of $\lambda_1$.
+# The place: the end of training, $k = 4$ (KG26 takes 8; the slider below goes to 8), three trained copies. First the eigenvectors, with residuals below one fiftieth of $\lambda_1$.
 
 # %%
 D, k, candidates = 16, 4, range(8, 8 + h)
@@ -319,7 +323,9 @@ def final_loss(run, k=8, dtype=torch.float32):
 
 # %%
 places = [final_loss(run) for run in runs]
-tops = [ln.top_eigenpairs(place, place.w0, k, D, tol=1e-2) for place in places]
+tops = [ln.top_eigenpairs(place, place.w0, k, D, tol=2e-2) for place in places]
+
+# %%
 bottoms = [ln.bottom_eigenpairs(place, place.w0, k, 4, tol=5e-2) for place in places]
 randoms = [ln.random_subspace(N, D, seeded(s), dtype=torch.float32) for s in range(3)]
 
@@ -611,10 +617,12 @@ rules = {
 n07_published.ratio_by_rule(published_b.KS, rules)
 
 # %%
-print("k = 6208, D = 16       published                  definition            direct Monte Carlo")
+print(
+    "k = 6208, D = 16                published                  definition          direct Monte Carlo"
+)
 for s in ("s4", "s3", "s2"):
     ours = [str(along[f"{rule}_16_{s}"]) for rule in ("published", "definition", "direct")]
-    print(f"sigma = 1e-{s[1]}   {ours[0]:>24s}   {ours[1]:>22s}   {ours[2]:>22s}")
+    print(f"sigma = 1e-{s[1]}  " + "".join(f"{one:>28s}" for one in ours))
 print("published, sigma = 1e-2: D = 4 over D = 1 ", along["four_over_one"])
 print("                         D = 16 over D = 4", along["sixteen_over_four"])
 
@@ -712,7 +720,7 @@ for s in ("s3", "s1"):
 
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: sections 3 to 6
-print("top residuals below 1e-2:", all(max(t.residuals) <= 1e-2 * t.values[0] for t in tops))
+print("top residuals below 2e-2:", all(max(t.residuals) <= 2e-2 * t.values[0] for t in tops))
 print("the bottom is negative:", all(float(b.values[-1]) < 0 for b in bottoms))
 for s in (1e-4, 1e-3):
     worst = max(abs(ratios(name, d, s) - 1).max() for name in probes for d in (1, 4, 16))
@@ -809,7 +817,7 @@ def timed(step, *arguments, **settings):
 def stage_times(seed):
     """Seconds for eigenvectors, projected derivatives, direct and quadratic Monte Carlo, moment."""
     place, w = places[0], places[0].w0
-    top, eigen = timed(ln.top_eigenpairs, place, w, k, 4, tol=1e-2, generator=seeded(seed))
+    top, eigen = timed(ln.top_eigenpairs, place, w, k, 4, tol=2e-2, generator=seeded(seed))
     model, derivatives = timed(ln.increment_model, place, w, top.vectors, k)
     _, direct = timed(ln.delta2_subspace, place, w, top.vectors, k, sigma, 50, seeded(seed))
     _, quadratic = timed(ln.quadratic_mc, model, sigma, 50, seeded(seed))

@@ -19,6 +19,7 @@ takes the next sequence of its one order, criteria are means over held-out ones.
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -109,7 +110,7 @@ def _at_checkpoint(run: TrainingRun, j: int, k: int, seed: int) -> list[Row]:
         full, direct = (
             place.increments(sigma * xi).double().square().mean(0) for xi in (isotropic, steps)
         )
-        row = {"k": k, "sigma": sigma, **pointwise}
+        row: dict[str, Any] = {"k": k, "sigma": sigma, **pointwise}
         row |= {**_pair("full", full), "direct_16": direct.mean()}
         for rule, D, model in models:
             row |= _pair(f"{rule}_{D}", gaussian_moment(model, sigma).total)

@@ -10,6 +10,8 @@ A seed takes other 8 training sequences and other held-out ones, of one of the t
 that come with the package, in turn.
 """
 
+from collections.abc import Callable, Mapping
+
 import torch
 from torch import Tensor
 
@@ -62,6 +64,9 @@ def measure(seed: int) -> list[Row]:
     ]
 
 
+Bases = Mapping[str, Tensor | Callable[[int], Tensor]]
+
+
 def problem(seed: int) -> tuple[EmpiricalLoss, range, range, torch.Generator]:
     """K training sequences, then those that build and those that judge; and a source of draws."""
     run, generator = pretrained()[seed % 3], torch.Generator().manual_seed(seed)
@@ -106,9 +111,10 @@ def _curvature_shares(
     def own(i: int) -> Tensor:
         return increment_eigenpairs(loss, w, K, FEW, tol=2e-2, candidate=i).vectors
 
-    bases = {**fixed, "gradient": pull, "next": following, "own": own}
+    bases: Bases = {**fixed, "gradient": pull, "next": following, "own": own}
     energies = captured_energy(loss, w, K, bases, candidates, num_probes=8, generator=generator)
     whole, found = energies["whole"], {}
+    assert whole.curvature_stderr is not None  # of a size that is measured by probes
     stderr = float((whole.curvature_stderr / whole.curvature).max())
     for name in bases:
         gradient, curvature = energies[name].share_of(whole)
@@ -133,11 +139,11 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
             found[f"{part}_{name}"] = interval(shares(rows, name, part))
         if name in FIXED:
             found[f"few_{name}"] = interval(shares(rows, name, "few"))
-    few = [shares(rows, name, "few") for name in ("top", "bottom")]
-    found["top_over_bottom_few"] = paired_difference(*few)
+    top, bottom = (shares(rows, name, "few") for name in ("top", "bottom"))
+    found["top_over_bottom_few"] = paired_difference(top, bottom)
     for part in ("gradient", "few", "curvature"):
-        pair = (shares(rows, name, part) for name in ("principal", "top"))
-        found[f"principal_over_top_{part}"] = paired_difference(*pair)
+        principal, top = (shares(rows, name, part) for name in ("principal", "top"))
+        found[f"principal_over_top_{part}"] = paired_difference(principal, top)
     ratio = zip(shares(rows, "top", "gradient"), shares(rows, "principal", "gradient"), strict=True)
     found["top_of_principal"] = mean_interval(top / fair for top, fair in ratio)
     return found
