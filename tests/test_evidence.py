@@ -17,7 +17,7 @@ def test_the_command_makes_a_table_and_says_what_it_shows(tmp_path, capsys):
     assert main(["evidence", "warm_starts", str(path), "--seeds", "2"]) == 0
     printed = capsys.readouterr().out
     assert stored.study("warm_starts").question in printed
-    assert "saved_20: " in printed and "(2 seeds)" in printed and "6 rows in" in printed
+    assert "saved_20: " in printed and "(n = 2)" in printed and "6 rows in" in printed
     shipped = [row for row in stored.rows("warm_starts") if row["seed"] < 2]
     for one, other in zip(read_sweep(path), shipped, strict=True):
         assert (one["seed"], one["steps"]) == (other["seed"], other["steps"])

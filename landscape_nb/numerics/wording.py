@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Callable
+from typing import Any
 
 
 def number(x: float, digits: int = 2) -> str:
@@ -21,6 +22,17 @@ def number(x: float, digits: int = 2) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def rounded(x: Any) -> float:
+    """A number for a stored table, in four digits.
+
+    More would say nothing, differ between machines, and double the size of a file.
+
+    >>> rounded(0.123456), rounded(98765)
+    (0.1235, 98760.0)
+    """
+    return float(f"{float(x):.4g}")
+
+
 def exact(samples: int) -> str:
     """A number of samples, thousands apart."""
     return f"{samples:,}".replace(",", " ")
@@ -35,9 +47,9 @@ def count(samples: float) -> str:
 def beyond(k: int, samples: int) -> str:
     """As `count`, in so many digits that it stays above k: 484 is '484' beside 480, not '480'."""
     for digits in range(2, len(str(samples)) + 1):
-        rounded = round(samples, min(0, digits - len(str(samples))))
-        if rounded > k:
-            return exact(rounded)
+        nearest = round(samples, min(0, digits - len(str(samples))))
+        if nearest > k:
+            return exact(nearest)
     return exact(samples)
 
 

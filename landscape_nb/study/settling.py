@@ -21,6 +21,7 @@ from torch import Tensor
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.fit import fit
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.learning import learning_problem
 from landscape_nb.study.sweep import read_sweep
 from landscape_nb.theory.tails import tail
@@ -75,7 +76,7 @@ def settle(
     for k in grid:
         found = fit(loss, k, w if warm else None, tol=tol, max_iterations=max_iterations)
         w = found.w
-        rows.append({"k": k, **_row(loss.per_sample(w), k), "grad_norm": _short(found.grad_norm)})
+        rows.append({"k": k, **_row(loss.per_sample(w), k), "grad_norm": rounded(found.grad_norm)})
     return rows
 
 
@@ -101,17 +102,12 @@ def _row(losses: Tensor, k: int) -> Row:
     heavy, m = tail(surprise), len(unseen)
     return {
         "unseen": m,
-        "loss": _short(seen),
-        "unseen_loss": _short(unseen.mean()),
-        "unseen_stderr": _short(unseen.std() / m**0.5),
-        "T": _short(heavy.mean),
-        "T_stderr": _short(heavy.stderr),
-        "delta1": _short((unseen - seen).abs().mean() / (k + 1)),
-        "hardest": _short(heavy.hardest),
-        "tail_index": _short(heavy.index),
+        "loss": rounded(seen),
+        "unseen_loss": rounded(unseen.mean()),
+        "unseen_stderr": rounded(unseen.std() / m**0.5),
+        "T": rounded(heavy.mean),
+        "T_stderr": rounded(heavy.stderr),
+        "delta1": rounded((unseen - seen).abs().mean() / (k + 1)),
+        "hardest": rounded(heavy.hardest),
+        "tail_index": rounded(heavy.index),
     }
-
-
-def _short(number: float | Tensor) -> float:
-    """Four digits: more say nothing, differ between machines, and double the size of a file."""
-    return float(f"{float(number):.4g}")

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.data import digits
-from landscape_nb.study.evidence.bulk import RECIPE, _short, network
+from landscape_nb.study.evidence.bulk import RECIPE, network
 from landscape_nb.study.evidence.gaps import blobs
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.sweep import Row
@@ -76,12 +77,12 @@ def measure(seed: int, kind: str) -> list[Row]:
         as_far = A + distance / length * (B - A)
         rows.append({
             "what": name,
-            "barrier": _short(barrier(loss, A, B, SAMPLES)),
-            "held_out": _short(barrier(loss, A, B, held_out)),
-            "distance": _short(length),
-            "loss": _short(loss.value(B, SAMPLES)),
-            "loss_A": _short(loss.value(A, SAMPLES)),
-            "as_far": _short(loss.value(as_far, SAMPLES)),
+            "barrier": rounded(barrier(loss, A, B, SAMPLES)),
+            "held_out": rounded(barrier(loss, A, B, held_out)),
+            "distance": rounded(length),
+            "loss": rounded(loss.value(B, SAMPLES)),
+            "loss_A": rounded(loss.value(A, SAMPLES)),
+            "as_far": rounded(loss.value(as_far, SAMPLES)),
         })  # fmt: skip
     return rows
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.models import MLP
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.sweep import Row
@@ -68,11 +69,11 @@ def largest_gap(values: Tensor, within: int) -> int:
 def bulk_and_outliers(values: Tensor) -> Row:
     """What the rule of this module says of a spectrum, the largest eigenvalue first."""
     size, positive = values.abs(), values.clamp(min=0)
-    bulk = {name: _short(size.quantile(share)) for name, share in QUANTILES.items()}
-    near = {f"near_{c:g}": _short((size < c * values[0]).double().mean()) for c in (1e-2, 1e-3)}
+    bulk = {name: rounded(size.quantile(share)) for name, share in QUANTILES.items()}
+    near = {f"near_{c:g}": rounded((size < c * values[0]).double().mean()) for c in (1e-2, 1e-3)}
     return {
-        "top": _short(values[0]),
-        "effective": _short(positive.sum() ** 2 / positive.square().sum()),
+        "top": rounded(values[0]),
+        "effective": rounded(positive.sum() ** 2 / positive.square().sum()),
         "gap": largest_gap(values, 25),
         **bulk,
         **near,
@@ -90,7 +91,7 @@ def measure(seed: int, data: str, spread: float, width: int) -> list[Row]:
     rows = []
     for name, i in at.items():
         values = torch.linalg.eigvalsh(loss.hessian(path.ws[i], SAMPLES)).flip(0)
-        told = {"N": loss.num_params, "loss": _short(path.values[i])}
+        told = {"N": loss.num_params, "loss": rounded(path.values[i])}
         rows.append({"step": name, **told, **bulk_and_outliers(values)})
     return rows
 
@@ -178,11 +179,6 @@ def _shape(row: Row) -> float:
 def _excess(row: Row) -> float:
     """How far the largest eigenvalue stands above the edge of the bulk."""
     return row["top"] / row["q95"]
-
-
-def _short(number: float | Tensor) -> float:
-    """Four digits: more say nothing, differ between machines, and double the size of a file."""
-    return float(f"{float(number):.4g}")
 
 
 STUDY = Study(

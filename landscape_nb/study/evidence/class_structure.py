@@ -11,8 +11,9 @@ from torch import Tensor
 
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.operators import GaussNewtonOperator
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.data import digits
-from landscape_nb.study.evidence.bulk import RECIPE, _short, largest_gap, network
+from landscape_nb.study.evidence.bulk import RECIPE, largest_gap, network
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory.class_structure import class_structure, output_jacobian, subspace_overlap
@@ -66,18 +67,18 @@ def anatomy(loss: EmpiricalLoss, w: Tensor) -> Row:
     built = sum(F @ F.T for F in parts.factors.values())
     size = values.abs()
     return {
-        **{f"overlap_{name}": _short(subspace_overlap(U, V)) for name, V in bases.items()},
-        **{f"share_{name}": _short(part / whole) for name, part in carried.items()},
-        "share_rest": _short((U.T @ (H - G) @ U).trace() / whole),
-        **{f"trace_{name}": _short(part / G.trace()) for name, part in trace.items()},
-        "below_within": _short((trace["within"] - carried["within"]) / below),
-        "top_share": _short(values[:CLASSES].sum() / values.clamp(min=0).sum()),
-        "rest": _short((H - G).norm() / G.norm()),
+        **{f"overlap_{name}": rounded(subspace_overlap(U, V)) for name, V in bases.items()},
+        **{f"share_{name}": rounded(part / whole) for name, part in carried.items()},
+        "share_rest": rounded((U.T @ (H - G) @ U).trace() / whole),
+        **{f"trace_{name}": rounded(part / G.trace()) for name, part in trace.items()},
+        "below_within": rounded((trace["within"] - carried["within"]) / below),
+        "top_share": rounded(values[:CLASSES].sum() / values.clamp(min=0).sum()),
+        "rest": rounded((H - G).norm() / G.norm()),
         "sum_error": float(f"{float((built - G).norm() / G.norm()):.1g}"),
-        "top": _short(values[0]),
+        "top": rounded(values[0]),
         "gap": largest_gap(values, 24),
-        "near_0.01": _short((size < 1e-2 * values[0]).double().mean()),
-        "near_0.001": _short((size < 1e-3 * values[0]).double().mean()),
+        "near_0.01": rounded((size < 1e-2 * values[0]).double().mean()),
+        "near_0.001": rounded((size < 1e-3 * values[0]).double().mean()),
     }
 
 
@@ -87,7 +88,7 @@ def measure(seed: int, width: int, centred: bool) -> list[Row]:
     path = gradient_descent(loss, SAMPLES, steps=STEPS[-1], every=20, **RECIPE)
     kept = [(int(step), i) for i, step in enumerate(path.steps) if int(step) in STEPS]
     return [
-        {"step": step, "loss": _short(path.values[i]), **anatomy(loss, path.ws[i])}
+        {"step": step, "loss": rounded(path.values[i]), **anatomy(loss, path.ws[i])}
         for step, i in kept
     ]
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from landscape_nb.numerics.fit import FitResult, fit_path
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.data import digits
 from landscape_nb.problems.models import MLP
 from landscape_nb.study.evidence.stored import Study
-from landscape_nb.study.settling import _short
 from landscape_nb.theory.exponents import log_slope
 from landscape_nb.theory.increment import increment
 from landscape_nb.theory.intervals import Measured, mean_interval, paired_difference
@@ -94,7 +94,7 @@ def measure(seed: int, ks: tuple[int, ...] = KS, n: int = 1297, D: int = D) -> l
             "frozen": permutation_mean(others, k),
             "frozen_delta1": _frozen_absolute(others, k, generator),
         }
-        rows.append({"k": k, **{name: _short(value) for name, value in row.items()}})
+        rows.append({"k": k, **{name: rounded(value) for name, value in row.items()}})
     return rows
 
 

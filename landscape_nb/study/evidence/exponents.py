@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems import data, models
 from landscape_nb.problems.pretraining import pretrained, train_transformer
 from landscape_nb.study.evidence.stored import Study
@@ -187,18 +188,18 @@ def _row(
         "network": network,
         "step": step,
         "layer": name,
-        "alpha": _short(e.alpha.value),
-        "alpha_r2": _short(e.alpha.r2),
-        "gamma": _short(e.gamma.value),
-        "s": _short(e.s.value),
-        "same": _short(e.gap / abs(e.s.value)),
-        "ceiling": _short(e.bound / abs(e.s.value)),
-        "other_training": float("nan") if again is None else _short(_error(modes.sigma, again)),
-        "other_layer": _short(np.median([_error(modes.sigma, other) for other in own])),
-        "other_network": _short(np.median([_error(modes.sigma, other) for other in foreign])),
-        "random": _short(_random_error(len(modes.h), draw)),
-        "participation": _short(counted),
-        "bound": _short(bound),
+        "alpha": rounded(e.alpha.value),
+        "alpha_r2": rounded(e.alpha.r2),
+        "gamma": rounded(e.gamma.value),
+        "s": rounded(e.s.value),
+        "same": rounded(e.gap / abs(e.s.value)),
+        "ceiling": rounded(e.bound / abs(e.s.value)),
+        "other_training": float("nan") if again is None else rounded(_error(modes.sigma, again)),
+        "other_layer": rounded(np.median([_error(modes.sigma, other) for other in own])),
+        "other_network": rounded(np.median([_error(modes.sigma, other) for other in foreign])),
+        "random": rounded(_random_error(len(modes.h), draw)),
+        "participation": rounded(counted),
+        "bound": rounded(bound),
         "beyond_bound": float(counted > bound) if np.isfinite(bound) else float("nan"),
         "power_law_h": float(min(scores, key=scores.__getitem__) == "power law"),
         **_parts(modes, factors, e),
@@ -216,9 +217,9 @@ def _parts(
     }
     cauchy = (modes.sigma**2 / (factors.positions * parts.h_kron)).max()
     return {
-        **{f"{name}_slope": _short(slope) for name, slope in slopes.items()},
+        **{f"{name}_slope": rounded(slope) for name, slope in slopes.items()},
         "left_over": float(f"{abs(e.alpha.value - sum(slopes.values())):.0e}"),
-        "cauchy": _short(float(cauchy)),
+        "cauchy": rounded(float(cauchy)),
     }
 
 
@@ -251,11 +252,6 @@ def _trends(rows: list[Row]) -> dict[str, Measured]:
     )
     found["relu_over_tanh"] = paired_difference(first, second)
     return found
-
-
-def _short(number: float) -> float:
-    """Four digits: more say nothing, and differ between machines."""
-    return float(f"{float(number):.4g}")
 
 
 STUDY = Study(

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.data import digits
 from landscape_nb.problems.models import MLP
 from landscape_nb.study.evidence.stored import Study
@@ -135,7 +136,7 @@ def measure(seed: int, recipe: str) -> Row:
         **on_new_data(at, w, seed),
         **after_tuning(at, w),
     }
-    return {name: _short(value) for name, value in row.items()}
+    return {name: rounded(value) for name, value in row.items()}
 
 
 def sharpnesses(at: Task, w: Tensor, seed: int, number: int) -> dict[str, float]:
@@ -252,10 +253,6 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
     ]
     found["span"] = mean_interval(spans)
     return found
-
-
-def _short(number: float | Tensor) -> float:
-    return float(f"{float(number):.4g}")
 
 
 STUDY = Study(

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.data import digits
-from landscape_nb.study.evidence.bulk import _short, largest_gap, network
+from landscape_nb.study.evidence.bulk import largest_gap, network
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory.descent import gradient_descent
@@ -59,7 +60,12 @@ def measure(seed: int, kind: str, classes: int) -> list[Row]:
         values = leading(loss, path.ws[i], 3 * classes + 1)
         gap = largest_gap(values, 3 * classes)
         ratio = float(values[gap - 1] / values[gap])
-        told = {"step": step, "loss": _short(path.values[i]), "gap": gap, "ratio": _short(ratio)}
+        told = {
+            "step": step,
+            "loss": rounded(path.values[i]),
+            "gap": gap,
+            "ratio": rounded(ratio),
+        }
         rows.append({**told, "hit": gap in (classes - 1, classes)})
     return rows
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from landscape_nb.numerics.fit import fit
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.data import digits
 from landscape_nb.problems.models import MLP
 from landscape_nb.study.evidence.stored import Study
@@ -87,8 +88,8 @@ def with_sample(k: int, candidate: int) -> Tensor:
 def agreement(columns: Columns) -> Row:
     """Rank correlations and errors of the foretold numbers, over the added samples."""
     c = columns
-    row = {"error_step": _short(c["step_error"].median())}
-    row["error_step_newton"] = _short(c["step_error_newton"].median())
+    row = {"error_step": rounded(c["step_error"].median())}
+    row["error_step_newton"] = rounded(c["step_error_newton"].median())
     for what in ("step", "held_out", "minimum"):
         for way in ("influence", "newton"):
             row[f"rank_{what}_{way}"] = _rank(c[f"{what}_{way}"], c[what])
@@ -118,9 +119,9 @@ def _from_first_weights(loss: EmpiricalLoss, columns: Columns, added: range) -> 
     near, foretold = columns["step"][: len(added)], columns["held_out_influence"][: len(added)]
     change = torch.tensor([float(plain.value(end, HELD_OUT)) - before for end in ends]).double()
     return {
-        "anew_distance": _short((far / near).median()),
+        "anew_distance": rounded((far / near).median()),
         "anew_rank_held_out": _rank(foretold, change),
-        "anew_near": _short((far < 2 * near).double().mean()),
+        "anew_near": rounded((far < 2 * near).double().mean()),
     }
 
 
@@ -145,16 +146,12 @@ def _means(rows: list[Row]) -> dict[str, Measured]:
 
 
 def _rank(foretold: Tensor, true: Tensor) -> float:
-    return _short(spearmanr(foretold.numpy(), true.numpy()).statistic)
+    return rounded(spearmanr(foretold.numpy(), true.numpy()).statistic)
 
 
 def _error(foretold: Tensor, true: Tensor) -> float:
     """Median size of the error beside the median size of the truth: a few samples are extreme."""
-    return _short((foretold - true).abs().median() / true.abs().median())
-
-
-def _short(number: float | Tensor) -> float:
-    return float(f"{float(number):.4g}")
+    return rounded((foretold - true).abs().median() / true.abs().median())
 
 
 STUDY = Study(

@@ -21,6 +21,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.data import digits
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.sweep import Row
@@ -144,9 +145,9 @@ def measure(seed: int, cell: str) -> list[Row]:
         rows.append(
             {
                 "layer": name,
-                "loss": _short(loss.value(w, SAMPLES)),
+                "loss": rounded(loss.value(w, SAMPLES)),
                 **_slopes(modes, parts, fisher),
-                "kappa": _short(kappa),
+                "kappa": rounded(kappa),
                 "own": _correlation(modes.sigma, parts.h_kron),
                 "other": _mean(_correlation(modes.sigma, h) for h in others),
                 "skip": _branch_share(loss, w, name),
@@ -195,13 +196,13 @@ def _slopes(modes: GradientModes, parts: KroneckerModes, fisher: Tensor) -> Row:
     alpha = log_slope(sigma, modes.h[good])
     slopes = {name: log_slope(sigma, piece[good]).value for name, piece in pieces.items()}
     return {
-        "alpha": _short(alpha.value),
-        "r2": _short(alpha.r2),
-        **{f"slope_{name}": _short(slope) for name, slope in slopes.items()},
+        "alpha": rounded(alpha.value),
+        "r2": rounded(alpha.r2),
+        **{f"slope_{name}": rounded(slope) for name, slope in slopes.items()},
         "rest": float(f"{abs(alpha.value - sum(slopes.values())):.1e}"),
-        "chi": _short(parts.chi[good].log().mean().exp()),
-        "conc": _short((fisher / parts.h_kron).log().mean().exp()),
-        "rho_d": _short(parts.rho_d.median()),
+        "chi": rounded(parts.chi[good].log().mean().exp()),
+        "conc": rounded((fisher / parts.h_kron).log().mean().exp()),
+        "rho_d": rounded(parts.rho_d.median()),
         "modes": len(good),
         "left_out": int((~good).sum()),
     }
@@ -221,17 +222,17 @@ def _branch_share(loss: EmpiricalLoss, w: Tensor, name: str) -> float:
             before, after = torch.autograd.grad(total, seen)
     finally:
         handle.remove()
-    return _short((before - after).norm() / after.norm())
+    return rounded((before - after).norm() / after.norm())
 
 
 def _correlation(sigma: Tensor, h_kron: Tensor) -> float:
     r = min(len(sigma), len(h_kron))
-    return _short(torch.corrcoef(torch.stack([sigma[:r].log() * 2, h_kron[:r].log()]))[0, 1])
+    return rounded(torch.corrcoef(torch.stack([sigma[:r].log() * 2, h_kron[:r].log()]))[0, 1])
 
 
 def _mean(values: Iterable[float]) -> float:
     found = list(values)
-    return _short(sum(found) / len(found)) if found else 0.0
+    return rounded(sum(found) / len(found)) if found else 0.0
 
 
 # -- what the table shows -------------------------------------------------------------------------
@@ -382,10 +383,6 @@ def _compared(name: str, first: list[float], second: list[float]) -> dict[str, M
 def plain(number: float) -> Measured:
     """A number that has no interval: a p-value, a largest deviation."""
     return Measured(number, number, number, 1)
-
-
-def _short(number: float | Tensor) -> float:
-    return float(f"{float(number):.4g}")
 
 
 STUDY = Study(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from landscape_nb.numerics.fit import FitResult, fit_path
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.data import digits
 from landscape_nb.problems.models import MLP
 from landscape_nb.study.evidence.stored import Study
@@ -135,7 +136,7 @@ def measure(seed: int, cloud: str) -> Row:
         "kept_loss": float(loss.value(w, loss.num_samples)),
         **_anew_row(seed, D, sigma),
     }
-    return {name: _short(value) for name, value in row.items()}
+    return {name: rounded(value) for name, value in row.items()}
 
 
 def _anew_row(seed: int, D: int | str, sigma: float) -> Row:
@@ -187,11 +188,6 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
         found[f"height_{name}"] = geometric_interval(x / y for x, y in zip(a, b, strict=True))
     found["kept_loss"] = mean_interval(column(rows, one, "kept_loss"))
     return found
-
-
-def _short(number: float) -> float:
-    """Four digits: more differ between machines."""
-    return float(f"{float(number):.4g}")
 
 
 STUDY = Study(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from landscape_nb.numerics.fit import fit
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.learning import learning_problem
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.sweep import Row
@@ -44,7 +45,7 @@ def measure(seed: int, k: int) -> Row:
         for name, difference in _differences(loss, found.w, U, models, k, sigma, generator).items():
             row[f"{name}_{sigma:g}"] = difference.mean() / sigma**4
             row[f"{name}_{sigma:g}_stderr"] = difference.std() / PAIRS**0.5 / sigma**4
-    return {name: _short(number) for name, number in row.items()}
+    return {name: rounded(number) for name, number in row.items()}
 
 
 def _differences(
@@ -112,11 +113,6 @@ def _of_all(row: Row, name: str, digit: int) -> float:
     centred = sigma**2 * row["gradient"] + sigma**4 * row["curvature"]
     whole = centred + (row["value"] + sigma**2 * row["cross"] if name == "raw" else 0.0)
     return sigma**4 * _missing(row, name) / whole
-
-
-def _short(number: float | Tensor) -> float:
-    """Four digits, as in `settling`."""
-    return float(f"{float(number):.4g}")
 
 
 STUDY = Study(

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.data import digits
 from landscape_nb.problems.models import MLP
 from landscape_nb.study.evidence.stored import Study
@@ -80,7 +81,7 @@ def measure(seed: int, net: str, method: str) -> Row:
     the loss is not finite counts as a loss of 99.
     """
     ends = [run(seed, net, method, lr) for lr in rates(method)]
-    named = [zip("vta", map(_short, end), strict=True) for end in ends]
+    named = [zip("vta", map(rounded, end), strict=True) for end in ends]
     return {f"{kind}{j}": number for j, pairs in enumerate(named) for kind, number in pairs}
 
 
@@ -252,10 +253,6 @@ def _lottery(first: Runs, second: Runs) -> Measured:
 def _plain(number: float) -> Measured:
     """A number that has no interval: a p-value."""
     return Measured(number, number, number, 1)
-
-
-def _short(number: float) -> float:
-    return float(f"{number:.4g}")
 
 
 STUDY = Study(

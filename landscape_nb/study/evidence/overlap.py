@@ -18,9 +18,9 @@ from torch import Tensor
 
 from landscape_nb.numerics.fit import fit
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.study.evidence.decay import trained
 from landscape_nb.study.evidence.stored import Study
-from landscape_nb.study.settling import _short
 from landscape_nb.theory.increment import increment
 from landscape_nb.theory.intervals import Measured, mean_interval
 from landscape_nb.theory.probes import top_eigenpairs
@@ -50,7 +50,7 @@ def measure(
         each = [_of_one(loss, found.w, k, int(i), U, generator) for i in drawn]
         row = {name: sum(one[name] for one in each) / len(each) for name in each[0]}
         row |= {f"{kind}_worst": min(one[kind] for one in each) for kind in KINDS}
-        rows.append({"k": k, **{name: _short(value) for name, value in row.items()}})
+        rows.append({"k": k, **{name: rounded(value) for name, value in row.items()}})
     return rows
 
 

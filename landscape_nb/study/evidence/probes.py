@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.study.evidence.decay import trained
 from landscape_nb.study.evidence.stored import Study
-from landscape_nb.study.settling import _short
 from landscape_nb.study.single_digits import Seen, single_digits
 from landscape_nb.theory.designs import designed_sample
 from landscape_nb.theory.increment import increment, next_sample_models
@@ -148,10 +148,10 @@ def _judged(
     rows = {name: _row(part, whole, a, fifth) for name, part in seen.items()}
     rows["own"] = _own(loss, w, k, D, judges, whole, drawn, generator)
     rows["whole"] = {
-        f"{part}_{j}": _short(getattr(whole, part)[fifth == j].sum() / getattr(whole, part).sum())
+        f"{part}_{j}": rounded(getattr(whole, part)[fifth == j].sum() / getattr(whole, part).sum())
         for part in PARTS
         for j in range(1, 6)
-    } | {"value_5": _short(a.square()[fifth == 5].sum() / a.square().sum())}
+    } | {"value_5": rounded(a.square()[fifth == 5].sum() / a.square().sum())}
     return rows
 
 
@@ -173,7 +173,7 @@ def _row(part: Seen, whole: Seen, a: Tensor, fifth: Tensor) -> Row:
         seen, all_of_it = getattr(part, name), getattr(whole, name)
         for j in range(1, 6):
             row[f"{name}_{j}"] = seen[fifth == j].sum() / all_of_it[fifth == j].sum()
-    return {name: _short(value) for name, value in row.items()}
+    return {name: rounded(value) for name, value in row.items()}
 
 
 def _own(
@@ -191,7 +191,7 @@ def _own(
     own = torch.tensor(parts, dtype=torch.float64)
     both = torch.stack([whole.gradient, whole.curvature], 1)[design.indices]
     shares = (design.weights @ own) / (design.weights @ both)
-    return {"gradient": _short(shares[0]), "curvature": _short(shares[1])}
+    return {"gradient": rounded(shares[0]), "curvature": rounded(shares[1])}
 
 
 STUDY = Study(

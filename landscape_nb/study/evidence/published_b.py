@@ -27,10 +27,10 @@ from torch import Tensor
 
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.samples import projected_derivatives, sample_derivatives
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.checkpoints import TrainingRun
 from landscape_nb.problems.pretraining import pretrained, train_transformer
 from landscape_nb.study.evidence.stored import Study
-from landscape_nb.study.settling import _short
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory.increment import IncrementModels
 from landscape_nb.theory.intervals import (
@@ -114,7 +114,7 @@ def _at_checkpoint(run: TrainingRun, j: int, k: int, seed: int) -> list[Row]:
         row |= {**_pair("full", full), "direct_16": direct.mean()}
         for rule, D, model in models:
             row |= _pair(f"{rule}_{D}", gaussian_moment(model, sigma).total)
-        rows.append({name: x if name == "k" else _short(x) for name, x in row.items()})
+        rows.append({name: x if name == "k" else rounded(x) for name, x in row.items()})
     return rows
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.published import ADDRESS, VARIABLE
 from landscape_nb.study.sweep import Row
@@ -69,11 +70,11 @@ def slopes(record: dict) -> Row:
     alpha, beta, phi = (log_slope(sigma, v).value for v in (h_kron, Lambda, Phi))
     return {
         "name": record["layer"],
-        "alpha_kron": _short(alpha),
-        "beta": _short(beta),
-        "phi": _short(phi),
+        "alpha_kron": rounded(alpha),
+        "beta": rounded(beta),
+        "phi": rounded(phi),
         "off": float(f"{float((h_kron / (Lambda * Phi) - 1).abs().max()):.1e}"),
-        "ratio": _short(float((sigma**2 / h_kron).max())),
+        "ratio": rounded(float((sigma**2 / h_kron).max())),
     }
 
 
@@ -104,10 +105,6 @@ def _list(values: list) -> torch.Tensor:
     if found.ndim != 1 or len(found) < 3 or not bool((found > 0).all()):
         raise ValueError(f"a list of {tuple(found.shape)}, which must be positive")
     return found
-
-
-def _short(number: float) -> float:
-    return float(f"{number:.4g}")
 
 
 @cache

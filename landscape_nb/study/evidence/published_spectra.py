@@ -15,11 +15,11 @@ and are not independent, so every interval resamples whole networks.
 import os
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import Any
 
 import numpy as np
 import torch
 
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.published import (
     ADDRESS,
@@ -220,24 +220,24 @@ def _row(spectra: Sequence[PublishedSpectrum], i: int) -> Row:
         "kind": own.kind,
         "modes": len(own.h),
         "left_out": e.left_out,
-        "alpha": _short(e.alpha.value),
-        "alpha_r2": _short(e.alpha.r2),
-        "published_alpha": _short(own.alpha),
-        "gamma": _short(e.gamma.value),
-        "gamma_r2": _short(e.gamma.r2),
-        "s": _short(e.s.value),
-        "same": _short(e.gap / abs(e.s.value)),
-        "ranked": _short(_ranked_error(own.sigma, own.h)),
-        "other_ranked": _short(np.median(ranked)),
-        "published_error": _short(own.error),
-        "ceiling": _short(e.bound / abs(e.s.value)),
-        "other_training": _short(np.median(twin)) if twin else float("nan"),
-        "other_layer": _short(np.median(near)) if near else float("nan"),
-        "other_network": _short(np.median(far)),
-        "other_within": _short(np.mean(np.array(far) <= 0.1)),
-        "random": _short(_random_error(len(own.h), i)),
-        "participation": _short(laws.participation_ratio(h)),
-        "bound": _short(bound),
+        "alpha": rounded(e.alpha.value),
+        "alpha_r2": rounded(e.alpha.r2),
+        "published_alpha": rounded(own.alpha),
+        "gamma": rounded(e.gamma.value),
+        "gamma_r2": rounded(e.gamma.r2),
+        "s": rounded(e.s.value),
+        "same": rounded(e.gap / abs(e.s.value)),
+        "ranked": rounded(_ranked_error(own.sigma, own.h)),
+        "other_ranked": rounded(np.median(ranked)),
+        "published_error": rounded(own.error),
+        "ceiling": rounded(e.bound / abs(e.s.value)),
+        "other_training": rounded(np.median(twin)) if twin else float("nan"),
+        "other_layer": rounded(np.median(near)) if near else float("nan"),
+        "other_network": rounded(np.median(far)),
+        "other_within": rounded(np.mean(np.array(far) <= 0.1)),
+        "random": rounded(_random_error(len(own.h), i)),
+        "participation": rounded(laws.participation_ratio(h)),
+        "bound": rounded(bound),
         "best_sigma": best_in_rank(own.sigma[own.sigma > 0]),
         "best_h": best_in_rank(np.sort(h.numpy())[::-1]),
         **_kron_slopes(own),
@@ -273,14 +273,10 @@ def _kron_slopes(own: PublishedSpectrum) -> dict[str, float]:
     sigma, h, kron = (torch.tensor(v[good]) for v in (own.sigma, own.h, own.h_kron))
     alpha, of_kron, of_chi = (laws.log_slope(sigma, v).value for v in (h, kron, h / kron))
     return {
-        "kron_slope": _short(of_kron),
-        "chi_slope": _short(of_chi),
+        "kron_slope": rounded(of_kron),
+        "chi_slope": rounded(of_chi),
         "left_over": float(f"{alpha - of_kron - of_chi:.0e}"),  # rounding, if the signs are right
     }
-
-
-def _short(number: Any) -> float:
-    return float(f"{float(number):.4g}")
 
 
 @cache

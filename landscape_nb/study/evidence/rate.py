@@ -15,6 +15,7 @@ from torch.func import hessian, vmap
 from landscape_nb.numerics.fit import fit
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.samples import sample_derivatives
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.learning import learning_problem
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.sweep import Row
@@ -45,14 +46,14 @@ def measure(seed: int, k: int) -> list[Row]:
         for D in DIMENSIONS
     ]
     whole = effective_ranks(small, M_hess), full_curvature(loss, w, small, k)
-    return [{"M_hess": _short(M_hess), **row} for row in [*rows, _row(len(w), *whole)]]
+    return [{"M_hess": rounded(M_hess), **row} for row in [*rows, _row(len(w), *whole)]]
 
 
 def _row(D: int, ranks: tuple[float, float], curvature: Tensor) -> Row:
     r1, r2 = ranks
     return {
-        "D": D, "trace_rank": _short(r1), "stable_rank": _short(r2),
-        "largest": _short(curvature.max()), "mean": _short(curvature.mean()),
+        "D": D, "trace_rank": rounded(r1), "stable_rank": rounded(r2),
+        "largest": rounded(curvature.max()), "mean": rounded(curvature.mean()),
     }  # fmt: skip
 
 
@@ -154,11 +155,6 @@ def curvature_terms(row: Row) -> tuple[float, float]:
         rate_bound(k, int(row["D"]), 1.0, 0.0, 0.0, M_hess),
         effective_rank_bound(k, 1.0, 0.0, 0.0, M_hess, *ranks),
     )
-
-
-def _short(number: float | Tensor) -> float:
-    """Four digits, as in `settling`."""
-    return float(f"{float(number):.4g}")
 
 
 STUDY = Study(

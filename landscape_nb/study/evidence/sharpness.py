@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from landscape_nb.numerics.fit import fit
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.data import digits
 from landscape_nb.problems.models import MLP
 from landscape_nb.study.evidence.influence import problem
@@ -75,15 +76,15 @@ def measure(seed: int, part: str) -> list[Row]:
         loss = problem("network", seed)
         fits = {k: fit(loss, k, tol=1e-4).w for k in KS}
         rows = [{"k": k, **sharpness(loss, w, k), **criteria(loss, w, k)} for k, w in fits.items()]
-        return [{name: _short(value) for name, value in row.items()} | nothing for row in rows]
+        return [{name: rounded(value) for name, value in row.items()} | nothing for row in rows]
     loss = relu_problem(seed)
     w = fit(loss, 200, max_iterations=300).w  # kinks: the gradient may not become small
     before, after = (
         sharpness(loss, at, 200) | criteria(loss, at, 200) for at in (w, rescaled(loss, w, FACTOR))
     )
     factors = {name: after[name] / before[name] for name in before}
-    off = {f"{name}_off": _short(abs(factors[name] - 1)) for name in EXACT}
-    return [{"k": 200.0} | {name: _short(factor) for name, factor in factors.items()} | off]
+    off = {f"{name}_off": rounded(abs(factors[name] - 1)) for name in EXACT}
+    return [{"k": 200.0} | {name: rounded(factor) for name, factor in factors.items()} | off]
 
 
 def summary(rows: list[Row]) -> dict[str, Measured]:
@@ -102,10 +103,6 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
         off = [float(row[f"{name}_off"]) for row in changed]
         found[f"off_{name}"] = Measured(max(off), min(off), max(off), len(off))
     return found
-
-
-def _short(number: float) -> float:
-    return float(f"{number:.4g}")
 
 
 STUDY = Study(

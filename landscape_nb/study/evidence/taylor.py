@@ -24,10 +24,10 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.checkpoints import TrainingRun
 from landscape_nb.problems.pretraining import pretrained
 from landscape_nb.study.evidence.stored import Study
-from landscape_nb.study.settling import _short
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory.increment import increment, next_sample_models
 from landscape_nb.theory.intervals import Measured, geometric_interval, mean_interval
@@ -49,9 +49,9 @@ def measure(seed: int, copy: int) -> list[Row]:
     ours = model_errors(single, double, generator)
     return [
         {"sigma": sigma}
-        | {f"{name}_32": _short(x) for name, x in in_single[sigma].items()}
-        | {f"{name}_64": _short(x) for name, x in in_double[sigma].items()}
-        | {name: _short(x) for name, x in ours[sigma].items()}
+        | {f"{name}_32": rounded(x) for name, x in in_single[sigma].items()}
+        | {f"{name}_64": rounded(x) for name, x in in_double[sigma].items()}
+        | {name: rounded(x) for name, x in ours[sigma].items()}
         for sigma in SIGMAS
     ]
 

@@ -5,8 +5,9 @@ Networks of different width are not equally well trained after the same steps, s
 at the same training loss as well, where it first falls below 0.5.
 """
 
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.study.evidence.basin import SAMPLES, samples, trained
-from landscape_nb.study.evidence.bulk import _short, network
+from landscape_nb.study.evidence.bulk import network
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory.intervals import Measured, geometric_interval, sign_test
@@ -23,7 +24,9 @@ def measure(seed: int, kind: str, width: int) -> Row:
     below = (path.values < LEVEL).nonzero()
     points = {"steps": path.w, "matched": path.ws[int(below[0])] if len(below) else None}
     row = {
-        name: None if w is None else _short(top_eigenpairs(loss, w, SAMPLES, 2, tol=1e-3).values[0])
+        name: None
+        if w is None
+        else rounded(top_eigenpairs(loss, w, SAMPLES, 2, tol=1e-3).values[0])
         for name, w in points.items()
     }
     return {**row, "needed": int(below[0]) if len(below) else None}

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.pretraining import pretrained
 from landscape_nb.study.evidence.stored import Study
-from landscape_nb.study.settling import _short
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory.energy import captured_energy
 from landscape_nb.theory.intervals import (
@@ -59,7 +59,7 @@ def measure(seed: int) -> list[Row]:
     gradients = gradient_shares(loss, K, judge, fixed)
     curvatures = _curvature_shares(loss, list(judge)[:CURVED], fixed, generator)
     return [
-        {"probe": name} | {part: _short(x) for part, x in (gradients.get(name, {}) | of).items()}
+        {"probe": name} | {part: rounded(x) for part, x in (gradients.get(name, {}) | of).items()}
         for name, of in curvatures.items()
     ]
 

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.data import digits
 from landscape_nb.problems.models import MLP
-from landscape_nb.study.evidence.bulk import _short
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory.intervals import (
@@ -86,18 +86,18 @@ def measure(seed: int, network: str) -> Row:
     k = np.arange(1, SAMPLES)
     absolute, square = ((k + 1) * sampled).mean(0), (k * (k + 1) * sampled**2).mean(0)
     row = {
-        "loss": _short(seen.mean()),
-        "spread": _short(seen.std(ddof=1)),
-        "deviation": _short(np.abs(seen - seen.mean()).mean()),
-        "unseen_loss": _short(unseen.mean()),
-        "unseen_deviation": _short(np.abs(unseen - unseen.mean()).mean()),
-        "accuracy": _short((outputs[:SAMPLES].argmax(1) == y[:SAMPLES]).double().mean()),
+        "loss": rounded(seen.mean()),
+        "spread": rounded(seen.std(ddof=1)),
+        "deviation": rounded(np.abs(seen - seen.mean()).mean()),
+        "unseen_loss": rounded(unseen.mean()),
+        "unseen_deviation": rounded(np.abs(unseen - unseen.mean()).mean()),
+        "accuracy": rounded((outputs[:SAMPLES].argmax(1) == y[:SAMPLES]).double().mean()),
     }
     for at in KS:  # smoothed over a tenth of k to either side, where KG24 takes a moving average
         near = np.abs(k / at - 1) <= 0.1
-        row[f"I_{at}"] = _short(absolute[near].mean() / (at + 1))
+        row[f"I_{at}"] = rounded(absolute[near].mean() / (at + 1))
     exact = KS[0] * (KS[0] + 1) * float(permutation_mean(torch.tensor(seen), KS[0]))
-    row["square"] = _short(square.mean() / exact) if alive(row) else math.nan
+    row["square"] = rounded(square.mean() / exact) if alive(row) else math.nan
     return row
 
 
