@@ -1,6 +1,7 @@
 """Pictures of notebook 07 that stand on stored studies: KG26's Figs. 2 to 4, and fair probes."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +13,7 @@ COLOURS = {1e-4: plots.GREEN, 1e-3: plots.ORANGE, 1e-2: plots.BLUE}
 DASHES, MARKERS = {1: ":", 4: "--", 16: "-"}, {1: "v", 4: "s", 16: "o"}
 
 
-def _banded(ax: Axes, x: Sequence[float], runs: np.ndarray, **look) -> None:
+def _banded(ax: Axes, x: Sequence[float], runs: np.ndarray, **look: Any) -> None:
     """Geometric mean over seeds with its interval shaded."""
     each = [geometric_interval(column) for column in np.asarray(runs).T]
     plots.curve(ax, x, [m.value for m in each], "", **look)

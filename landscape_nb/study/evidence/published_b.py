@@ -109,11 +109,11 @@ def _at_checkpoint(run: TrainingRun, j: int, k: int, seed: int) -> list[Row]:
         full, direct = (
             place.increments(sigma * xi).double().square().mean(0) for xi in (isotropic, steps)
         )
-        row = {"k": k, "sigma": sigma, **pointwise}
+        row: dict[str, Tensor | float] = {"sigma": sigma, **pointwise}
         row |= {**_pair("full", full), "direct_16": direct.mean()}
         for rule, D, model in models:
             row |= _pair(f"{rule}_{D}", gaussian_moment(model, sigma).total)
-        rows.append({name: x if name == "k" else _short(x) for name, x in row.items()})
+        rows.append({"k": k} | {name: _short(x) for name, x in row.items()})
     return rows
 
 

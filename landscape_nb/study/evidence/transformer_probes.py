@@ -18,7 +18,7 @@ from landscape_nb.problems.pretraining import pretrained
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.settling import _short
 from landscape_nb.study.sweep import Row
-from landscape_nb.theory.energy import captured_energy
+from landscape_nb.theory.energy import Basis, captured_energy
 from landscape_nb.theory.intervals import (
     Measured,
     geometric_interval,
@@ -106,10 +106,11 @@ def _curvature_shares(
     def own(i: int) -> Tensor:
         return increment_eigenpairs(loss, w, K, FEW, tol=2e-2, candidate=i).vectors
 
-    bases = {**fixed, "gradient": pull, "next": following, "own": own}
+    bases: dict[str, Basis] = {**fixed, "gradient": pull, "next": following, "own": own}
     energies = captured_energy(loss, w, K, bases, candidates, num_probes=8, generator=generator)
     whole, found = energies["whole"], {}
-    stderr = float((whole.curvature_stderr / whole.curvature).max())
+    errors = torch.zeros(1) if whole.curvature_stderr is None else whole.curvature_stderr
+    stderr = float((errors / whole.curvature).max())
     for name in bases:
         gradient, curvature = energies[name].share_of(whole)
         alone = {"gradient": gradient, "few": gradient, "middle": gradient}
@@ -133,13 +134,13 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
             found[f"{part}_{name}"] = interval(shares(rows, name, part))
         if name in FIXED:
             found[f"few_{name}"] = interval(shares(rows, name, "few"))
-    few = [shares(rows, name, "few") for name in ("top", "bottom")]
-    found["top_over_bottom_few"] = paired_difference(*few)
+    few, other = (shares(rows, name, "few") for name in ("top", "bottom"))
+    found["top_over_bottom_few"] = paired_difference(few, other)
     for part in ("gradient", "few", "curvature"):
-        pair = (shares(rows, name, part) for name in ("principal", "top"))
-        found[f"principal_over_top_{part}"] = paired_difference(*pair)
+        fair, top = (shares(rows, name, part) for name in ("principal", "top"))
+        found[f"principal_over_top_{part}"] = paired_difference(fair, top)
     ratio = zip(shares(rows, "top", "gradient"), shares(rows, "principal", "gradient"), strict=True)
-    found["top_of_principal"] = mean_interval(top / fair for top, fair in ratio)
+    found["top_of_principal"] = mean_interval(one / other for one, other in ratio)
     return found
 
 
