@@ -504,18 +504,18 @@ explorer.k.value = 4
 # gradient, nearly.) A comparison is fair among probes that are chosen **before** the next sequence is seen:
 #
 # - **top**, **bottom** and **random**, as before;
-# - **principal**: 16 principal components of the gradients of 128 *other* held-out sequences. Subspaces spanned by
+# - **principal**: 16 principal components of the gradients of *other* held-out sequences. Subspaces spanned by
 #   gradients are what KG26 suggests (Sec. 8); `gradient_subspace` builds this one.
 #
 # An **oracle** is chosen after it, and shows how much there is to catch: the next sequence's own gradient (one direction),
 # the 4 top directions of its own Hessian, and the increment's own 4 of largest $|\text{eigenvalue}|$, which no
 # others can beat in curvature.
 #
-# One copy now, $k = 8$, judged on 64 held-out sequences that built nothing:
+# One copy now, $k = 8$, built from 64 held-out sequences and judged on 32 others:
 
 # %%
-rows = [*range(8), *held_out(run, 192)]
-text, build, judge = run.loss(rows), range(8, 136), range(136, 200)
+rows = [*range(8), *held_out(run, 96)]
+text, build, judge = run.loss(rows), range(8, 72), range(72, 104)
 principal = ln.gradient_subspace(text, text.w0, 8, build, D)
 fixed = {"top": found[8], "principal": principal, "random": randoms[0]}
 live = transformer_probes.gradient_shares(text, 8, judge, fixed)

@@ -10,8 +10,6 @@ A seed takes other 8 training sequences and other held-out ones, of one of the t
 that come with the package, in turn.
 """
 
-from collections.abc import Callable, Mapping
-
 import torch
 from torch import Tensor
 
@@ -20,7 +18,7 @@ from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.pretraining import pretrained
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.sweep import Row
-from landscape_nb.theory.energy import captured_energy
+from landscape_nb.theory.energy import Basis, captured_energy
 from landscape_nb.theory.intervals import (
     Measured,
     geometric_interval,
@@ -62,9 +60,6 @@ def measure(seed: int) -> list[Row]:
         {"probe": name} | {part: rounded(x) for part, x in (gradients.get(name, {}) | of).items()}
         for name, of in curvatures.items()
     ]
-
-
-Bases = Mapping[str, Tensor | Callable[[int], Tensor]]
 
 
 def problem(seed: int) -> tuple[EmpiricalLoss, range, range, torch.Generator]:
@@ -111,7 +106,7 @@ def _curvature_shares(
     def own(i: int) -> Tensor:
         return increment_eigenpairs(loss, w, K, FEW, tol=2e-2, candidate=i).vectors
 
-    bases: Bases = {**fixed, "gradient": pull, "next": following, "own": own}
+    bases: dict[str, Basis] = {**fixed, "gradient": pull, "next": following, "own": own}
     energies = captured_energy(loss, w, K, bases, candidates, num_probes=8, generator=generator)
     whole, found = energies["whole"], {}
     assert whole.curvature_stderr is not None  # of a size that is measured by probes
@@ -145,7 +140,7 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
         principal, top = (shares(rows, name, part) for name in ("principal", "top"))
         found[f"principal_over_top_{part}"] = paired_difference(principal, top)
     ratio = zip(shares(rows, "top", "gradient"), shares(rows, "principal", "gradient"), strict=True)
-    found["top_of_principal"] = mean_interval(top / fair for top, fair in ratio)
+    found["top_of_principal"] = mean_interval(one / other for one, other in ratio)
     return found
 
 
