@@ -1,5 +1,6 @@
 """A learner's prediction drawn beside what was found."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,7 +35,8 @@ def guess_among_options(ax: Axes, options: Sequence[str], guess: str, truth: str
     """All options in a row; the guess has a diamond above it, what was found a disc below."""
     for i, option in enumerate(options):
         weight = "bold" if option == truth else "normal"
-        ax.text(i, 0, option, ha="center", va="center", fontsize=11, weight=weight)
+        lines = "\n".join(textwrap.wrap(option, 64 // len(options)))  # else neighbours would meet
+        ax.text(i, 0, lines, ha="center", va="center", fontsize=11, weight=weight, linespacing=1)
     at = {"guess": options.index(guess), "truth": options.index(truth)}
     ax.plot(at["guess"], 0.55, "D", color=VERMILLION, markerfacecolor="white", markersize=8)
     ax.plot(at["truth"], -0.55, "o", color=BLUE, markersize=8)
