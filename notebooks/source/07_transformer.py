@@ -36,10 +36,8 @@ import torch
 
 import landscape_nb as ln
 from landscape_nb.course import Cost, SaveMyWork, reveal_choice, reveal_curve, reveal_number
-from landscape_nb.figures import n07_published
 from landscape_nb.figures import n07_transformer as figures
 from landscape_nb.problems.pretraining import pretrained
-from landscape_nb.study.evidence import published_b, stored, taylor, transformer_probes
 from landscape_nb.widgets import Explorer
 
 # %%
@@ -166,7 +164,7 @@ for j in (0, 2, 4):
 # So each number is a difference between the next sequence and the mean, divided by
 # $k+1$ (squares: $(k+1)^2$). We measure the difference and divide afterwards. The value needs
 # losses only: 128 consumed sequences for the mean, and *all* 944 held-out ones, each in turn the next.
-# Derivatives are dear: 10 for the mean and six held-out sequences leave tens of percent of uncertainty.
+# Derivatives are dear: 10 for the mean and four held-out sequences leave tens of percent of uncertainty.
 #
 # `full_space_table` holds $\Delta_2$ in closed form: value, gradient and curvature (traces, sums of a Hessian's
 # eigenvalues, by three random directions; all else exact). `moment_table` does the same for $\Delta_2^{(D)}$, here
@@ -192,7 +190,7 @@ def differences(run, j, count=128):
 # %%
 def moments(run, j):
     """The criterion of the full space and of 4 top directions, and the relative residual."""
-    loss = run.loss([*consumed_by(run, j, m), *held_out(run, h)], checkpoint=j)
+    loss = run.loss([*consumed_by(run, j, m), *held_out(run, 4)], checkpoint=j)
     top = ln.top_eigenpairs(loss, loss.w0, m // 2, D=4, tol=1e-2)
     full = ln.full_space_table(loss, [loss.w0], [m], num_probes=3, generator=seeded(j))
     four = ln.moment_table([ln.next_sample_models(loss, loss.w0, top.vectors, m)])
@@ -321,9 +319,12 @@ def final_loss(run, k=8, dtype=torch.float32):
     return run.loss([*range(k), *held_out(run, h)], dtype=dtype)
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 places = [final_loss(run) for run in runs]
-tops = [ln.top_eigenpairs(place, place.w0, k, D, tol=2e-2) for place in places]
+tops = []
+for place in places:  # about two seconds each
+    tops.append(ln.top_eigenpairs(place, place.w0, k, D, tol=2e-2))
+    print("16 pairs with", tops[-1].hvp_count, "products")
 
 # %%
 bottoms = [ln.bottom_eigenpairs(place, place.w0, k, 4, tol=5e-2) for place in places]
@@ -470,7 +471,7 @@ by_k = {name: of_all(table, everyone[0]) for name, table in by_k.items()}
 # centred share of "top" change?
 
 # %% tags=["nbval-ignore-output"]
-explorer = Explorer(by_k, full_space(place, everyone[0], ks, 5), D=16, k=4)
+explorer = Explorer(by_k, full_space(place, everyone[0], ks, 3), D=16, k=4)
 explorer
 
 # %% [markdown]
@@ -512,6 +513,10 @@ explorer.k.value = 4
 # others can beat in curvature.
 #
 # One copy now, $k = 8$, built from 64 held-out sequences and judged on 32 others:
+
+# %%
+from landscape_nb.figures import n07_published
+from landscape_nb.study.evidence import published_b, stored, taylor, transformer_probes
 
 # %%
 rows = [*range(8), *held_out(run, 96)]
