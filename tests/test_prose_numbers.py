@@ -1,11 +1,11 @@
 """Numbers in prose come from runs: what a sentence states, an output or a stored table holds.
 
-Looked at are decimals, percents, powers such as 3e-4, and in notebooks whole numbers of three
-digits and more, in the markdown of every notebook and in the docstrings of the package. Each must
-stand in an output or the code beside it, in a stored study that the text names, or in a benchmark's
-table. What can't,
-because it is a source's own number, an example's, or was measured once at a cost, is listed with
-its reason in prose_numbers.toml. A reason that nothing needs any more fails as well.
+Looked at are decimals, percents, powers such as 3e-4, and outside docstrings whole numbers of three
+digits and more: in the markdown of every notebook, in README.md and TEACHING.md, and in the
+docstrings of the package. Each must stand in an output or the code beside it, in a stored study
+that the text names, or in a benchmark's table. What can't, because it is a source's own number, an
+example's, or was measured once at a cost, is listed with its reason in prose_numbers.toml. A reason
+that nothing needs any more fails as well.
 """
 
 import ast
@@ -21,6 +21,7 @@ from landscape_nb.study.evidence import stored
 
 ROOT = Path(__file__).resolve().parent.parent
 STORIES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+PAGES = [ROOT / "README.md", ROOT / "notebooks" / "TEACHING.md"]
 MODULES = sorted((ROOT / "landscape_nb").rglob("*.py"))
 EXCEPTIONS = tomllib.loads((ROOT / "tests" / "prose_numbers.toml").read_text(encoding="utf-8"))
 
@@ -86,6 +87,14 @@ def missing_from_notebook(path: Path) -> list[str]:
     return [n for text in prose for n in stated(text, whole=True) if not is_held(n, held)]
 
 
+def missing_from_page(path: Path) -> list[str]:
+    """Numbers of a page that no notebook's run, no benchmark and no code on the page holds."""
+    text = path.read_text(encoding="utf-8")
+    runs = [outputs_and_code(nbformat.read(story, as_version=4)) for story in STORIES]
+    held = numbers_in("\n".join([*runs, *re.findall(r"```.*?```", text, re.DOTALL)])) | TABLES
+    return [n for n in stated(text, whole=True) if not is_held(n, held)]
+
+
 def docstrings(source: str) -> list[str]:
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
     nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds)]
@@ -141,8 +150,13 @@ def test_a_docstring_states_what_code_or_tables_hold(path):
     assert unexplained(name, missing_from_module(path)) == ([], [])
 
 
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_page_states_what_some_run_shows(path):
+    assert unexplained(path.stem, missing_from_page(path)) == ([], [])
+
+
 def test_exceptions_are_about_files_that_are_there():
-    known = {path.stem for path in STORIES} | {
+    known = {path.stem for path in [*STORIES, *PAGES]} | {
         path.relative_to(ROOT / "landscape_nb").with_suffix("").as_posix() for path in MODULES
     }
     assert set(EXCEPTIONS) <= known
