@@ -154,10 +154,11 @@ class TransformerConfig:
     def paper(cls, vocabulary_size: int = 45_056, context: int = 1024) -> "TransformerConfig":
         """The size of KG26 sec. 6: depth 6, about 107 million parameters.
 
-        The depth, the number of parameters and the range of the context (512 to 2048) are the
-        paper's. It gives no other size, so width 768, 12 query heads, 4 key and value heads,
+        The depth and the number of parameters are the paper's, which gives no other size. Its code
+        (`code-submission`) has a width of 64 for each layer, contexts of 512 and 2048, and value
+        embeddings, which this model lacks. So width 768, 12 query heads, 4 key and value heads,
         hidden 3072, an untied head and the vocabulary that then leads to 107 million are chosen
-        here, as is the context within its range.
+        here, as is the context.
 
         >>> TransformerConfig.paper().num_params
         106954752

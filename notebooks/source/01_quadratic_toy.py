@@ -278,7 +278,7 @@ for line, holds in told.items():
 #
 # $$\Delta_2^{(D)}(k+1) = \tfrac{\sigma^4}{4}\Bigl(2 \sum_i d_i^2 + \bigl(\textstyle\sum_i d_i\bigr)^2\Bigr) \qquad\text{(Eq. 16)}$$
 #
-# KG26 calls the conditions idealizations. We build two toys with $e_i = 0$ and $b_i =
+# KG26 calls $a = 0$ and $c = 0$ idealizations. We build two toys with $e_i = 0$ and $b_i =
 # 0$, so that $a = c = 0$: one with shared eigenvectors, one without. One detail decides everything:
 # *which* eigenvalues. We take those of the **compressed** Hessians $U^\top H^{(k)} U$ and $U^\top
 # H^{(k+1)} U$, on the *same* $U$, in descending order.
@@ -414,7 +414,7 @@ print(f"at k = 40: 12 x (worst loss)^2 / (mean squared surprise) = {product}")
 # ### Does the full space cost $N^2$?
 #
 # Put $D = N$, and the same proof bounds the full-space criterion, with $N^2 + 2N$ in place of $D^2 +
-# 2D$. KG26's abstract contrasts the two: the probe replaces "ambient-dimension curvature dependence by
+# 2D$. KG26's abstract contrasts the two, "replacing ambient-dimension curvature dependence with
 # dependence on the subspace dimension". That is right for the constants of the bound. Is it right for
 # the criterion? The proof bounds $(\operatorname{tr} B)^2 + 2|B|_F^2$ by counting directions; but trace and norm add up
 # *curvatures*, and flat directions add nothing. Let $M_H$ bound all $|H_i|_2$, and
@@ -471,7 +471,7 @@ for line, holds in told.items():
 # ## 6. What $1/k^2$ really is
 #
 # On axes with logarithmic scales a power law $k^{s}$ is a straight line with **slope** $s$. KG26 derives
-# $-2$ for the squares. Is it a discovery about the landscape, or does averaging produce it for any?
+# $k^{-2}$ for the squares, as an upper bound. Is it a discovery about the landscape, or does averaging produce it for any?
 #
 # **Predict.** Freeze $w$. No training, just one point, and samples that join one by one, in a
 # random order. What slope has the mean of $I_k^2$? And the mean of $|I_k|$, KG26's simplest criterion

@@ -57,8 +57,8 @@ def seeded(seed):
 #
 # ## 1. A small language model
 #
-# It has the parts of KG26's model: rotary positions, grouped-query attention, a ReLU$^2$ MLP,
-# RMSNorm without parameters; 2 blocks and about 100 thousand parameters, where KG26 has
+# It has the parts that KG26 names: rotary positions, grouped-query attention, an MLP with ReLU (squared, as in
+# its code), RMSNorm without parameters; 2 blocks and about 100 thousand parameters, where KG26 has
 # 6 blocks and 107 million. It learned by reading Python's help pages, one character at a
 # time. Three trained copies come with the package; they differ in first weights
 # and order of the sequences. Of the first, five checkpoints were kept.
@@ -303,10 +303,11 @@ print("more passes over the same data: loss down, gradient and curvature parts u
 # ## 3. The ratio to the full space
 #
 # KG26 (Fig. 3) divides $\Delta_2^{(D)}$ by $\Delta_2$, finds ratios close to 1 at $\sigma = 10^{-4}$ and
-# $10^{-3}$, and reads them as a few top directions that preserve the signal of the whole space. Every measurement
+# $10^{-3}$, and reads them as a few top directions that preserve "essentially the same stabilization signal". Every measurement
 # needs a **control**, so we ask two more subspaces: 16 *random* directions, and the *bottom*, the 4 directions
-# of most negative curvature. (The authors did so too, in a draft that lies in their repository: such subspaces
-# "remain empirically similar because the scalar value-gap term dominates", `paper-tmlr/main.tex`.)
+# of most negative curvature. (The authors did so too, on smaller models at $\sigma = 0.02$, in a draft that lies in their
+# repository: such subspaces "remain empirically similar because the scalar value-gap term dominates the criterion",
+# `paper-tmlr/main.tex`.)
 #
 # The place: the end of training, $k = 4$ (KG26 takes 8; the slider below goes to 8), three trained copies. First the eigenvectors, with residuals below one fiftieth of $\lambda_1$.
 
@@ -439,8 +440,8 @@ indices = [ln.tail((losses[8:] - losses[:k].mean()).square()).index for losses i
 print("tail index of the value part:", ", ".join(f"{index:.2f}" for index in indices))
 
 # %% [markdown]
-# *As KG26 reports*, the ratio is near 1 for the top directions at the two small $\sigma$. *And as their draft says*,
-# for random and bottom directions just as well: the raw ratio compares the same $a_k^2$ with itself. **Alone it
+# *As KG26 reports*, the ratio is near 1 for the top directions at the two small $\sigma$. *And, for the reason that
+# their draft gives*, for random and bottom directions just as well: the raw ratio compares the same $a_k^2$ with itself. **Alone it
 # does not tell one probe from another.** Near $\sigma = 10^{-2}$ it departs from 1, here for all probes alike:
 # the whole space has by then a gradient and a curvature part of its own. KG26's ratio departs there too,
 # much more, and more for larger $D$. Why? Section 6 finds one factor in the code.
@@ -506,7 +507,7 @@ explorer.k.value = 4
 #
 # - **top**, **bottom** and **random**, as before;
 # - **principal**: 16 principal components of the gradients of *other* held-out sequences. Subspaces spanned by
-#   gradients are what KG26 suggests (Sec. 8); `gradient_subspace` builds this one.
+#   gradients of influential examples are what KG26 suggests (Sec. 8); `gradient_subspace` builds this one.
 #
 # An **oracle** is chosen after it, and shows how much there is to catch: the next sequence's own gradient (one direction),
 # the 4 top directions of its own Hessian, and the increment's own 4 of largest $|\text{eigenvalue}|$, which no
@@ -563,7 +564,7 @@ print("gradient, 4 directions: top", catch["few_top"], " bottom", catch["few_bot
 #
 # ### Fig. 2, as they measured it
 #
-# The text defines $\Delta_1$ at $w_k^*$ itself. The code averages $|I_k|$ over 50 directions at distance 0.02. Does it
+# The text defines $\Delta_1$ at $w_k^*$ itself. The code (and the draft) averages $|I_k|$ over 50 directions at distance 0.02. Does it
 # matter? Ten trainings of our transformer, one pass each (a seed is another order of the sequences, other held-out
 # ones and other first weights), both kinds of $\Delta_1$, and the squares at $\sigma = 10^{-3}$:
 
@@ -590,7 +591,8 @@ print("50 directions, from pointwise: ", along["fifty_directions"], "(largest re
 
 # %% [markdown]
 # Fig. 2 is reproduced, and the two kinds of $\Delta_1$ are one and the same number: 0.02 in a random direction of so many is
-# next to nothing. (Slopes use the value of 256 held-out sequences, the picture eight.)
+# next to nothing. (Slopes use the value of 256 held-out sequences, the picture eight. There our protocol is not theirs:
+# their next sequence is the one that follows in the order of training, one for each $k$, and its batch has been trained on.)
 #
 # ### Fig. 3, and one factor in the code
 #
@@ -605,8 +607,8 @@ print("50 directions, from pointwise: ", along["fifty_directions"], "(largest re
 # $$B^{\text{definition}} = \frac{U^\top (H_{k+1} - H^{(k)})\, U}{k+1}, \qquad
 # B^{\text{published}} = U^\top \Big( \frac{1}{4}\sum_{i \in S_{k+1}} H_i - \frac{1}{4}\sum_{i \in S_k} H_i \Big) U .$$
 #
-# Two means of 4 differ by the last sequence with weight $1/4$, not $1/(k+1)$: the second $B$ is about $(k+1)/4$ times as
-# large as the first. Since $a_k^2$ falls as $k^{-2}$ and this $B$ does not fall, the curvature part outgrows the value,
+# Two such means differ in their last sequence, and in one of the middle, each with weight $1/4$, not $1/(k+1)$: the
+# second $B$ is of the order of $(k+1)/4$ times as large as the first. Since $a_k^2$ falls as $k^{-2}$ and this $B$ does not fall, the curvature part outgrows the value,
 # the sooner the larger $\sigma$ and $D$. With $k \le 3$ both are the same.
 #
 # The same ten trainings, the same $U$ (16 top directions of the mean over $S_k$, as published), the two rules:
@@ -635,10 +637,15 @@ print("                         D = 16 over D = 4", along["sixteen_over_four"])
 # The published rule draws the pattern of Fig. 3, both regimes and the order in $D$; the definition's rule stays near 1. Direct Monte
 # Carlo on the same subspace, which uses no $B$ at all, agrees with the definition. So we think that **the text's definition is right**,
 # that one missing factor in a memory-saving step explains the second regime of Fig. 3, and that the figure by the definition
-# would be a nearly flat line. (We can't run their 107-million-parameter model, and the script that draws the ratio is not in the
-# repository; the name of the figure's file says that it divides the closed form by the full-space criterion.) A repair
+# would be a nearly flat line. (We can't run their 107-million-parameter model, and no script in the
+# repository draws the ratio: `experiments/fig3_subspace_ratio/plot.py` is a copy of Fig. 2's. The name of the figure's file says that it
+# divides the closed form by the full-space criterion.) A repair
 # costs nothing: divide the difference of $H_{k+1}$ and the mean over $S_k$ by $k+1$. The older code in the repository has the same
 # rule with up to 48 or 64 sequences (`code-old`), and at $k = 8$, where Figs. 5 and 6 are made, the factor is only about 2.
+#
+# **The authors saw it first.** Their draft (`paper-tmlr`, "Direct criterion versus quadratic proxy estimators") reports that the closed
+# form exceeds direct Monte Carlo at $\sigma = 0.02$, threefold at its smallest $k$ and by orders of magnitude at its largest, reads that as a local regime that narrows as $k$
+# grows, and recommends direct Monte Carlo. A factor that grows with $k$ would do just that.
 #
 # ### Fig. 4: how far does the quadratic model reach?
 #
@@ -867,13 +874,13 @@ print("the eigenvectors are the most expensive stage:", eigen == max(seconds.mea
 # | KG26, arXiv v1 | it says | seen here |
 # |---|---|---|
 # | Fig. 2 | all criteria fall, $\Delta_1$ more slowly, squares near $k^{-2}$ | reproduced; the exponents are near what division by $k+1$ gives by itself |
-# | Fig. 3, $\sigma \le 10^{-3}$ | ratio close to 1 for few top directions | reproduced; random and bottom directions do as well (the authors' draft says so): centred, the probes differ |
+# | Fig. 3, $\sigma \le 10^{-3}$ | ratio close to 1 for few top directions | reproduced; random and bottom directions do as well (the authors' draft gives the reason): centred, the probes differ |
 # | Fig. 3, $\sigma = 10^{-2}$ | ratio departs strongly, more for larger $D$ | its pattern appears with the published code's $B$, not with the text's definition, which direct Monte Carlo confirms |
 # | Fig. 4 | the Taylor polynomial of $L_k$ serves up to $\sigma \approx 10^{-3}$ | reproduced; the flat part is single precision's rounding |
 # | Fig. 5 | Monte Carlo converges to the closed form | reproduced |
 # | Fig. 6 | closed form and Monte Carlo agree in the local regime, less at the largest $\sigma$ | reproduced; the centred error is the stricter test |
-# | Table 3 | eigenvectors dominate; after them the closed form is by far cheapest | reproduced |
-# | Sec. 8 | gradients of examples may span better probes | yes for the gradient of an increment, no for its curvature |
+# | Table 3 | eigenvectors dominate; after them the closed form is by far cheapest | reproduced; for one number both whole ways cost about the same |
+# | Sec. 8 | gradients of examples may span better probes | reproduced for the gradient of an increment, not for its curvature |
 
 # %% [markdown] tags=["exercises"]
 # ## 7. Exercises

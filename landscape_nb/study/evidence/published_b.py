@@ -9,8 +9,9 @@ columns, H_i the Hessian of sequence i, and k sequences consumed:
 where S_n are at most 4 of the first n sequences, evenly spread, first and last included
 (`scripts/run_delta_k_curriculum.py` and `scripts/delta2_subspace_estimators.py` of the authors'
 repository, `hess_max_seq`). For k <= 3 both are the same. Beyond, two means of 4 differ in the last
-sequence with weight 1/4, where the definition has 1/(k + 1): a sound way to save memory that lacks
-a factor. Values and gradients of the published code are those of all k sequences, as defined.
+sequence and in one of the middle, each with weight 1/4, where the definition has 1/(k + 1): a sound
+way to save memory that lacks a factor. Values and gradients of the published code are those of all
+k sequences, as defined.
 
 Each seed is a training of its own (first weights, order of the sequences, which are held out), one
 pass over 6208 sequences of the text that comes with the package. Unlike the published code, which
@@ -73,7 +74,7 @@ def published_hessians(B_next: Tensor, B_seen: Tensor, positions: Sequence[int],
         k: sequences consumed.
 
     Returns:
-        (h, D, D); at k <= 3 the definition's B, beyond it about (k + 1)/4 times as large.
+        (h, D, D); at k <= 3 the definition's B, beyond it of the order of (k + 1)/4 times as large.
     """
     of = {i: B for i, B in zip(positions, B_seen, strict=True)}
     before, after = spread_samples(k), spread_samples(k + 1)
