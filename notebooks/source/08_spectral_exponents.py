@@ -83,8 +83,7 @@ by_package = tiny.gradient(tiny.w0, 50)[:24].view(6, 4)
 #
 # $$G = \sigma_1 u_1 v_1^\top + \sigma_2 u_2 v_2^\top + \dots, \qquad \sigma_1 \ge \sigma_2 \ge \dots \ge 0 .$$
 #
-# The $u_k$ are perpendicular unit vectors, and so are the $v_k$. The **singular value** $\sigma_k$ says how strong
-# **mode** $k$ is (the *singular value decomposition*).
+# The $u_k$ are perpendicular unit vectors, and so are the $v_k$; the **singular value** $\sigma_k$ says how strong **mode** $k$ is.
 #
 # **Predict.** A digit classifier, trained a little: its first layer's gradient has 32 x 64 numbers and 32 modes. How strong are they
 # beside the first? Sketch $\sigma_k/\sigma_1$ at a few ranks $k$; straight lines will join your points.
@@ -117,7 +116,7 @@ falling = torch.stack([m.sigma[: len(ranks)] / m.sigma[0] for m in every_seed])
 reveal_curve("Singular values over the first", modes_guess, ranks, falling, xlabel="rank k")
 
 # %% [markdown]
-# Three trainings are shaded. Here is the gradient of the first, with its strongest mode and the rest.
+# The gradient of the first training, with its strongest mode and the rest:
 
 # %% tags=["nbval-ignore-output"]
 figures.gradient_and_strongest_mode(G, strongest, modes.sigma)
@@ -150,7 +149,7 @@ print(f"mode 1 is no eigenvector: |Hv - hv| is {rest:.0%} of |Hv|")
 # %% [markdown]
 # ### Three slopes
 #
-# On axes with logarithmic scales a power law is a straight line. Three are fitted:
+# On logarithmic axes a power law is a straight line. Three are fitted:
 #
 # - $\alpha$: slope of $\log h$ against $\log \sigma$ (curvature follows the gradient, $h \propto \sigma^\alpha$);
 # - $\gamma$: minus the slope of $\log\sigma$ against $\log k$ (how fast the modes get weaker);
@@ -179,7 +178,7 @@ figures.three_power_laws(modes.sigma, modes.h, e)
 #
 # $$\Delta W = U \operatorname{diag}\bigl(T(\sigma_k)\bigr) V^\top, \qquad T(\sigma) = \frac{\sigma}{\sigma^\alpha + d}.$$
 #
-# Four closed forms are checked below. At $\alpha = 1$ and $d = 0$ all modes are moved alike, as the optimiser Muon does.
+# At $\alpha = 1$ and $d = 0$ all modes are moved alike, as the optimiser Muon does. Closed forms are checked below.
 
 # %%
 one = torch.eye(len(G), dtype=G.dtype)
@@ -197,8 +196,8 @@ agree = {
 far = spectral_newton_step(G, 2, 1e4) * 1e4  # d far above sigma^alpha: gradient descent
 
 # %% [markdown]
-# **Move the sliders.** (1) $\alpha = 2$: lower $d$ from 10 to $10^{-6}$. Which limits does the curve pass? (2) Keep $d = 0.1$
-# and move $\alpha$. Does it matter much for a mode with $\sigma = 0.01$?
+# **Move the sliders.** (1) $\alpha = 2$: lower $d$ from 10 to $10^{-6}$. (2) Keep $d = 0.1$ and move $\alpha$: does it matter for a mode with
+# $\sigma = 0.01$?
 
 # %%
 steps = StepExplorer(alpha=2.0, damping=0.1)
@@ -576,7 +575,7 @@ question = "Which method has the lowest mean test loss?"
 reveal_choice(question, winner_guess, min(losses_of, key=losses_of.get), [*losses_of])
 
 # %% [markdown]
-# First a small race that you can watch: three seeds that the study has not used, at the rates that it chose.
+# First a race to watch: three seeds that the study has not used, at the rates that it chose.
 
 # %%
 makers_of = {
@@ -612,7 +611,7 @@ for method, name in names.items():
     print(f"{name:16} test losses {told}   {np.median(ends[:, 1]):.1f} ms a step")
 
 # %% [markdown]
-# Three seeds decide nothing. The study's table holds two more methods, *scalar controls*: the gradient itself, scaled layer by layer by **one
+# The study's table holds two more methods, *scalar controls*: the gradient itself, scaled layer by layer by **one
 # number**, so that its step is as long as Spectral Newton's (or as $UV^\top$'s). What a spectral step gains over its control is due to its modes.
 # C26 (both texts, last appendix) has another negative control: Adam with one rate for each layer, by the layer's $s$, stays within 0.2 points of
 # Adam over three seeds. Whether a *length* for each layer would explain Spectral Newton's gain, that leaves open.
@@ -688,7 +687,7 @@ claimed = {
     "rho_a, plain": (np.nan, mech["slope_a_plain10"]),
     "rho_a, LayerNorm": (0.0, mech["slope_a_norm10"]),
     "rho_d, plain": (np.nan, mech["slope_d_plain10_up"]),
-    "rho_d, skip": (0.0, mech["slope_d_skip10_up"]),
+    "rho_d, skip": (np.nan, mech["slope_d_skip10_up"]),
     "rho_d, weak branch": (0.0, mech["slope_d_weak10_up"]),
     "Lambda (beta), all four": (2.0, mech["slope_lambda"]),
 }
@@ -705,6 +704,7 @@ told = {
     "LayerNorm: largest over median eigenvalue of C_a, without": "kappa_plain10",
     "LayerNorm: largest over median eigenvalue of C_a, with": "kappa_norm10",
     "bypass: slope(rho_d), skip less plain, up": "slope_d_skip10_less_plain",
+    "bypass: slope(rho_d), weak less plain, up": "slope_d_weak10_less_plain",
     "bypass: what the weak branch sends back, of 1": "branch_weak10",
     "head: alpha": "head_alpha_plain",
     "head: median rho_d": "head_rho_d_plain",
@@ -1036,14 +1036,14 @@ SaveMyWork()
 # %% [markdown]
 # ## What to doubt
 #
-# - **Size.** Ours are networks with two or three layers, 120 digits or 8 sequences. An exponent fitted to 9 modes is a rumour.
+# - **Size.** Ours have two or three layers, 120 digits or 8 sequences. An exponent fitted to 9 modes is a rumour.
 # - **Published spectra are not seeds.** 64 layers of 14 networks, most trained once, chosen by their author. Resampling so few networks gives intervals that are a little too narrow.
 # - **Which modes.** A slope over all 32 modes is ruled by the many weak ones. We took all for digits, 16 for text; the published lists hold 9 to 20. So our levels and theirs are
 #   not comparable mode by mode.
 # - **One recipe** (SGD, one learning rate, one moment). Other recipes give other exponents.
 # - **C26's trainings** were not repeated: its repository holds results, and its networks are too large for this notebook.
 #
-# **Next:** back to [the map](00_start_here.ipynb), or to [06 Bulk and outliers](06_bulk_and_outliers.ipynb), where the whole spectrum of the Hessian is split into its parts.
+# **Next:** [the map](00_start_here.ipynb), or [06 Bulk and outliers](06_bulk_and_outliers.ipynb), where the whole spectrum of the Hessian is split.
 
 # %% tags=["nbval-ignore-output"]
 print(cost.line(budget_s=60, budget_mb=1000))
