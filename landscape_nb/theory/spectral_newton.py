@@ -82,7 +82,8 @@ class SpectralNewton(Optimizer):
     Args:
         params: parameters or groups.
         lr: learning rate of the matrices.
-        alpha: exponent, >= 0 (2: C26's hidden layers).
+        alpha: exponent, >= 0 (2: C26's choice for convolutions, "From decomposition to Spectral
+            Newton").
         damping: d >= 0.
         relative: whether d is in units of sigma_1^alpha. Then the step scales as |G|^(1-alpha):
             for alpha > 1 it grows as the gradient shrinks, and the path never comes to rest unless

@@ -3,14 +3,14 @@
 #
 # **How does curvature follow the gradient's singular values, layer by layer?**
 #
-# Newton's method divides a step by the curvature. Nobody can afford the curvature of a large network. But if curvature
-# could be *read off the gradient*, layer by layer, a Newton step would be nearly free. That is the idea behind a paper of 2026:
-# it takes the gradient of one layer, a matrix, apart into *modes* from the strongest to the weakest, looks at the curvature along
-# each, and finds power laws: one exponent for each kind of layer, a relation between three exponents, and an optimiser built on them.
+# Newton's method divides a step by the curvature, which nobody can afford for a large network. If curvature could be *read off the
+# gradient*, layer by layer, a Newton step would be nearly free. That is the idea behind a paper of 2026: it takes the gradient of one
+# layer, a matrix, apart into *modes*, looks at the curvature along each, and finds power laws, a relation between three exponents, and
+# an optimiser.
 #
-# We measure this on small networks, ten trainings behind every number, and put a *control* beside each finding: a case in which
-# there is nothing to find. Then we do the same with the spectra that the paper's author has published, which is where the question
-# is decided. You need not have read the paper; it is quoted, with version and place, under *Going deeper*.
+# We measure this on small networks, ten trainings or more behind each verdict, put a *control* beside each finding, and do the same with the
+# spectra that the paper's author has published. You need not have read the paper; it is quoted, with version and place, under
+# *Going deeper*.
 
 # %%
 import time
@@ -57,13 +57,11 @@ def note(claims):
 #
 # ### A layer's gradient is a matrix
 #
-# A layer multiplies its inputs $a$ (a vector of $n$ numbers for each sample) by a weight matrix $W$ of $m$ rows and $n$
-# columns. Let $\delta$ be the gradient of one sample's loss with respect to the layer's $m$ outputs. Then
+# A layer multiplies its inputs $a$ (for each sample $n$ numbers) by a weight matrix $W$, $m \times n$. Let $\delta$ be the gradient of one sample's loss with respect to the layer's $m$ outputs. Then
 #
 # $$G = \frac{\partial L}{\partial W} = \text{mean over samples of } \delta\, a^\top .$$
 #
-# Each sample contributes a table: row $i$, column $j$ holds $\delta_i a_j$. We check this on a network with 4
-# inputs, 6 tanh units and 3 classes, where $\delta$ can be written down by hand.
+# We check this on a network with 4 inputs, 6 tanh units and 3 classes, where $\delta$ can be written down by hand.
 
 # %%
 x, y = torch.randn(50, 4, generator=seeded(0), dtype=torch.float64), torch.arange(50) % 3
@@ -85,11 +83,10 @@ by_package = tiny.gradient(tiny.w0, 50)[:24].view(6, 4)
 #
 # $$G = \sigma_1 u_1 v_1^\top + \sigma_2 u_2 v_2^\top + \dots, \qquad \sigma_1 \ge \sigma_2 \ge \dots \ge 0 .$$
 #
-# The $u_k$ are perpendicular unit vectors, and so are the $v_k$. The **singular value** $\sigma_k$ says how strong
-# **mode** $k$ is (the *singular value decomposition*).
+# The $u_k$ are perpendicular unit vectors, and so are the $v_k$; the **singular value** $\sigma_k$ says how strong **mode** $k$ is.
 #
-# **Predict.** Below we train a digit classifier a little and take its first layer's gradient, a matrix of 32 x 64 numbers with 32
-# modes. How strong are they beside the first? Sketch $\sigma_k/\sigma_1$ at a few ranks $k$; straight lines will join your points.
+# **Predict.** A digit classifier, trained a little: its first layer's gradient has 32 x 64 numbers and 32 modes. How strong are they
+# beside the first? Sketch $\sigma_k/\sigma_1$ at a few ranks $k$; straight lines will join your points.
 
 # %% tags=["predict-modes"]
 modes_guess = {1: 1.0, 8: 0.5, 32: 0.1}  # rank k -> sigma_k / sigma_1
@@ -119,7 +116,7 @@ falling = torch.stack([m.sigma[: len(ranks)] / m.sigma[0] for m in every_seed])
 reveal_curve("Singular values over the first", modes_guess, ranks, falling, xlabel="rank k")
 
 # %% [markdown]
-# Three trainings are shaded. Here is the gradient of the first, with its strongest mode and the rest.
+# The gradient of the first training, with its strongest mode and the rest:
 
 # %% tags=["nbval-ignore-output"]
 figures.gradient_and_strongest_mode(G, strongest, modes.sigma)
@@ -132,9 +129,8 @@ figures.gradient_and_strongest_mode(G, strongest, modes.sigma)
 # $$h_k = \operatorname{vec}(u_k v_k^\top)^\top\, H\, \operatorname{vec}(u_k v_k^\top),$$
 #
 # where $\operatorname{vec}$ lays the table out as one long vector and $H$ is the layer's Hessian (all second derivatives). This
-# is a **Rayleigh quotient**: the curvature in a direction that somebody chose. It is *not* an eigenvalue, because
-# $u_k v_k^\top$ is no eigenvector of $H$; it only lies between the smallest and the largest. One Hessian-vector product gives
-# $h_k$ exactly; for the tiny network we compare it with the Hessian written down in full.
+# is a **Rayleigh quotient**. It is *not* an eigenvalue, because $u_k v_k^\top$ is no eigenvector of $H$; it only lies between the
+# smallest and the largest. One Hessian-vector product gives it exactly; for the tiny network we compare with the full Hessian.
 
 # %%
 found = layers.gradient_modes(tiny, tiny.w0, 50, "0")
@@ -153,7 +149,7 @@ print(f"mode 1 is no eigenvector: |Hv - hv| is {rest:.0%} of |Hv|")
 # %% [markdown]
 # ### Three slopes
 #
-# On axes with logarithmic scales a power law is a straight line. Three are fitted:
+# On logarithmic axes a power law is a straight line. Three are fitted:
 #
 # - $\alpha$: slope of $\log h$ against $\log \sigma$ (curvature follows the gradient, $h \propto \sigma^\alpha$);
 # - $\gamma$: minus the slope of $\log\sigma$ against $\log k$ (how fast the modes get weaker);
@@ -173,17 +169,16 @@ reveal_number("The exponent alpha of a tanh layer", alpha_guess, alphas)
 figures.three_power_laws(modes.sigma, modes.h, e)
 
 # %% [markdown]
-# The error that a fit prints supposes that its dots scatter independently. Modes of one gradient do not, so below
-# every interval is over *trainings*: one number for each seed, ten seeds.
+# Modes of one gradient do not scatter independently, so below every interval of ours is over *trainings*, ten seeds.
 #
 # ### A step for each mode
 #
-# If curvature along mode $k$ were $\sigma_k^\alpha$, a Newton step would divide the gradient by it. **Spectral Newton**
-# does that mode by mode, with a *damping* $d$ that keeps the divisor away from zero:
+# If curvature along mode $k$ is $\sigma_k^\alpha$, a Newton step divides by it. **Spectral Newton** does that mode by mode, with a
+# *damping* $d$ that keeps the divisor away from zero:
 #
 # $$\Delta W = U \operatorname{diag}\bigl(T(\sigma_k)\bigr) V^\top, \qquad T(\sigma) = \frac{\sigma}{\sigma^\alpha + d}.$$
 #
-# Four closed forms are checked below. At $\alpha = 1$ and $d = 0$ all modes are moved alike, as the optimiser Muon does.
+# At $\alpha = 1$ and $d = 0$ all modes are moved alike, as the optimiser Muon does. Closed forms are checked below.
 
 # %%
 one = torch.eye(len(G), dtype=G.dtype)
@@ -201,8 +196,8 @@ agree = {
 far = spectral_newton_step(G, 2, 1e4) * 1e4  # d far above sigma^alpha: gradient descent
 
 # %% [markdown]
-# **Move the sliders.** (1) $\alpha = 2$: lower $d$ from 10 to $10^{-6}$. Which limits does the curve pass? (2) Keep $d = 0.1$
-# and move $\alpha$. Does it matter much for a mode with $\sigma = 0.01$?
+# **Move the sliders.** (1) $\alpha = 2$: lower $d$ from 10 to $10^{-6}$. (2) Keep $d = 0.1$ and move $\alpha$: does it matter for a mode with
+# $\sigma = 0.01$?
 
 # %%
 steps = StepExplorer(alpha=2.0, damping=0.1)
@@ -215,9 +210,8 @@ for alpha in (1.0, 2.0):
 print(f"gradient descent with the rate divided by d: {0.01 / 0.1:.3f}")
 
 # %% [markdown]
-# *What you should see.* (1) With $d = 10$ the curve is parallel to gradient descent. As $d$ falls its left part stays parallel and its right part
-# turns down along $1/\sigma$. (2) Hardly: $d$ is far above $0.01^\alpha$, so this mode feels only $d$. **A fixed $d$ with small gradients is
-# gradient descent.**
+# *What you should see.* (1) With $d = 10$ the curve is parallel to gradient descent; as $d$ falls its right part turns down along
+# $1/\sigma$. (2) Hardly: this mode feels only $d$. **A fixed $d$ with small gradients is gradient descent.**
 
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: the claims of section 1.
@@ -235,10 +229,10 @@ print("d far above sigma^alpha: gradient descent, rate / d:", torch.allclose(far
 # %% [markdown]
 # ## 2. Measured exponents
 #
-# Is there one exponent for each kind of layer? Ten seeds each trained an MLP with ReLU, one with tanh, a small convolutional network (CNN)
-# and a small transformer. A convolution's weights are a matrix of outputs by (inputs x kernel), used at every position of the picture.
-# All layers are measured before the gradient has vanished: at a minimum the modes of $G$ are noise. Beside them stand the 64 layers whose
-# $\sigma$ and $h$ the author has published: ResNet-18, VGG-11, vision transformers, GPT-2 and others.
+# Is there one exponent for each kind of layer? Ten seeds each trained an MLP with ReLU, one with tanh, a small convolutional network
+# (CNN; its weights are a matrix of outputs by (inputs x kernel)) and a small transformer, measured before the gradient has vanished: at a
+# minimum the modes of $G$ are noise. Beside them stand the 64 layers whose $\sigma$ and $h$ the author has published: ResNet-18, VGG-11,
+# vision transformers, GPT-2 and others.
 
 # %%
 ours, spectra = (stored.rows(name) for name in ("exponents", "published_spectra"))
@@ -261,9 +255,8 @@ for kind, found in medians.items():
 print(f"ReLU 1 above tanh 1, seed by seed: {seen['relu_over_tanh']}")
 
 # %% [markdown]
-# The published convolutions do lie near 2, rather above; ours, tiny ones, lie below. Attention lies between 1 and 2 in both. ReLU and tanh
-# networks of one shape differ, so "the exponent of a fully connected layer" needs the activation beside it. The kind of layer says
-# something about $\alpha$. It does not fix it.
+# The published convolutions lie somewhat above 2; ours, tiny ones, below. Attention lies mostly between 1 and 2 in both. ReLU and tanh
+# networks of one shape differ. The kind of layer says something about $\alpha$. It does not fix it.
 #
 # ### Going deeper: what the paper says, and in which version
 #
@@ -355,7 +348,8 @@ print(f"ours: beta + slope(chi) is off 2 by {seen['from_two']} on average over l
 # %% [markdown]
 # The first text's abstract, which is arXiv v1's, states $\alpha = 2 + \phi$ for every layer; the second text keeps it as "the special case $\beta = 2$", "empirically typical for convolutional
 # layers". In the factors it publishes (one ResNet-50) $\beta$ is somewhat below 2. Both texts hold that the slope of $\chi$ is about 0 for convolutions (section
-# "The conv gap"); in the published files it is not, and it is this slope that lifts their $\alpha$ from the model's to the measured one.
+# "The conv gap"; in its appendix the second says "for most layers" and names an exception). In the published files it is not, and it is this slope that lifts their
+# $\alpha$ from the model's to the measured one. In small convolutions of ours it *is* near 0 (section 6): so it can be, but not in the networks of which it is said.
 #
 # One more remark helps a reader of the appendix. It reports $\chi$ of $10^3$ to $10^7$ and reads it as the error of the approximation. But
 # $\sigma_k^2 \le h^{\text{Kron}}_k$ holds for any output layer (next heading), and in the published factors of one it fails by this much:
@@ -426,14 +420,12 @@ note(
 # %% [markdown]
 # ## 3. The triangle, beside its controls
 #
-# The three slopes are linked, $s = \alpha\gamma$, and in the paper the two sides agree within about 2 %. If
-# $h \propto \sigma^\alpha$ and $\sigma \propto k^{-\gamma}$ exactly, this is arithmetic. With real data an error remains. Is a *small* error
-# evidence for anything? Not by itself: there is an exact ceiling, whatever the two lists are,
+# The three slopes are linked, $s = \alpha\gamma$; in the paper the median error is about 2 %. For exact power laws this is arithmetic. Is a
+# *small* error on real data evidence for anything? Not by itself: there is an exact ceiling, whatever the two lists are,
 #
 # $$|s - \alpha\gamma| \;\le\; \frac{\operatorname{sd}(\log h)}{\operatorname{sd}(\log k)}\,\sqrt{1 - R^2_\alpha}\,\sqrt{1 - R^2_\gamma},$$
 #
-# where $R^2$ is the share of the variance on the fitted line. If both fits look straight, the triangle *must* nearly close. Hence controls, lists that
-# do not belong together: $\sigma$ of this layer with $h$ of the same layer in an **other training**, of an **other layer**, of an **other network**; and
+# where $R^2$ is the share of the variance on the fitted line. If both fits look straight, the triangle *must* nearly close. Hence controls: $\sigma$ of this layer with $h$ of the same layer in an **other training**, of an **other layer**, of an **other network**; and
 # **random**, sorted sizes of Gaussian numbers for $\sigma$ and squares of others for $h$.
 #
 # **Predict.** Median error $|s - \alpha\gamma|/s$ in percent: for the layers of our networks, and for sorted random numbers?
@@ -459,15 +451,15 @@ for whose, found in (("ours", seen), ("published", theirs)):
 
 # %% [markdown]
 # **Size matters here.** In our small networks the triangle tells different layers apart, but not a layer from *itself in another training*: there the ratio is about 1.
-# In the published spectra it tells even these apart, and other networks several times better than in ours, because there $h$ follows $\sigma$ more closely ($R^2_\alpha$ below). So at the
-# paper's scale a small error *is* evidence that a layer's curvature follows its own gradient. The size of the error alone is weak: sorted random numbers stay below a tenth too. The comparison says it.
+# In the published spectra it tells even these apart ($h$ follows $\sigma$ more closely there, $R^2_\alpha$ below). So at the paper's scale a small error *is* evidence that a layer's
+# curvature follows its own gradient. Its size alone is weak: the median of sorted random numbers is below a tenth too.
 #
 # ### Going deeper: the paper's own reading
 #
-# C26 calls the relation "algebraic" and its proof "one line", "intentional" (remark in section "The Alpha Triangle", both texts), and puts the evidence in the errors: medians of 1.9 % (CIFAR), 1.0 %
+# C26 calls the relation "algebraic" and adds that "the one-line proof is intentional" (remark in section "The Alpha Triangle", both texts), and puts the evidence in the errors: medians of 1.9 % (CIFAR), 1.0 %
 # (Tiny-ImageNet), 1.6 % (ImageNet-1K). It argues that $\alpha$ and $\gamma$ are fitted on *different* data. They share the list $\sigma$, and $s$ shares the other, so the
 # three are sides of one triangle. It has no mismatched control; the one above supports it. Two details: its $s$ is fitted to curvatures *sorted by size*, ours keep the order of $\sigma$,
-# which the ceiling needs (with its $s$ we get its errors, to the digit); and the file of "ImageNet-1K" is labelled "pretrained, synthetic eval".
+# which the ceiling needs (with its $s$ we get its errors, to the digit; the median is a little higher, because the file has more layers than the text counts); and the file of "ImageNet-1K" is labelled "pretrained, synthetic eval".
 
 # %%
 off, cifar = theirs["error_off"], theirs["ranked_cifar"]
@@ -499,8 +491,8 @@ else:
 # ## 4. How many modes carry the curvature?
 #
 # The **participation ratio** $(\sum h)^2/\sum h^2$ counts modes: it is $r$ when all $r$ curvatures are equal, and 1 when one has everything. For an
-# exact power law $h_k = k^{-p}$ with $p > 1$ it is at most $\zeta(p)^2/\zeta(2p)$, where $\zeta(p) = 1 + 2^{-p} + 3^{-p} + \dots$ With $p = \alpha\gamma$ that is
-# a small number. A bound for exact power laws need not bind a spectrum that only resembles one.
+# exact power law $h_k = k^{-p}$ with $p > 1$ it is at most $\zeta(p)^2/\zeta(2p)$, where $\zeta(p) = 1 + 2^{-p} + 3^{-p} + \dots$ A bound for
+# exact power laws need not bind a spectrum that only resembles one.
 
 
 # %%
@@ -525,15 +517,15 @@ for whose, found in (("ours", seen), ("published", theirs)):
     print(f"{whose:9} share of layers where a power law fits h best {found['power_law_h']}")
 
 # %% [markdown]
-# A few modes, then, of dozens: a real finding, in ours and in theirs. A straight line on logarithmic axes has a slope whatever the shape is;
-# where another shape fits better, the "exponent" depends on where the list is cut. The paper says so too. (Ours are judged among three shapes with two
-# numbers to fit each, the published ones among the paper's, whose log-normal has three.)
+# A few modes, then, of dozens, in ours and in theirs. Where another shape fits better than a straight line, the "exponent" depends on where
+# the list is cut; the paper says so too. (Ours are judged among three shapes with two numbers to fit each, the published ones among the
+# paper's, whose log-normal has three.)
 #
 # ### Going deeper: what it says of shapes and of counts
 #
-# arXiv v1 concludes that curvature lives in "effectively one direction per layer" (abstract). The second text says "a few gradient singular directions", with ratios in [1.0, 1.8] "on the measured top-$k$ window", and
+# arXiv v1 concludes that curvature lives in "effectively one direction per layer" (abstract). The second text says "a few gradient singular directions", "on the measured top-$k$ window" (the range [1.0, 1.8] stands in both), and
 # limits the bound: "real spectra have finite-rank effects and non-power-law tails that limit its applicability" (section "Near-rank-one curvature"). Both texts report that a log-normal, $\log\sigma$ quadratic in $\log k$, beats the power
-# law in 21 of 24 CIFAR spectra by BIC, a score of misfit, and call $\gamma$ an *effective* exponent over a window. All of that reproduces:
+# law in 21 of 24 CIFAR spectra by BIC, a score of misfit, and call $\gamma$ an *effective* exponent over a window. The shapes reproduce; the range holds of about half of the published spectra:
 
 # %%
 print(f"published, ratios of at most 1.8: {theirs['participation_in_range']} of 64 spectra")
@@ -559,13 +551,12 @@ print("exact power laws obey the bound:", obeyed)
 # %% [markdown]
 # ## 5. Is Spectral Newton a better optimiser?
 #
-# C26 (both versions, Table 3) trains three ResNets on CIFAR for 30 epochs: Spectral Newton with $\alpha = 2$ and $d = 0.1$ ends 1.1 to 3.5 points above
-# AdamW. The text calls this one seed, a proof of concept and no comprehensive benchmark, and asks for more seeds, the clock and a comparison with
-# Muon. We do just that, at our size.
+# C26 (both texts, Table 3) trains ResNets on CIFAR in three settings, 30 epochs: Spectral Newton with $\alpha = 2$ and $d = 0.1$ ends 1.1 to 3.5 points above
+# AdamW. The texts call this one seed and a proof of concept, and ask for more seeds and the clock; the second asks for Muon too. We do that, at our size.
 #
-# A network 64-32-10 and a small CNN (ReLU, no biases, so that every parameter belongs to a matrix) learn digits for 100 steps of 64. Each method
-# gets nine learning rates, a quarter of a decade apart; AdamW two weight decays as well, 0.01 and 0.1. Six seeds choose the rate by their
-# validation loss; **twelve others** judge it on digits that nobody has used. All take momentum 0.9 (AdamW has its own).
+# A network 64-32-10 and a small CNN (ReLU, no biases) learn digits for 100 steps of 64. Each method gets nine learning rates, a quarter of a
+# decade apart; AdamW two weight decays as well, 0.01 and 0.1. Six seeds choose the rate by their validation loss; **twelve others** judge it on
+# digits that nobody has used. All take momentum 0.9 (AdamW has its own).
 #
 # **Predict.** Which has the lowest test loss on the network 64-32-10: `"AdamW"`, `"SGD"`, `"Spectral Newton"`, or the limit `"UV'"` that moves all modes alike, as Muon does?
 
@@ -584,7 +575,7 @@ question = "Which method has the lowest mean test loss?"
 reveal_choice(question, winner_guess, min(losses_of, key=losses_of.get), [*losses_of])
 
 # %% [markdown]
-# First a small race that you can watch: three seeds that the study has not used, at the rates that it chose.
+# First a race to watch: three seeds that the study has not used, at the rates that it chose.
 
 # %%
 makers_of = {
@@ -620,10 +611,10 @@ for method, name in names.items():
     print(f"{name:16} test losses {told}   {np.median(ends[:, 1]):.1f} ms a step")
 
 # %% [markdown]
-# Three seeds decide nothing. The study's table does, or says that it can't. It holds two more methods, *scalar controls*: the gradient itself, scaled layer by layer by
-# **one number**, so that its step is as long as Spectral Newton's (or as $UV^\top$'s). What a spectral step gains over its control is due to its modes, and
-# nothing else. C26 (both versions, last appendix) has another negative control: Adam with one rate for each layer, by the layer's $s$, stays within 0.2 points of Adam
-# over three seeds. This shows that such rates don't help Adam; whether a *length* for each layer would explain Spectral Newton's gain, it leaves open.
+# The study's table holds two more methods, *scalar controls*: the gradient itself, scaled layer by layer by **one
+# number**, so that its step is as long as Spectral Newton's (or as $UV^\top$'s). What a spectral step gains over its control is due to its modes.
+# C26 (both texts, last appendix) has another negative control: Adam with one rate for each layer, by the layer's $s$, stays within 0.2 points of
+# Adam over three seeds. Whether a *length* for each layer would explain Spectral Newton's gain, that leaves open.
 
 # %%
 every = {**names, "newton_layer": "size of Newton", "limit_layer": "size of UV'", "Adam": "Adam"}
@@ -657,29 +648,29 @@ for net in ("MLP", "CNN"):
     print(f"{net}: tuned on one seed, Spectral Newton and UV' beat AdamW after {told} of the seeds")
 
 # %% [markdown]
-# **Verdict.** *Spectral Newton against AdamW: can't be told at this size.* On both networks the interval of the difference holds zero, and the signs are those of a coin; by
-# accuracy Spectral Newton is a little ahead on the first network, and on the second the interval holds zero again. After one tuning seed you might have read a clear win, or on the CNN a clear
-# loss: the last lines show why we ask for several. (An earlier form of this section gave AdamW no weight decay, which is Adam, and ended with "ahead or behind, by how the rates are tuned".
-# At 100 steps the decay changes little.)
+# **Verdict.** *Spectral Newton against AdamW: can't be told at this size.* On both networks the interval of the difference holds zero, and the
+# signs are those of a coin; by accuracy, C26's measure, Spectral Newton is a little ahead on the first, and on the second the interval holds zero
+# again. After one tuning seed you might have read a clear win, or on the CNN a clear loss.
 #
-# *The modes matter: reproduced.* C26 writes that the correction is "directional, not a single scale per layer". The controls have exactly such a scale, taken from the spectral step itself, and
-# lose on both networks, by intervals and by signs. *The exponent: not seen.* $UV^\top$, which ignores $\alpha$, is level with Spectral Newton. Both beat gradient descent. Both pay
-# with a singular value decomposition in every layer at every step (milliseconds above); C26 reports a cheaper way for large matrices, at 1.8 times Muon's cost.
+# *The modes matter: reproduced,* by a control of our own. C26 writes that the correction is "directional, not a single scale per layer". The
+# controls have exactly such a scale and lose on both networks, by intervals and by signs. *The exponent: not seen.* $UV^\top$, which ignores
+# $\alpha$, is level with Spectral Newton, which beats gradient descent. Both pay with a singular value decomposition in every layer at every step
+# (C26 reports another way, at about 1.8 times Muon's cost).
 #
 # *What would change our mind:* ten seeds at C26's size with tuned rates, on either side of AdamW.
 
 # %% [markdown]
-# ## Going deeper: mechanisms
+# ## 6. Going deeper: mechanisms
 #
-# *Why* should $\alpha$ differ from layer to layer? C26 (both versions, section "Architectural Mechanisms") names reasons and derives what each does to the slopes of
-# section 1. The later version calls its LayerNorm theorem a proposition for an idealised model, and says that real activations have more structure. We switch on one thing at a time, ten seeds each: two blocks $x \to W_{down}\,\text{relu}(W_{up}\,x)$
+# *Why* should $\alpha$ differ from layer to layer? C26 (both texts, section "Architectural Mechanisms") names reasons and derives what each does to the slopes of
+# $\rho^\delta$, $\rho^a$ and $\chi$ (section 2). The second text makes its LayerNorm theorem a proposition for an idealised model, and says that real activations have richer structure. We switch on one thing at a time, ten seeds each: two blocks $x \to W_{down}\,\text{relu}(W_{up}\,x)$
 # of width 32 between a first layer and a head, on 400 digits; *norm* puts a LayerNorm before $W_{up}$, *skip* adds the block's input to its output. Every
 # network is measured when its loss first falls below 0.2, because exponents move with training.
 #
 # - **LayerNorm** flattens the activations, so slope($\rho^a$) $\approx 0$; this lowers $\alpha$ "from 2 toward 1".
 # - **A bypass** that dominates makes slope($\rho^\delta$) $\approx 0$. (*weak* has a tenth of the branch, so that the bypass does dominate.)
 # - **The softmax head**: $\rho^\delta \approx 1$ up to mode $c$, the number of classes, and far less beyond, which gives $\alpha > 2$.
-# - **Refined**: $\alpha < 2$ needs both LayerNorm and many classes. We compare ten classes with two (below five, or not).
+# - **Refined**: $\alpha < 2$ needs both LayerNorm and many classes. We compare ten classes with two (below five, or not); C26 has ten against a hundred, in transformers.
 
 # %%
 mech = stored.figures("mechanisms")  # `python -m landscape_nb evidence mechanisms`
@@ -696,7 +687,7 @@ claimed = {
     "rho_a, plain": (np.nan, mech["slope_a_plain10"]),
     "rho_a, LayerNorm": (0.0, mech["slope_a_norm10"]),
     "rho_d, plain": (np.nan, mech["slope_d_plain10_up"]),
-    "rho_d, skip": (0.0, mech["slope_d_skip10_up"]),
+    "rho_d, skip": (np.nan, mech["slope_d_skip10_up"]),
     "rho_d, weak branch": (0.0, mech["slope_d_weak10_up"]),
     "Lambda (beta), all four": (2.0, mech["slope_lambda"]),
 }
@@ -713,6 +704,7 @@ told = {
     "LayerNorm: largest over median eigenvalue of C_a, without": "kappa_plain10",
     "LayerNorm: largest over median eigenvalue of C_a, with": "kappa_norm10",
     "bypass: slope(rho_d), skip less plain, up": "slope_d_skip10_less_plain",
+    "bypass: slope(rho_d), weak less plain, up": "slope_d_weak10_less_plain",
     "bypass: what the weak branch sends back, of 1": "branch_weak10",
     "head: alpha": "head_alpha_plain",
     "head: median rho_d": "head_rho_d_plain",
@@ -723,15 +715,16 @@ for label, key in told.items():
     print(f"{label:58} {mech[key]}")
 
 # %% [markdown]
-# **Verdicts.** LayerNorm does lower $\alpha$, as C26 says; with a bypass too. But not by the road described: slope($\rho^a$) moves *away* from zero, and the activations, much flatter than without,
-# stay far from the idealised model's flatness. In the down layers, which LayerNorm reaches only through the branch, $\alpha$ falls most, by the quotient $h/h^F$ of the
-# Hessian to the empirical Fisher matrix: a part that the corollary holds constant. A bypass changes slope($\rho^\delta$) by
-# nothing that ten seeds could see, even where it dominates. $\alpha$ is below 2 in every cell, without LayerNorm and with two classes too, so here neither is needed. And the generous
-# half: C26's baseline $\beta = \text{slope}(\Lambda) = 2$ (the later version's name for it) is met within a few percent on the average.
+# **Verdicts.** LayerNorm does lower $\alpha$, as C26 says; with a bypass too. But not by the road that the first text's theorem describes: slope($\rho^a$) moves *away* from zero, and the
+# activations, much flatter than without, stay far from the idealised model's flatness, as the second text expects of real ones. In the down layers, which LayerNorm reaches only through the branch, $\alpha$ falls most, by the quotient $h/h^F$ of the
+# Hessian to the empirical Fisher matrix: a part that the corollary holds constant. In the up layers a bypass changes slope($\rho^\delta$) by nothing that ten seeds could see, even where it dominates;
+# nor does the argument give zero, because directions without relation to the eigenvectors of $C_\delta$ leave a $\rho^\delta$ that rises as the eigenvalues fall. $\alpha$ is below 2 in every cell, without LayerNorm
+# and with two classes too: here neither is needed. What this says of a transformer's hidden layers can't be told, because our networks start below 2. And the generous half: $\beta = \text{slope}(\Lambda)$ is
+# within a few percent of 2 on the average of these dense networks. It is above 2 in those of section 2 and below in its published convolutions.
 #
 # **A head has no mode beyond $c - 1$.** The rows of $p - y$ add up to zero, so its gradient has rank $c - 1$ at most: of the softmax proposition the first half holds roughly
-# ($\rho^\delta$ near 1), and for the second there is no mode left to fall. C26's own heads disagree as well: 0.90 to 1.65 for the classifiers of the ResNets and the VGG on CIFAR and Tiny-ImageNet, 2.83
-# on ImageNet-1K; GPT-2's is 4.53 in the first table and 2.02 in the appendix on the triangle.
+# ($\rho^\delta$ near 1), and for the second there is no mode left to fall. C26's own heads lie on both sides (Table 1): 0.90 to 1.65 for the classifiers of the ResNets and the VGG on CIFAR and Tiny-ImageNet,
+# like ours, and 2.83 on ImageNet-1K; GPT-2's is 4.53 in the first table and 2.02 in the appendix on the triangle.
 
 # %%
 modes_of = {mech[f"head_{which}_modes"].value for which in ("fewest", "most")}
@@ -744,7 +737,7 @@ print(
 # ### The conv gap
 #
 # C26 finds $\chi = h/h^{\text{Kron}}$ between $10^3$ and $10^7$ for convolutions, explains it by weight sharing, and adds that only its *slope* matters for $\alpha$, and that this is near
-# zero (both versions; the first writes $\cos^2\theta$). Two checks. First, Cauchy and Schwarz: for a weight used at $P$ places $\sigma^2 \le P^2 h^{\text{Kron}}$, if $C_\delta$ and $C_a$
+# zero (both texts; the first writes $\cos^2\theta$). Two checks. First, Cauchy and Schwarz: for a weight used at $P$ places $\sigma^2 \le P^2 h^{\text{Kron}}$, if $C_\delta$ and $C_a$
 # are means over samples and places. Here are the leading modes published in `results_conv_gap_v2.json` ($P$, $\sigma$, $h$, $h^{\text{Kron}}$; 2048 samples).
 
 # %%
@@ -766,7 +759,7 @@ for name, (P, sigma, h, h_kron) in published.items():
 # %% [markdown]
 # All six break a bound that no data can break, two of them at a single place, where no weight is shared. So the published $h^{\text{Kron}}$ lacks a factor. A natural candidate: gradients of the *mean*
 # loss, each a 2048th of a sample's own, enter $C_\delta$ twice, as $1/n^2$. Without it (and without $1/P$, by which a mean over places differs from our sum) the bound holds and the last column is what
-# remains; it lies below one, ours above, so the factor may be another, but none below the largest number in the list will do. The code of this experiment is not public, so we can't know. Second check: the same on our networks, with and without these factors.
+# remains; it lies below one, ours above, so the factor may be another, but none below the largest number in the list will do. The code of this experiment is not public, so how large $\chi$ is in C26's networks can't be told. Second check: the same on our networks, with and without these factors.
 
 # %% tags=["nbval-ignore-output"]
 places = (1, 4, 9, 25)
@@ -780,12 +773,13 @@ for P in places:
     print(f"P = {P:2}: chi {mech[f'chi_conv{P}']}, its slope {slope}, concentration {conc}")
 
 # %% [markdown]
-# With each sample's own gradients the gap nearly vanishes, at one place and at twenty-five: here weight sharing does not make $\chi$ large. A constant factor moves no slope, so C26's argument about $\alpha$ is untouched by it. On
-# our networks the slope is indeed near zero, and the concentration ratio near one, as C26 says. In its own file (`results_conv_gap.json`, `slope_cos2_naive`) the five slopes are 0.16, 0.94, 0.76, 0.95 and 0.51.
+# With each sample's own gradients $\chi$ is a small number at one place and at twenty-five: here weight sharing does not make it large; nor can it in the two published layers with one place. A constant factor moves
+# no slope, so C26's argument about $\alpha$ is untouched by it. On our networks the slope is near zero, and the concentration ratio near one, as C26 says. In its own files the slope is not: those of
+# `results_conv_gap.json` (`slope_cos2_naive`) are 0.16, 0.94, 0.76, 0.95 and 0.51, and section 2 prints the mean over both files, with its interval.
 #
 # ### The Kronecker factors as predictors
 #
-# Two more findings of C26. Over modes $\log h^{\text{Kron}}$ and $\log\sigma^2$ correlate with $r = 0.974$ (both versions, appendix "Kronecker Spectral Identity", 15 layers). And the closer $\alpha$ is to 2, the better the Kronecker
+# Two more findings of C26. Over modes $\log h^{\text{Kron}}$ and $\log\sigma^2$ correlate with $r = 0.974$ (both texts, appendix "Kronecker Spectral Identity", 15 layers). And the closer $\alpha$ is to 2, the better the Kronecker
 # approximation (Fig. 6). The controls: another layer's $h^{\text{Kron}}$, because two falling lists always correlate; and an interval for Fig. 6, whose five layers are in `results_kfac_prediction.json`.
 
 # %%
@@ -806,11 +800,10 @@ print(f"own less other, seed by seed: {mech['own_less_other']}")
 # (VGG-16). They need networks of another size. See [all verdicts](10_verdicts.ipynb).
 
 # %% [markdown]
-# ## 6. Claim by claim
+# ## 7. Claim by claim
 #
-# What should one keep? That curvature falls with the gradient's modes, fast, by a few modes in each layer, and that at the size of real networks $\sigma$ predicts $h$ well.
-# That an exponent belongs to a network, a task, an activation and a window of modes as much as to a kind of layer. And that a paper which publishes its raw spectra can be checked, and
-# comes out of the check better than our small networks alone would have let it.
+# What should one keep? A few modes carry a layer's curvature, and at the size of real networks $\sigma$ predicts $h$ well. An exponent belongs to a network, a task, an activation and a
+# window of modes as much as to a kind of layer. And a paper which publishes its raw spectra can be checked, and comes out better than our small networks alone would have let it.
 
 # %%
 for claim, holds in verdicts.items():
@@ -826,15 +819,17 @@ for claim, holds in verdicts.items():
 # | $h_k$ is the curvature along a mode, "not a Hessian eigenvalue" | second, Introduction; the first wrote "eigenvalue" | equal to the dense Rayleigh quotient | identity |
 # | $\alpha = \beta + \phi$ for the Kronecker model | both, Theorem 1 | its published factors obey it | identity |
 # | $\alpha = 2 + \phi$ for every layer | first, abstract; the second withdraws it | $\beta$ below 2; $\beta + \text{slope}(\chi)$ mostly off 2, ours | does not hold in general |
-# | the slope of $\chi$ is about 0 for convolutions | both, "The conv gap" | clearly above 0 in its files; for the measured $\alpha$ it is added | contradicted |
+# | the slope of $\chi$ is about 0 for convolutions | both, "The conv gap" | clearly above 0 in its files; near 0 in ours (section 6) | contradicted in the networks of which it is said |
+# | $\alpha = 2 + \phi - \text{slope}(\chi)$ | both, Theorem 1, part 3 | right for the model's exponent; for the measured one it is a plus | contradicted for the measured |
 # | convolutions: $\alpha \approx 2$ | both, abstract and Table 1 | its spectra a little above 2; ours below | reproduced with a caveat |
 # | attention of a language model: 1.2 to 1.4 ("about 1" in the abstract) | both, Tables 1 and 2 | its two spectra agree; ours somewhat higher | reproduced with a caveat |
 # | MLP up: below 1, depends on the task | both, abstract; Appendix | its files: below 1 as a language model only; ours not | can't be told here |
 # | $s = \alpha\gamma$ within 2 % | both, "The Alpha Triangle" | recomputed; controls miss by several times more | reproduced, and the controls support it |
 # | log-normal beats the power law, $\gamma$ is effective | both, Appendix | 21 of 24 recomputed | reproduced |
-# | few modes carry the curvature | second: "a few"; first: "effectively one" | so in its spectra and in ours | reproduced: few, not one |
+# | few modes carry the curvature | second: "a few"; first: "effectively one" | so in its spectra and in ours; the range for half of its spectra | reproduced with a caveat: few, not one |
 # | the zeta bound | both; limits named in the second | holds for power laws; some of its spectra and most of ours break it | reproduced with the second text's caveat |
-# | Spectral Newton ahead of AdamW | both, Table 3, "single-seed", "directional evidence" | the interval of the paired difference holds 0, for both networks | can't be told here; that it is more than a step length for each layer is reproduced |
+# | mechanisms, conv gap, Kronecker factors | both, "Architectural Mechanisms"; appendices | section 6 | there |
+# | Spectral Newton ahead of AdamW | both, Table 3: "single-seed", "directional evidence" | the interval of the paired difference holds 0, for both networks | can't be told here; that it is more than a step length for each layer is reproduced |
 #
 # With sources, intervals, and what would change our mind: [all verdicts](10_verdicts.ipynb).
 
@@ -1041,15 +1036,14 @@ SaveMyWork()
 # %% [markdown]
 # ## What to doubt
 #
-# - **Size.** Ours are networks with two or three layers, 120 digits or 8 sequences. An exponent fitted to 9 modes is a rumour.
-# - **Published spectra are not seeds.** 64 layers of 14 networks, most trained once, chosen by their author. Resampling networks treats them as if they were
-#   drawn at random; with so few the intervals are a little too narrow.
-# - **Which modes.** A slope over all 32 modes is ruled by the many weak ones, a slope over the leading 16 by the strong ones. We took all for digits, 16 for
-#   text; the published lists hold 9 to 20. So our levels and theirs are not comparable mode by mode.
+# - **Size.** Ours have two or three layers, 120 digits or 8 sequences. An exponent fitted to 9 modes is a rumour.
+# - **Published spectra are not seeds.** 64 layers of 14 networks, most trained once, chosen by their author. Resampling so few networks gives intervals that are a little too narrow.
+# - **Which modes.** A slope over all 32 modes is ruled by the many weak ones. We took all for digits, 16 for text; the published lists hold 9 to 20. So our levels and theirs are
+#   not comparable mode by mode.
 # - **One recipe** (SGD, one learning rate, one moment). Other recipes give other exponents.
 # - **C26's trainings** were not repeated: its repository holds results, and its networks are too large for this notebook.
 #
-# **Next:** back to [the map](00_start_here.ipynb), or to [06 Bulk and outliers](06_bulk_and_outliers.ipynb), where the whole spectrum of the Hessian is split into its parts.
+# **Next:** [the map](00_start_here.ipynb), or [06 Bulk and outliers](06_bulk_and_outliers.ipynb), where the whole spectrum of the Hessian is split.
 
 # %% tags=["nbval-ignore-output"]
 print(cost.line(budget_s=60, budget_mb=1000))

@@ -344,6 +344,7 @@ def _positions(rows: list[Row]) -> dict[str, Measured]:
         parts = [per_seed(rows, cell, f"slope_{name}") for name in ("fisher", "conc")]
         found[f"slope_chi_{cell}"] = mean_interval(a + b for a, b in zip(*parts, strict=True))
         found[f"alpha_{cell}"] = mean_interval(per_seed(rows, cell, "alpha"))
+        found[f"slope_lambda_{cell}"] = mean_interval(per_seed(rows, cell, "slope_lambda"))
     ends = [per_seed(rows, cell, "chi") for cell in (CONVS[-1], CONVS[0])]
     grown = geometric_interval(a / b for a, b in zip(*ends, strict=True))
     return {**found, "chi_25_over_1": grown}

@@ -41,7 +41,7 @@ Shape = Callable[[Tensor], Tensor]
 
 
 def newton(G: Tensor) -> Tensor:
-    """C26's Spectral Newton step: alpha = 2, d = 0.1 (Table 3)."""
+    """C26's Spectral Newton step: alpha = 2 (its choice for convolutions), d = 0.1 (Table 3)."""
     return spectral_newton_step(G, 2.0, 0.1)
 
 
