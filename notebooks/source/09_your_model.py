@@ -209,7 +209,7 @@ part(early, "In short", "How much data is enough")
 # **How to read it.** Whatever is said beyond $k = 80$ is *extrapolated*. Two stories frame it. If
 # learning stopped now, only arithmetic is left, $(k+1)^{-2}$. If it went on as it did, the curve falls
 # faster. The forecast weighs what it sees with what seven other problems taught. To foretell a *loss* in this way is called
-# *learning-curve extrapolation*; Viering and Loog (arXiv 2103.10948) review which shapes such curves have, and how often a power law fails.
+# *learning-curve extrapolation*; Viering and Loog (arXiv 2103.10948) review which shapes such curves have, often a power law, and how they misbehave.
 #
 # **How far can it be off?** With each of those seven left out in turn, its 90 % interval held the true
 # $K$ in 98 % of the cases with few unseen samples and in 96 % of those with many, but on one problem
