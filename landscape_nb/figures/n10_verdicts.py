@@ -31,8 +31,8 @@ def few_seeds(counts: Sequence[int], spans: ArrayLike, intervals: ArrayLike) -> 
     plots.show(
         figure,
         f"From {counts[0]} seeds the smallest and the largest value hold the mean of all in "
-        f"{spans[0]:.0%} of the draws, from {counts[-1]} seeds almost always; nobody who reads the "
-        f"span knows which. The t interval holds it in {intervals.min():.0%} to "
+        f"{spans[0]:.0%} of the draws, from {counts[-1]} seeds almost always: a span means "
+        f"nothing without their number. The t interval holds it in {intervals.min():.0%} to "
         f"{intervals.max():.0%}, whatever the number of seeds: it is wide where they are few.",
     )
 

@@ -191,7 +191,9 @@ class HessianOperator(SymmetricOperator):
 class GaussNewtonOperator(SymmetricOperator):
     """V -> G^(k)(w) V at one fixed w, without the L2 term; the rest is R = H - G.
 
-    H = G + R,   G = (1/k) sum_i J_i' A_i J_i,   R = (1/k) sum_i sum_c (dl_i/df_c) Hess f_c   S17
+    H = G + R,   G = (1/k) sum_i J_i' A_i J_i,   R = (1/k) sum_i sum_c (dl_i/df_c) Hess f_c
+
+    (well known; KG24 sec. 3.4 writes it down and cites S17, of which we know the abstract only).
 
     J_i is the Jacobian of the outputs f(x_i; w), A_i the Hessian of the loss in the outputs. G is
     positive semidefinite for a convex loss, and its rank is at most k times the rank of A_i: K - 1

@@ -159,7 +159,7 @@ def increment_bound(k: int, M_loss: float, M_hess: float, radius: float) -> floa
 
 
 def hessian_norm_bound_printed(num_layers: int, M_weight: float, M_input: float) -> float:
-    """KG24's bound of a per-sample Hessian's spectral norm, as printed. It does not hold.
+    """KG24's bound of a per-sample Hessian's spectral norm, as printed. It fails for small weights.
 
     sqrt(2) L M_x^2 M_W^(2L)  +  sqrt(2) M_W^2 (M_W^(2L) - 1) / (M_W^2 - 1)       KG24 Thm. 1
 

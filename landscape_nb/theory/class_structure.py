@@ -1,6 +1,6 @@
 """Where the outliers of a classifier's Hessian come from: means over classes of output gradients.
 
-S17's abstract links the outliers to the covariance of the gradients of the outputs. Papyan showed
+S17's abstract links the outliers to the spectrum of the output gradients' covariance. Papyan found
 that the Gauss-Newton matrix is a second moment, not a covariance, and that the *means* in it, one
 for each pair of a sample's class and an output, make the outliers (arXiv 1901.08244, abstract;
 arXiv 2008.11865). The formulas below are those of his own program (deep-lab/DeepnetHessian,

@@ -871,7 +871,8 @@ print("Hutch++ with 9 products: reported error / true spread, on average", ratio
 # and averaged over random $x$ the left side is the mean of $f(\lambda)$ over *all* $N$ eigenvalues.
 # With $f$ a narrow window this counts the eigenvalues in it. So a few runs draw the whole spectrum:
 # **stochastic Lanczos quadrature**. Eigenpairs that you know already (`known=`) can be taken
-# exactly, so that the random vectors only have to see the rest.
+# exactly, so that the random vectors only have to see the rest. Papyan (arXiv 1811.07062) and Ghorbani, Krishnan and
+# Xiao (arXiv 1901.10159) drew the spectral densities of large networks in this way.
 #
 # **Predict.** Eight random vectors, 60 products each, 480 in all. Will they see how many
 # eigenvalues lie above 1?

@@ -741,8 +741,8 @@ reveal_choice("Is its Hessian tiny too?", tiny_guess, true < 1e-3, [True, False]
 # The printed formula multiplies by the norms of *all* layers (in its proof, appendix A.2, a product begins one layer early). But a derivative with respect to a
 # layer's weights no longer contains these weights, so each term must leave its own layer out:
 # $\|G_i\| \le \tfrac{1}{2}\sum_p |x^{(p)}|^2 \prod_{s>p} \|W^{(s)}\|^2$, where $x^{(p)}$ is the input of
-# layer $p$ and $W^{(s)}$ the weights of layer $s$. Here is the increment's bound along $k$, on a
-# trained ReLU network, beside the largest increment *at* $w_k^*$.
+# layer $p$ and $W^{(s)}$ the weights of layer $s$. (Where every norm is at least 1 the printed bound is only larger, and holds.) Here is the increment's bound along $k$, on a
+# trained ReLU network, beside the largest increment *at* $w_k^*$, where the triangle inequality alone makes it hold; farther out we did not look.
 
 
 # %%
@@ -779,7 +779,8 @@ figures.bound_and_truth(ks, largest, bound)
 # KG24's experiment (section 5.1, Fig. 2, and its program): ReLU networks without biases, trained by Adam on *all* of the data and then
 # kept; $|I_k|$ averaged over 100 random orders of the training samples; hidden size 4 to 64 at $L = 5$, and $L = 1$ to 10 at size
 # 16 (the program's $L$ counts the layers between first and last). Its finding: the increment **falls with the width and rises with the depth**, and "the change
-# is not substantial". Here the same on 1000 digits, about as many steps, ten seeds (stored study `width_depth`).
+# is not substantial". Here the same on 1000 digits, about as many steps, ten seeds (stored study `width_depth`). A network whose ReLUs are all
+# dead answers every digit alike; such a one is left out with its pair (decided when a trial had shown one).
 #
 # **Predict.** The wide networks' increments are smaller on the samples that they were trained on. By the same factor on digits that they never
 # saw: True or False?

@@ -307,7 +307,9 @@ print("kept, one order, tight cloud:", measured["kept_once_random_D2_s0p1"])
 # $$k\,(k+1)\;\mathbb{E}\,I_k^2 = S^2,$$
 #
 # where $S^2$ is the variance of the units' losses: an identity about means, true even for a network
-# that was never trained. The *slope* says nothing about a landscape; the *height* does.
+# that was never trained. The *slope* says nothing about a landscape; the *height* does. (An interval of the *drawn* slopes may miss $-2$: they rest on
+# 64 points and orders, and the logarithm of a mean of few is skewed. Random directions are isotropic here, as in N25's text; its code gives each weight matrix of a
+# direction the size that it has in $w^*$.)
 
 # %%
 loss, trained_w = n25.kept(0)
@@ -324,8 +326,8 @@ for name, (few_batches, all_batches) in zip(("trained", "never trained"), flat):
 #
 # ### Going deeper: how many directions N25's code looks along
 #
-# N25 (text of June 2025, its Sec. 5.1) finds that $D = 2$ to 256 random directions give curves that lie on one another,
-# and concludes that "only a few directions dominate the variation". The definition gives heights that grow with $D$. The published code
+# N25 (text of June 2025, its Sec. 5.1) finds that more random directions do "not significantly alter the overall shape" of the curve; in its figure those for
+# $D = 2$ to 256 lie on one another. This "suggests that only a few directions dominate the variation". The shape is arithmetic; by the definition the height grows with $D$. The published code
 # (`code/src/calc.py`, unchanged since 30 April 2025, older than the figure's last version) explains it: it draws $D$ coefficients and directions, lists all
 # the products, and then hands the network as many as it has weight tensors: those of the *first* direction. The step is
 # $z_1 u_1$, whatever $D$ is. The same holds for the ten eigenvectors: what was measured is the cloud along the first one. A slip of one line; the plotted surfaces
@@ -1447,9 +1449,9 @@ SaveMyWork()
 #
 # | N25 (text and code of June 2025) | here |
 # |---|---|
-# | surfaces settle as $k$ grows; random planes are smoother (Secs. 5.1, 5.2) | yes; most of the fall is the $(k+1)^2$, and one order does not fall at each step |
+# | surfaces settle as $k$ grows; in the top plane they are "more structured and less erratic" than in a random one, and change more (Secs. 5.1, 5.2) | settle: yes; most of the fall is the $(k+1)^2$, and one order does not fall at each step. Change more: yes. Our random planes are flat rather than erratic |
 # | $k^2\Delta_k$ is level for every $\sigma$ and $D$ (Figs. 4, 5, 8) | yes, at a kept $w^*$, by arithmetic. Trained anew a tight cloud falls faster, and only ruined networks fall as $k^{-2}$ |
-# | $D$ does not matter in random directions (Sec. 5.1) | in the published code it cannot: one direction is used. As defined, the height grows with $D$ |
+# | $D$ does not alter the shape in random directions, so few directions dominate (Sec. 5.1) | the shape: yes, by arithmetic. In the published code the height cannot change either: one direction is used. As defined, it grows with $D$ |
 # | the eigen-probe lies higher (Sec. 5.2) | yes, in the whole criterion at $\sigma = 1$ and in the curvature part |
 # | Corollary 4's curve is above the measured one, a bound (Sec. 5.3) | the curve: yes. The bound: no, it is the quadratic model that is too large at $\sigma = 1$ |
 # | $\Delta_k$ rises linearly with $L_k$ (Sec. 5.3) | kept: the sign is a coin's, in N25's own two runs too. Trained anew: a power of the *unseen* loss |

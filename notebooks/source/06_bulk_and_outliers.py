@@ -15,7 +15,7 @@
 # 1. The spectrum has two parts: a **bulk** near zero, and **outliers** away from it.
 # 2. With the data fixed, more parameters merely scale the bulk.
 # 3. With the dimension fixed, other data (more clusters, or less separable ones) affect only the outliers.
-# 4. The few large eigenvalues can be linked to the covariance of the gradients of the *outputs*.
+# 4. How the few large eigenvalues depend on the data can be linked to the spectrum of the covariance matrix of the gradients of the *outputs*.
 # 5. Small and large batches seem to end in different basins, and in fact share one. (So the later revision; the earlier
 #    one names no batches.)
 #
@@ -290,7 +290,7 @@ print("... 20 steps into training:", at_width["early_means_of_G"])
 print("share of 'within' in G outside the ten:", at_width["raw_below_within"])
 
 # %% [markdown]
-# S17's link holds as it is worded ("can be linked"): the top ten of $H$ and of the output gradients overlap far beyond chance, 10 / 910. With
+# S17's link ("can be linked") holds, here for eigenvectors where it speaks of spectra: the top ten of $H$ and of the output gradients overlap far beyond chance, 10 / 910. With
 # the mean picture subtracted they overlap much less, so a good part of that was the mean picture, which all gradients share. Papyan's
 # means, weighted by $\sqrt p$, stay near in both cases. They carry nearly all of $G$'s part early and about half late, when every sample is fitted and a few
 # near the boundary take over. Papyan's networks and classes were far larger; ours have fifteen samples a class.
@@ -539,10 +539,10 @@ reveal_choice("Does matching help on digits?", matching_helps_guess, nearer, [Tr
 #
 # ### As many outliers as classes?
 #
-# That is *not* in S17's abstract, though this notebook once said so. Gur-Ari, Roberts and Dyer (arXiv 1812.04754, abstract) find that
+# That is *not* in S17's abstract, though this notebook once said so. Gur-Ari, Roberts and Dyer (*Gradient Descent Happens in a Tiny Subspace*, arXiv 1812.04754, abstract) find that
 # the gradient lives in a subspace of as many top eigenvectors as there are classes; KG24 (arXiv 2409.11995, section 1) writes of $K$ large
 # eigenvalues and cites S17 and Papyan for it; Ghorbani, Krishnan and Xiao (arXiv 1901.10159, abstract) see large isolated
-# eigenvalues appear rapidly. Our rule: outliers end where $\lambda_i / \lambda_{i+1}$ is largest, $i \le 3K$. A blind
+# eigenvalues appear rapidly in networks without batch normalisation. Our rule: outliers end where $\lambda_i / \lambda_{i+1}$ is largest, $i \le 3K$. A blind
 # guess of $K-1$ or $K$ is right with chance $2 / 3K$.
 #
 # Three kinds of data, 4 or 8 classes: *random blobs*, one cloud a class; *clean blobs*, small clouds all equally far from one another,
@@ -832,7 +832,7 @@ print("exact zeros of H are those of the architecture, all six:", exact)
 # | a bulk near zero and outliers | **reproduced** on digits; on blobs with few weights the spectrum comes down gently (section 1) |
 # | more parameters merely scale the bulk | **reproduced with a caveat**: yes with a coarse cut; with a fine one the others grow too, more slowly than $N$ (section 7) |
 # | other data affect only the outliers | **reproduced with a caveat**: on one linear axis the outliers move further; in factors the bulk moves as much or more (section 4) |
-# | the large eigenvalues can be linked to the covariance of output gradients | **reproduced with a caveat**: the subspaces overlap far beyond chance, less once the mean picture is subtracted (section 3) |
+# | the large eigenvalues can be linked to the spectrum of the covariance of output gradients | **reproduced with a caveat**: for eigenvectors; the subspaces overlap far beyond chance, less once the mean picture is subtracted (section 3) |
 # | large and small batches share a basin | **reproduced**, continued and from the same start, in all twenty runs (section 5) |
 #
 # | others say | here |

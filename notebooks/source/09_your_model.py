@@ -208,7 +208,8 @@ part(early, "In short", "How much data is enough")
 # %% [markdown]
 # **How to read it.** Whatever is said beyond $k = 80$ is *extrapolated*. Two stories frame it. If
 # learning stopped now, only arithmetic is left, $(k+1)^{-2}$. If it went on as it did, the curve falls
-# faster. The forecast weighs what it sees with what seven other problems taught.
+# faster. The forecast weighs what it sees with what seven other problems taught. To foretell a *loss* in this way is called
+# *learning-curve extrapolation*; Viering and Loog (arXiv 2103.10948) review which shapes such curves have, often a power law, and how they misbehave.
 #
 # **How far can it be off?** With each of those seven left out in turn, its 90 % interval held the true
 # $K$ in 98 % of the cases with few unseen samples and in 96 % of those with many, but on one problem
@@ -239,6 +240,9 @@ part(page, "Curvature")
 # The **raw ratio** to the whole space is close to 1 for *any* probe where the value part dominates,
 # because that part does not depend on the probe: look at the second row, the control. The **centred
 # ratio** leaves the value out: it tells who really sees the change.
+#
+# All of this is about the *objective*. What one sample does to the trained *solution* is asked by **influence functions** (Koh and Liang,
+# arXiv 1703.04730): `ln.influence_step`, compared in [10 Verdicts](10_verdicts.ipynb), section 4.
 
 # %% tags=["nbval-ignore-output"]
 part(page, "What one more sample changes")

@@ -11,9 +11,10 @@
 # many runs does it take before a disagreement means anything?**
 #
 # **Words.** *Seed*: the number that decides the accidents of one run (first weights, order of the
-# data). *Interval*: a range that a procedure draws around its estimate, such that 95 of 100 such ranges
-# hold the true value. *p-value*: how often an accident alone would look at least as striking as what was
-# seen. *Verdict*: one of five, section 3.
+# data). *Interval*: a range that a procedure draws around its estimate, such that in the long run 95 of 100 such
+# ranges hold the true value, if the procedure's assumptions do. *p-value*: how often accident alone, with no true difference, would look at
+# least as striking as what was seen; it is not the chance that the claim is wrong. *Protocol*: how an experiment is set up, so what is trained,
+# kept, varied and averaged. *Verdict*: one of five, section 3.
 
 # %%
 import numpy as np
@@ -58,13 +59,13 @@ print(f"nine of ten:  p = {sign_test([1] * 9 + [-1]):.3f}")
 reveal_number("Five tosses that agree by accident", five_guess, p_five)
 
 # %% [markdown]
-# One in sixteen. A course with many experiments would see that quite often. **Five seeds can't reach the
-# usual 5 %, however clear they look**; six of six can. With ten seeds one or even two may dissent... try
+# One in sixteen. A course with many experiments would see that quite often. **By their signs alone five seeds can't
+# reach the usual 5 %, however clear they look**; six of six can. With ten seeds one may dissent. May two? Try
 # `sign_test` with eight of ten.
 #
 # Signs throw away sizes. Where the sizes behave (no seed far out), an interval of the mean difference says
-# more. It has one condition that papers forget: seeds that share data and first weights must be
-# **paired**, because what they share is not a difference between the methods.
+# more: the mean, and to either side as many standard errors as *Student's t* asks for so few seeds. One condition
+# is easily forgotten: seeds that share data and first weights must be **paired**, because what they share is not a difference between the methods.
 
 # %%
 rng = np.random.default_rng(0)
@@ -118,8 +119,10 @@ covered = [np.mean([holds(drawn) for drawn in d[:500]]) for d in draws.values()]
 figures.few_seeds(counts, spans, covered)
 
 # %% [markdown]
-# So the span is no interval: what it holds depends on the number of seeds, and no reader can correct for it.
-# In this course a verdict rests on **at least ten seeds**. They are stored as small tables, made by a
+# So the span is no 95 % interval: what it holds depends on the number of seeds, and it
+# grows with more of them, where an interval shrinks. (If the number is told, a reader can work out how often it holds the
+# *median*: exercise 2 is that sum.)
+# In this course a verdict rests on **at least ten seeds** (an identity, or one counterexample to a theorem, needs none). They are stored as small tables, made by a
 # command that you can run; notebooks show one to three seeds live beside them.
 #
 # ## 3. The ledger
@@ -185,7 +188,8 @@ for name, measured in stored.figures("decay").items():
 # Other people put other numbers to a trained network, and some sound like ours. Here they stand side
 # by side on the same small models: **influence** (what does one sample do to the *solution*?), the
 # **local learning coefficient** (how many directions *count*?), and **sharpness** (how *curved* is
-# the bottom?). Pictures with intervals show stored studies of ten seeds.
+# the bottom?). Pictures with intervals show stored studies of ten seeds. *Rank correlation* asks whether two numbers put samples in the
+# same order: 1 if they do, 0 if their orders have nothing to do with each other.
 
 # %% [markdown]
 # ### Influence: the objective, or the solution?
@@ -209,7 +213,7 @@ relatives.foreseen(columns, found)
 # $$L_{k+1}(w_{k+1}^*) - L_k(w_k^*) = I_k(w_k^*) - \tfrac12 \nabla I_k^\top H^{-1} \nabla I_k + \dots$$
 #
 # First the increment alone (the *envelope theorem*: to first order it does not matter that the
-# minimiser moves), then half of gradient times influence step. So the true change can never exceed
+# minimiser moves), then half of gradient times influence step. And $w_{k+1}^*$ is no worse for $L_{k+1}$ than $w_k^*$ is, so the true change can't exceed
 # the increment.
 
 # %%
@@ -292,7 +296,7 @@ print("the same with L2 1e-3                             ", coefficient["l2_by_g
 #
 # ### Sharpness: does it settle, and is it the network's own?
 #
-# A ReLU network computes the same with $10\,W_1$ and $W_2/10$. **Predict:** which of the numbers on
+# A ReLU network without biases computes the same with $10\,W_1$ and $W_2/10$. **Predict:** which of the numbers on
 # the right stay?
 
 # %%
@@ -400,17 +404,17 @@ for n_2 in (2, 3, 8):
 
 # %% [markdown]
 # **3. A verdict.** A source claims one value for an exponent, and ten seeds gave an interval from `low` to
-# `high`. Return one of three words: `"can't be told here"` if the interval is wider than 0.5, otherwise
-# `"reproduced"` if it holds the claimed value, otherwise `"contradicted"`.
+# `high`. Return one of three words: `"contradicted"` if the interval excludes the claimed value, however wide it is; otherwise
+# `"can't be told here"` if it is wider than 0.5, since such an interval holds almost any claim; otherwise `"reproduced"`.
 
 
 # %% tags=["answer-3"]
 def verdict(low, high, claimed):
     """One of three words."""
     ### BEGIN SOLUTION
-    if high - low > 0.5:
-        return "can't be told here"
-    return "reproduced" if low <= claimed <= high else "contradicted"
+    if not low <= claimed <= high:
+        return "contradicted"
+    return "reproduced" if high - low <= 0.5 else "can't be told here"
     ### END SOLUTION
 
 
@@ -422,7 +426,7 @@ for low_3, high_3, claimed_3, right_3 in (
     (1.0, 1.2, 1.25, "contradicted"),
     (1.0, 1.2, 1.15, "reproduced"),
     (1.0, 1.6, 1.1, "can't be told here"),
-    (1.0, 1.6, 9.0, "can't be told here"),
+    (1.0, 1.6, 9.0, "contradicted"),
     (-0.2, 0.2, 0.0, "reproduced"),
 ):
     assert verdict(low_3, high_3, claimed_3) == right_3, "wrong for another interval"
@@ -435,7 +439,7 @@ for low_3, high_3, claimed_3, right_3 in (
 
 # %% [markdown] tags=["manual-4", "points-3"]
 # ### BEGIN SOLUTION
-# Three seeds that lie on the same side of 2 do so by accident in one case of four, so the order alone says
+# Three seeds that lie on the same side of 2 do so by accident in one case of four (if 2 is the median), so the order alone says
 # little. Their mean is 1.8 and its 95 % interval, with Student's t of 4.3 for three values, reaches from
 # 1.55 to 2.05: it holds 2. Even a narrow interval would not contradict the paper yet, because this is
 # another architecture and another way of averaging. First repeat what the authors ran, in their code where
@@ -464,7 +468,8 @@ SaveMyWork()
 # - **We read as well as we could.** A text can be read in two ways, and code that is published need not be the
 #   code behind a figure. Where a row rests on such a reading, it says so.
 # - **Many rows, some accidents.** With so many intervals of 95 %, a few exclude the truth. A single surprising
-#   row is a reason to run more seeds, not a discovery.
+#   row is a reason to run more seeds, not a discovery; so is a comparison or an exclusion that was decided after a
+#   look at the data. Where we know of one, the row says so.
 # - **The judges chose the rules.** "With a caveat" is our word. Unfold the row and judge for yourself.
 
 # %% tags=["nbval-ignore-output"]

@@ -58,12 +58,22 @@ def check_3(answer: Callable[..., Any]) -> None:
         (-2.4, -2.2, -2.3): "reproduced",
         (-2.4, -2.2, -2.0): "contradicted",
         (-3.0, -1.0, -2.0): "can't be told here",
+        (-3.0, -1.0, 1.0): "contradicted",
         (-2.1, -1.95, -2.0): "reproduced",
     }
     cases = [{"low": low, "high": high, "claimed": c} for low, high, c in right]
     hints: dict[str, Callable] = {
         "An interval wider than 0.5 holds almost any claim: what has it decided?": (
             lambda low, high, claimed: "reproduced" if low <= claimed <= high else "contradicted"
+        ),
+        "Wide as it is, an interval that excludes the value has decided.": (
+            lambda low, high, claimed: (
+                "can't be told here"
+                if high - low > 0.5
+                else "reproduced"
+                if low <= claimed <= high
+                else "contradicted"
+            )
         ),
     }
     check("3", answer, lambda low, high, claimed: right[low, high, claimed], cases, hints)

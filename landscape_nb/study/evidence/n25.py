@@ -4,7 +4,9 @@
 ten epochs, no L2 (its code, June 2025: 256 units, batches of 64, 156 of them; here 32 units, 56
 batches of 32, and a rate of 0.01, which brings the loss near those of its Table 1). The network
 stays, and L_k is the mean over the first k batches. **Anew** is that of notebooks 04 and 05: a tanh
-network fitted to the first k digits, for each k, and every unseen digit as the next one.
+network fitted to the first k digits, for each k, and every unseen digit as the next one. Random
+directions are isotropic and orthonormal, as the text has them. Its code (directions.py) first gives
+each weight tensor of a direction the norm that this tensor has in w*, and then the whole length 1.
 
     python -m landscape_nb evidence n25 --jobs 1
 """

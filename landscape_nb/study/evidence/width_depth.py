@@ -1,7 +1,7 @@
 """KG24's experiment: how the increment depends on width and depth.
 
-KG24 (arXiv v1, sec. 5, Fig. 2 and appendix A.1, and its program get_loss_values.py) trains ReLU
-networks without biases by Adam (rate 1e-3, batches of 64) on all of the data, keeps w, and averages
+KG24 (its repository's text, sec. 5, Fig. 2 and appendix A.1; its program get_loss_values.py) trains
+ReLU networks without biases by Adam (rate 1e-3, batches of 64) on all data, keeps w, and averages
 |L_{k+1}(w) - L_k(w)| over 100 random orders of the training samples: hidden sizes 4 to 64 at five
 layers, 1 to 10 layers at size 16. In the program "L" counts the hidden-to-hidden layers: L = 5 has
 seven weight matrices. Here the same on 1000 handwritten digits, 1600 steps for its 1570.
