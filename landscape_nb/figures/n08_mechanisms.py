@@ -12,6 +12,36 @@ DOTS = (0, (1, 2))
 LOOKS = ("o", plots.BLUE), ("s", plots.ORANGE), ("^", plots.GREEN), ("v", plots.VERMILLION)
 
 
+# What the study "mechanisms" is asked for, line by line, and the figure that answers.
+TOLD = {
+    "LayerNorm: alpha with less without, up": "norm_alpha",
+    "LayerNorm: alpha with less without, down": "norm_alpha_down",
+    "LayerNorm: slope(rho_a) with less without, up": "norm_slope_a_up",
+    "LayerNorm: slope(h / h^F) with less without, down": "norm_slope_fisher_down",
+    "LayerNorm: largest over median eigenvalue of C_a, without": "kappa_plain10",
+    "LayerNorm: largest over median eigenvalue of C_a, with": "kappa_norm10",
+    "bypass: slope(rho_d), skip less plain, up": "slope_d_skip10_less_plain",
+    "bypass: slope(rho_d), weak less plain, up": "slope_d_weak10_less_plain",
+    "bypass: what the weak branch sends back, of 1": "branch_weak10",
+    "head: alpha": "head_alpha_plain",
+    "head: median rho_d": "head_rho_d_plain",
+    "ten classes less two: alpha, plain, up": "classes_plain_up",
+    "ten classes less two: alpha, norm, up": "classes_norm_up",
+}
+
+# C26's leading modes, results_conv_gap_v2.json of its repository: P, sigma, h, h^Kron.
+PUBLISHED_MODES = {
+    "conv1": (256, 4.032, 9.813, 3.397e-7),
+    "layer1.0.conv2": (64, 0.4738, 1.592, 1.535e-7),
+    "layer2.0.conv1": (16, 0.8715, 5.741, 3.742e-6),
+    "layer3.0.conv1": (4, 0.6225, 1.697, 1.013e-5),
+    "layer4.0.conv2": (1, 0.1803, 0.1863, 1.681e-5),
+    "fc": (1, 0.1789, 0.5909, 3.210e-5),
+}
+
+NETWORKS = ("plain", "norm", "skip", "both")
+
+
 def tuned_race(
     means: Mapping[str, Sequence[Measured]], gains: Mapping[str, Sequence[Measured]], seeds: int
 ) -> None:
@@ -39,25 +69,39 @@ def tuned_race(
     )
 
 
-def alphas_by_switch(
-    alphas: Mapping[str, Mapping[str, Measured]], slopes: Mapping[str, tuple[float, Measured]]
-) -> None:
+def alphas_by_switch(found: Mapping[str, Measured]) -> None:
     """The exponent under each switch (left), and the slopes that propositions say are zero (right).
 
     Args:
-        alphas: network -> layer -> alpha.
-        slopes: label -> what is claimed, what was found.
+        found: the figures of the study "mechanisms".
     """
+    alphas = {
+        f"{net}, {classes} classes": {
+            layer: found[f"alpha_{net}{classes}_{layer}"] for layer in ("up", "down")
+        }
+        for classes in (10, 2)
+        for net in NETWORKS
+    }
+    for net in NETWORKS:
+        alphas[f"{net}, 10 classes"]["head"] = found[f"head_alpha_{net}"]
+    slopes = {
+        "rho_a, plain": (np.nan, found["slope_a_plain10"]),
+        "rho_a, LayerNorm": (0.0, found["slope_a_norm10"]),
+        "rho_d, plain": (np.nan, found["slope_d_plain10_up"]),
+        "rho_d, skip": (np.nan, found["slope_d_skip10_up"]),
+        "rho_d, weak branch": (0.0, found["slope_d_weak10_up"]),
+        "Lambda (beta), all four": (2.0, found["slope_lambda"]),
+    }
     figure, (left, right) = plots.new_figure(2, width=5.2, height=3.8)
-    names = list(dict.fromkeys(layer for found in alphas.values() for layer in found))
-    _forest(left, {net: [found.get(n) for n in names] for net, found in alphas.items()}, names)
+    names = list(dict.fromkeys(layer for of in alphas.values() for layer in of))
+    _forest(left, {net: [of.get(n) for n in names] for net, of in alphas.items()}, names)
     for height in (1, 2):
         left.axvline(height, color=plots.GREY, linestyle=DOTS, linewidth=1)
     left.set(xlabel="exponent $\\alpha$", xlim=(0.8, 2.2))
     left.legend(
         frameon=False, fontsize=9, ncols=len(names), loc="lower center", bbox_to_anchor=(0.5, 1.0)
     )
-    _forest(right, {name: [found] for name, (_, found) in slopes.items()}, ("measured",))
+    _forest(right, {name: [of] for name, (_, of) in slopes.items()}, ("measured",))
     claimed = [value for value, _ in slopes.values()]
     right.plot(
         claimed, range(len(slopes)), "D", color=plots.BLACK, markerfacecolor="white", zorder=3,
@@ -65,8 +109,8 @@ def alphas_by_switch(
     )  # fmt: skip
     right.set_xlabel("slope on $\\log\\sigma$")
     right.legend(frameon=False, fontsize=9, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    middle = [m.value for found in alphas.values() for m in found.values()]
-    told = "; ".join(f"{name} {found}" for name, (_, found) in slopes.items())
+    middle = [m.value for of in alphas.values() for m in of.values()]
+    told = "; ".join(f"{name} {of}" for name, (_, of) in slopes.items())
     plots.show(
         figure,
         f"All exponents lie between {min(middle):.2f} and {max(middle):.2f}; dotted lines mark "

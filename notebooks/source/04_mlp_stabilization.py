@@ -49,6 +49,7 @@ from landscape_nb.study.evidence import probes as probe_study
 from landscape_nb.study.evidence import stored, width_depth
 from landscape_nb.widgets import Explorer
 
+# %%
 cost = Cost()
 torch.set_num_threads(1)  # small networks run faster on one thread, and rounding stays the same
 
@@ -814,8 +815,10 @@ n04_width_depth.width_and_depth(panels, 900)
 # %% tags=["nbval-ignore-output"]
 for way, words in (("width", "size 64 over 4"), ("depth", "L = 10 over 1")):
     seen, unseen = kg24_found[f"{way}_deviation"], kg24_found[f"{way}_unseen_deviation"]
-    print(f"{words}: mean |I_900| x {kg24_found[f'{way}_I_900']}, sign test p", end=" ")
-    print(f"{kg24_found[f'{way}_p']}; spread of the losses, seen x {seen}, unseen x {unseen}")
+    print(
+        f"{words}: mean |I_900| x {kg24_found[f'{way}_I_900']}, signs p {kg24_found[f'{way}_p']};"
+    )
+    print(f"  spread of the losses, seen x {seen}, unseen x {unseen}")
 print("mean |I_900| times 901 over the spread of the losses:", kg24_found["deviation_share"])
 same = kg24_found["width_unseen_deviation"].low < kg24_found["width_deviation"].high
 reveal_choice("By the same factor on unseen digits?", same_on_unseen_guess, same, [True, False])

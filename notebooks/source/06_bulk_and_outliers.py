@@ -37,6 +37,7 @@ from landscape_nb.study.evidence import basin, bulk, stored
 from landscape_nb.theory.class_structure import class_structure, subspace_overlap
 from landscape_nb.widgets import PictureSlider
 
+# %%
 cost = Cost()
 torch.set_num_threads(1)  # small networks run faster on one thread, and rounding stays the same
 
@@ -224,7 +225,7 @@ at_width = stored.figures("class_structure")
 print("|R| / |G| on digits, Frobenius norms, ten seeds:")
 for width in (4, 8, 12):
     last, factor = at_width[f"rest_{width}"], at_width[f"rest_factor_{width}"]
-    print(f"  width {width}: {last} after 100 steps, {factor} of what it was at the start")
+    print(f"  width {width}: {last} after 100 steps, {factor} of the start's")
 
 # %% [markdown]
 # It does: after training $G$ is most of the Hessian. But $R$ is not nothing, as the losses are not zero.
@@ -270,12 +271,11 @@ reveal_number(
 names = ("right", "class", "cross", "within", "rest")
 pictures = {"as they are": "raw", "mean picture\nsubtracted": "centred"}
 shares = {k: {p: at_width[f"{c}_share_{p}"] for p in names} for k, c in pictures.items()}
-matrices = {
-    "G": "G",
-    "output\nmoment": "moment",
-    "output\ncovariance": "covariance",
-    "means": "means",
-}
+
+# %%
+spans = ("G", "moment", "covariance", "means")
+labels = ("G", "output\nmoment", "output\ncovariance", "means")
+matrices = dict(zip(labels, spans))
 overlaps = {
     k: {m: at_width[f"{c}_overlap_{name}"] for m, name in matrices.items()}
     for k, c in pictures.items()
@@ -335,13 +335,13 @@ ten_seeds.other_data(factors)
 # %% tags=["nbval-ignore-output"]
 larger = "bulk" if data["overlap_q95"].low > data["overlap_top"].high else "outliers"
 reveal_choice("Which grows by the larger factor?", moves_guess, larger, ["outliers", "bulk"])
-print("how far they move at the same loss, in units of lambda_1 before;", end=" ")
-print("their paired difference was added after the run:")
+print("how far they move at the same loss, in units of lambda_1 before: lambda_1; 95 % quantile;")
+print("their paired difference (added after the run)")
 for name in ("clusters", "per_class", "overlap"):
     top, edge, lead = (
         data[f"{name}_{what}_matched"] for what in ("moved_top", "moved_q95", "lead")
     )
-    print(f"  {name}: lambda_1 {top}, 95 % quantile {edge}, difference {lead}")
+    print(f"  {name}: {top}; {edge}; {lead}")
 
 # %% [markdown]
 # After the same steps everything moves with the loss, the bulk by the larger *factor*; at the same loss $\lambda_1$
@@ -419,12 +419,9 @@ answers = ["none", "independent", "same start and independent", "all"]
 answer = answers[len(high)] if high == list(ways)[3 - len(high) :] else "another set"
 reveal_choice("Where is the barrier above 0.1, in most of 20 runs?", barrier_guess, answer, answers)
 basins = stored.figures("basin")
-print(
-    "mean distance from A:",
-    "; ".join(f"{w} {basins[w.replace(' ', '_') + '_distance']}" for w in ways),
-)
-print("walk as far as the continued end, towards the independent one: the loss climbs by", end=" ")
-print(basins["as_far_climb"])
+for way in ways:
+    print(f"mean distance from A, {way}:", basins[way.replace(" ", "_") + "_distance"])
+print("as far as the continued end, towards the independent one: up by", basins["as_far_climb"])
 
 # %% [markdown]
 # S17's sentence holds, and more: from the *same start* large and small batches end in one
@@ -475,10 +472,9 @@ not_below = all(bool(g[0] > -1e-12 * g[-1]) for _, g, _ in eigenvalues.values())
 print("G has no eigenvalue below zero (to rounding):", not_below)
 above = all(bool(h[0] >= r[0] - 1e-12) for h, _, r in eigenvalues.values())
 print("lambda_min(H) >= lambda_min(R):", above)
-for part, hill in (("training", 0.1), ("held-out", 0.03)):
-    low, high = barriers("continued", part), barriers("independent", part)
-    print(f"{part} loss, continued: barrier below 0.02 in all six:", max(low) < 0.02)
-    print(f"{part} loss, independent: barrier above {hill} in all six:", min(high) > hill)
+low, high = barriers("continued", "training"), barriers("independent", "training")
+print("continued: barrier below 0.02 in all six:", max(low) < 0.02)
+print("independent: barrier above 0.1 in all six:", min(high) > 0.1)
 kept_row = next(r for r in stored.rows("basin") if (r["kind"], r["seed"]) == ("blobs", 0))
 again = barrier(lines["blobs", 0, "continued", "training"])
 print("a barrier measured here is the stored one:", abs(again - kept_row["barrier"]) < 0.01)
@@ -499,11 +495,11 @@ slider.slider.value = 100
 # %% tags=["nbval-ignore-output"]
 for c, name in ((0.01, "01"), (0.001, "001")):
     print(f"c = {c}")
-    print("  digits, width 4 to 12: N grows", at_width["size_factor"], "-fold;", end=" ")
-    print("share near zero gains", at_width[f"near_gain_{name}"], end="; ")
-    print("others grow by", at_width[f"others_factor_{name}"])
-    print("  clusters, width 8 to 32: share gains", data[f"width_near_{name}"], end="; ")
-    print("others grow by", data[f"width_others_{name}"])
+    gains, others = (at_width[f"{what}_{name}"] for what in ("near_gain", "others_factor"))
+    print(f"  digits, width 4 to 12: share near zero gains {gains}; others grow by {others}")
+    gains, others = data[f"width_near_{name}"], data[f"width_others_{name}"]
+    print(f"  clusters, width 8 to 32: share near zero gains {gains}; others grow by {others}")
+print("N grows, digits, by", at_width["size_factor"])
 
 # %% [markdown]
 # With the coarse cut S17 is nearly right to the letter: the share near zero rises, and the number of other eigenvalues grows far more slowly than $N$ (on clusters no growth
@@ -563,8 +559,10 @@ ten_seeds.hits_along_training(gap_steps, hits, found_gaps["chance"].value)
 
 # %% tags=["nbval-ignore-output"]
 reveal_number("Share of hits, clean blobs, step 80", clean_guess, [hits["clean blobs"][2].value])
-print("gap at 12, the number of hidden units, all steps:", end=" ")
-print(", ".join(f"{k} {found_gaps[k.replace(' ', '_') + '_at_width']}" for k in kinds_of_gaps))
+for kind in kinds_of_gaps:
+    print(
+        f"gap at 12, the number of units, {kind}:", found_gaps[kind.replace(" ", "_") + "_at_width"]
+    )
 print("all ten digits, widths 4, 8, 12, step 20, 30 runs:")
 for label, words in (("raw", "as they are"), ("centred", "mean subtracted")):
     at_units, at_classes = (at_width[f"{label}_gap_at_{place}"] for place in ("width", "classes"))

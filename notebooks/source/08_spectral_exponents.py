@@ -588,10 +588,9 @@ x, y = ln.data.digits(seed=None, dtype=torch.float32)
 
 
 # %%
-def race(method, seed):
-    """100 steps: test loss, and milliseconds for each step."""
-    draws, model = seeded(seed), optimisers.network("MLP", seed)
-    train, _, test = torch.randperm(len(x), generator=draws).split([1000, 300, 497])
+def trained(method, seed, train, draws):
+    """A network after 100 steps, and milliseconds for each step."""
+    model = optimisers.network("MLP", seed)
     rate, decay = optimisers.tuned(runs_of["MLP", method], method)
     optimiser, start = makers_of[method](model.parameters(), rate, decay), time.perf_counter()
     for _ in range(100):
@@ -599,7 +598,14 @@ def race(method, seed):
         optimiser.zero_grad()
         nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
         optimiser.step()
-    took = 10 * (time.perf_counter() - start)
+    return model, 10 * (time.perf_counter() - start)
+
+
+# %%
+def race(method, seed):
+    """Test loss after 100 steps, and milliseconds for each step."""
+    train, _, test = torch.randperm(len(x), generator=seeded(seed)).split([1000, 300, 497])
+    model, took = trained(method, seed, train, seeded(seed))
     with torch.no_grad():
         return float(nn.functional.cross_entropy(model(x[test]), y[test])), took
 
@@ -674,44 +680,12 @@ for net in ("MLP", "CNN"):
 
 # %%
 mech = stored.figures("mechanisms")  # `python -m landscape_nb evidence mechanisms`
-alphas_of = {
-    f"{net}, {classes} classes": {
-        layer: mech[f"alpha_{net}{classes}_{layer}"] for layer in ("up", "down")
-    }
-    for classes in (10, 2)
-    for net in ("plain", "norm", "skip", "both")
-}
-for net in ("plain", "norm", "skip", "both"):
-    alphas_of[f"{net}, 10 classes"]["head"] = mech[f"head_alpha_{net}"]
-claimed = {
-    "rho_a, plain": (np.nan, mech["slope_a_plain10"]),
-    "rho_a, LayerNorm": (0.0, mech["slope_a_norm10"]),
-    "rho_d, plain": (np.nan, mech["slope_d_plain10_up"]),
-    "rho_d, skip": (np.nan, mech["slope_d_skip10_up"]),
-    "rho_d, weak branch": (0.0, mech["slope_d_weak10_up"]),
-    "Lambda (beta), all four": (2.0, mech["slope_lambda"]),
-}
 
 # %% tags=["nbval-ignore-output"]
-n08_mechanisms.alphas_by_switch(alphas_of, claimed)
+n08_mechanisms.alphas_by_switch(mech)
 
 # %%
-told = {
-    "LayerNorm: alpha with less without, up": "norm_alpha",
-    "LayerNorm: alpha with less without, down": "norm_alpha_down",
-    "LayerNorm: slope(rho_a) with less without, up": "norm_slope_a_up",
-    "LayerNorm: slope(h / h^F) with less without, down": "norm_slope_fisher_down",
-    "LayerNorm: largest over median eigenvalue of C_a, without": "kappa_plain10",
-    "LayerNorm: largest over median eigenvalue of C_a, with": "kappa_norm10",
-    "bypass: slope(rho_d), skip less plain, up": "slope_d_skip10_less_plain",
-    "bypass: slope(rho_d), weak less plain, up": "slope_d_weak10_less_plain",
-    "bypass: what the weak branch sends back, of 1": "branch_weak10",
-    "head: alpha": "head_alpha_plain",
-    "head: median rho_d": "head_rho_d_plain",
-    "ten classes less two: alpha, plain, up": "classes_plain_up",
-    "ten classes less two: alpha, norm, up": "classes_norm_up",
-}
-for label, key in told.items():
+for label, key in n08_mechanisms.TOLD.items():
     print(f"{label:58} {mech[key]}")
 
 # %% [markdown]
@@ -741,20 +715,11 @@ print(
 # are means over samples and places. Here are the leading modes published in `results_conv_gap_v2.json` ($P$, $\sigma$, $h$, $h^{\text{Kron}}$; 2048 samples).
 
 # %%
-published = {
-    "conv1": (256, 4.032, 9.813, 3.397e-7),
-    "layer1.0.conv2": (64, 0.4738, 1.592, 1.535e-7),
-    "layer2.0.conv1": (16, 0.8715, 5.741, 3.742e-6),
-    "layer3.0.conv1": (4, 0.6225, 1.697, 1.013e-5),
-    "layer4.0.conv2": (1, 0.1803, 0.1863, 1.681e-5),
-    "fc": (1, 0.1789, 0.5909, 3.210e-5),
-}
+published = n08_mechanisms.PUBLISHED_MODES  # layer: P, sigma, h, h^Kron
 for name, (P, sigma, h, h_kron) in published.items():
-    over = sigma**2 / (P**2 * h_kron)
-    chi, rest = h / h_kron, h / h_kron / (P * 2048**2)
-    print(
-        f"{name:15} P = {P:3}: sigma^2 is {over:4.0f} times its bound; chi {chi:.0e}, over P n^2 {rest:.3f}"
-    )
+    over, chi = sigma**2 / (P**2 * h_kron), h / h_kron
+    print(f"{name:15} P = {P:3}: sigma^2 is {over:4.0f} times its bound;", end=" ")
+    print(f"chi {chi:.0e}, over P n^2 {chi / (P * 2048**2):.3f}")
 
 # %% [markdown]
 # All six break a bound that no data can break, two of them at a single place, where no weight is shared. So the published $h^{\text{Kron}}$ lacks a factor. A natural candidate: gradients of the *mean*
@@ -790,7 +755,7 @@ five = stats.pearsonr(gap, slack)
 low, high = five.confidence_interval()
 print(f"C26's five layers: r = {five.statistic:.2f} [{low:.2f}, {high:.2f}]")
 print(f"ours, 41 layers a seed: r = {mech['kfac']}")
-print(f"log h^Kron with log sigma^2: own layer {mech['own']}, another layer {mech['other']}")
+print(f"log h^Kron with log sigma^2: own layer {mech['own']}, another {mech['other']}")
 print(f"own less other, seed by seed: {mech['own_less_other']}")
 
 # %% [markdown]

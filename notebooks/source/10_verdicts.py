@@ -22,6 +22,7 @@ import torch
 from IPython.display import HTML, display
 from torch import nn
 
+# %%
 import landscape_nb as ln
 from landscape_nb.course import Cost, SaveMyWork, reveal_number
 from landscape_nb.figures import n10_relatives as relatives
@@ -268,9 +269,12 @@ class Landscape(nn.Module):
         return self.f(self.w) + 0 * x[:, 0]
 
 
+# %%
 zeros, g = torch.zeros(8, 1, dtype=torch.float64), torch.Generator().manual_seed(0)
 bowl = ln.EmpiricalLoss(Landscape(lambda w: (w**2).sum()), lambda out, y: out, zeros, zeros)
 quartic = ln.EmpiricalLoss(Landscape(lambda w: (w**4).sum()), lambda out, y: out, zeros, zeros)
+
+# %%
 settings = dict(n_beta=1e3, localization=1e-2, draws=500, burn_in=200)
 for toy, known in ((bowl, 2 / 2), (quartic, 2 / 4)):
     estimate = ln.local_learning_coefficient(toy, toy.w0, 8, g, **settings)
