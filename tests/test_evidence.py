@@ -3,12 +3,14 @@
 Oracle: the table that ships, and the counts that a solver reports when it is called by hand.
 """
 
+import numpy as np
 import pytest
 import torch
 
 import landscape_nb as ln
 from landscape_nb.__main__ import main
-from landscape_nb.study.evidence import stored, warm_starts
+from landscape_nb.study.evidence import gain_at_enough, stored, warm_starts
+from landscape_nb.study.settling import stored_settling
 from landscape_nb.study.sweep import read_sweep
 
 
@@ -59,3 +61,27 @@ def test_what_a_warm_start_saves():
     assert ln.top_eigenpairs(loss, later, 500, 10, start=start).hvp_count == rows[1]["warm"]
     saved = warm_starts.summary([{**row, "seed": s} for s in (0, 1) for row in rows.values()])
     assert saved["saved_1"].value == pytest.approx(1 - rows[1]["warm"] / rows[1]["cold"])
+
+
+def test_what_doubling_brings_where_one_more_sample_brings_nothing():
+    """By hand, for one seed: the losses on both sides of K and of 2K, joined in logarithms."""
+    row = gain_at_enough.measure(3, "digits, MLP")
+    mine = [r for r in stored_settling() if (r["problem"], r["seed"]) == ("digits, MLP", 3)]
+    losses = {r["k"]: r["unseen_loss"] for r in mine}
+
+    def at(k):
+        low, high = max(j for j in losses if j <= k), min(j for j in losses if j > k)
+        t = np.log(k / low) / np.log(high / low)
+        return losses[low] ** (1 - t) * losses[high] ** t
+
+    assert row["gain"] == pytest.approx(1 - at(2 * row["K"]) / at(row["K"]), abs=1e-4)
+    every = [r for r in stored_settling() if r["problem"] == "digits, MLP"]
+    for k, below in ((max(j for j in losses if j < row["K"]), False), (mine[-1]["k"], True)):
+        there = [r["T"] / ((k + 1) * r["unseen_loss"]) ** 2 for r in every if r["k"] == k]
+        assert (np.mean(there) < gain_at_enough.SHARE**2) == below
+
+
+def test_gains_are_stored_as_they_are_measured():
+    for row in stored.rows("gain_at_enough")[::9]:
+        again = gain_at_enough.measure(row["seed"], row["problem"])
+        assert again == pytest.approx({name: row[name] for name in again}, nan_ok=True)
