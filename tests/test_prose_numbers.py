@@ -1,11 +1,11 @@
 """Numbers in prose come from runs: what a sentence states, an output or a stored table holds.
 
-Looked at are decimals, percents, powers such as 3e-4, and outside docstrings whole numbers of three
-digits and more: in the markdown of every notebook, in README.md and TEACHING.md, and in the
-docstrings of the package. Each must stand in an output or the code beside it, in a stored study
-that the text names, or in a benchmark's table. What can't, because it is a source's own number, an
-example's, or was measured once at a cost, is listed with its reason in prose_numbers.toml. A reason
-that nothing needs any more fails as well.
+Looked at are decimals, percents, factors ("12 times"), powers such as 3e-4, and outside docstrings
+whole numbers of three digits and more: in the markdown of every notebook, in README.md and
+TEACHING.md, and in the docstrings of the package. Each must stand in an output or the code beside
+it, in a stored study that the text names, or in a benchmark's table. What can't, because it is a
+source's own number, an example's, or was measured once at a cost, is listed with its reason in
+prose_numbers.toml. A reason that nothing needs any more fails as well.
 """
 
 import ast
@@ -32,6 +32,8 @@ NOT_PROSE = re.compile(
     re.DOTALL,
 )
 NUMBER = re.compile(r"(?<![\w.])\d+(?:[ ,]\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?(?:\s?\\?%)?(?![\w])")
+FACTOR = re.compile(r"(?<![\w.])(?<!\d )\d+(?=(?: times\b|-fold\b))")
+FROM = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)(?= (?:to|and|or) \d+(?:\.\d+)?\s?\\?%)")
 YEAR = re.compile(r"(19|20)\d\d")
 
 
@@ -41,8 +43,9 @@ def plain(number: str) -> str:
 
 def stated(text: str, *, whole: bool) -> list[str]:
     """The numbers that a text states: decimals, percents, powers; large whole ones if asked."""
-    found = []
-    for match in NUMBER.findall(NOT_PROSE.sub(" ", text)):
+    prose = NOT_PROSE.sub(" ", text)
+    found = FACTOR.findall(prose) + [f"{number}%" for number in FROM.findall(prose)]
+    for match in NUMBER.findall(prose):
         number = plain(match)
         large = whole and len(number) >= 3 and not YEAR.fullmatch(number)
         if "." in number or "e" in number or match.endswith("%") or large:
@@ -170,6 +173,7 @@ def test_exceptions_are_about_files_that_are_there():
         ("N = 110 592 parameters, $k^{-2.5}$, $10^{-3}$, since 2024", ["110592"]),
         ("3e-4 in Eq. 15, arXiv 2604.14870, [x](a/b-0.25.html)", ["3e-4"]),
         ("two of 10, 0.5", ["0.5"]),
+        ("19 to 27 % saved, 12 times or 8-fold", ["12", "8", "19%", "27%"]),
         ("N25, sec. 5.1 and 5.2; sections 4.1, 4.2: 4.3", ["4.3"]),
     ],
 )
