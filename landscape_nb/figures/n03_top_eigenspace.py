@@ -10,6 +10,7 @@ from torch import Tensor
 
 from landscape_nb.figures import plots
 from landscape_nb.figures.maps import number_map
+from landscape_nb.theory.intervals import Measured
 
 F64, F32 = torch.float64, torch.float32
 
@@ -181,14 +182,14 @@ def certificates(
 def trace_errors(
     ms: Sequence[int],
     traces: Mapping[tuple[str, str], Tensor],
-    slopes: Mapping[tuple[str, str], float],
+    slopes: Mapping[tuple[str, str], Measured],
 ) -> None:
     """Typical error of two estimators of a trace over the products spent, a panel a matrix.
 
     Args:
         ms: numbers of products, (K,).
         traces: (matrix, "Hutchinson" or "Hutch++") -> relative errors, (K, repeats).
-        slopes: the same -> slope of the typical error on log-log axes.
+        slopes: the same -> slope of the typical error on log-log axes, with its interval.
     """
     matrices = list(dict.fromkeys(matrix for matrix, _ in traces))
     figure, axes = plots.new_figure(3, width=3.4, height=3.7)
@@ -203,7 +204,7 @@ def trace_errors(
         ax.set_ylim(3e-3, 0.2)
     axes[0].legend(frameon=False, loc="lower left", fontsize=8)
     told = {
-        method: ", ".join(f"{slopes[matrix, method]:.1f}" for matrix in matrices)
+        method: ", ".join(str(slopes[matrix, method]) for matrix in matrices)
         for method in ("Hutchinson", "Hutch++")
     }
     plots.show(

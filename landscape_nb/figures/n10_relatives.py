@@ -125,8 +125,8 @@ def settling_and_rescaling(
     plots.show(
         figure,
         "Left: the criterion falls with slope "
-        f"{stored['slope_delta2'].value:.2f}, and every kind of sharpness rises, the trace with "
-        f"slope {stored['slope_trace'].value:.2f}: by the last k none of them has settled. Right: "
+        f"{stored['slope_delta2']}, and every kind of sharpness rises, the trace with "
+        f"slope {stored['slope_trace']}: by the last k none of them has settled. Right: "
         "the same function with its layers rescaled tenfold. Three numbers stay, to the last "
         f"digits; the trace grows {stored['rescaled_trace'].value:.0f}-fold, and so does the "
         "centred criterion, while the whole of $\\Delta_2$ hides it behind the value (factor "

@@ -21,11 +21,13 @@ from statistics import median
 
 import torch
 
+# %%
 import landscape_nb as ln
 from landscape_nb.course import Cost, SaveMyWork, reveal_choice, reveal_curve, reveal_number
 from landscape_nb.figures import n03_top_eigenspace as figures
 from landscape_nb.numerics import eigensolver
 from landscape_nb.study.evidence import stored
+from landscape_nb.theory.intervals import mean_interval
 from landscape_nb.widgets import PictureSlider
 
 # %%
@@ -788,10 +790,22 @@ traces = {
     for method, estimate in methods.items()
 }
 
+
+# %%
+def root_mean_square(errors):
+    return errors.square().mean(1).sqrt()
+
+
+def fall(errors):
+    """Slope of the typical error, and its interval by ten groups of the repeated estimates."""
+    groups = errors.split(errors.shape[1] // 10, dim=1)
+    return mean_interval(ln.log_slope(ms, root_mean_square(group)).value for group in groups)
+
+
 # %% tags=["nbval-ignore-output"]
-typical = {case: off.square().mean(1).sqrt() for case, off in traces.items()}
-slopes = {case: ln.log_slope(ms, off).value for case, off in typical.items()}
-slope = slopes["eigenvalues 1/i", "Hutch++"]
+typical = {case: root_mean_square(errors) for case, errors in traces.items()}
+slopes = {case: fall(errors) for case, errors in traces.items()}
+slope = slopes["eigenvalues 1/i", "Hutch++"].value
 figures.trace_errors(ms, traces, slopes)
 
 # %%

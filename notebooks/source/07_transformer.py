@@ -38,6 +38,7 @@ import landscape_nb as ln
 from landscape_nb.course import Cost, SaveMyWork, reveal_choice, reveal_curve, reveal_number
 from landscape_nb.figures import n07_transformer as figures
 from landscape_nb.problems.pretraining import pretrained
+from landscape_nb.study.evidence import stored
 from landscape_nb.widgets import Explorer
 
 # %%
@@ -252,7 +253,10 @@ first_pass = {part: numbers[:4] for part, numbers in parts.items()}
 slopes = [ln.log_slope(consumed + 1, criteria[name]).value for name in ("Delta_1", "full")]
 
 # %% tags=["nbval-ignore-output"]
-figures.along_training(consumed, criteria, first_pass, slopes)
+ten = stored.figures("published_b")  # ten trainings: section 6
+figures.along_training(
+    consumed, criteria, first_pass, slopes, [ten["slope_delta1"], ten["slope_full"]]
+)
 
 # %% tags=["nbval-ignore-output"]
 for part, numbers in parts.items():
@@ -517,7 +521,7 @@ explorer.k.value = 4
 
 # %%
 from landscape_nb.figures import n07_published
-from landscape_nb.study.evidence import published_b, stored, taylor, transformer_probes
+from landscape_nb.study.evidence import published_b, taylor, transformer_probes
 
 # %%
 rows = [*range(8), *held_out(run, 96)]
