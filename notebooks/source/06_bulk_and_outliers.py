@@ -533,7 +533,7 @@ reveal_choice("Does matching help on digits?", matching_helps_guess, nearer, [Tr
 #
 # ### As many outliers as classes?
 #
-# That is *not* in S17's abstract, though this notebook once said so. Gur-Ari, Roberts and Dyer (*Gradient Descent Happens in a Tiny Subspace*, arXiv 1812.04754, abstract) find that
+# That is *not* in S17's abstract. Gur-Ari, Roberts and Dyer (*Gradient Descent Happens in a Tiny Subspace*, arXiv 1812.04754, abstract) find that
 # the gradient lives in a subspace of as many top eigenvectors as there are classes; KG24 (arXiv 2409.11995, section 1) writes of $K$ large
 # eigenvalues and cites S17 and Papyan for it; Ghorbani, Krishnan and Xiao (arXiv 1901.10159, abstract) see large isolated
 # eigenvalues appear rapidly in networks without batch normalisation. Our rule: outliers end where $\lambda_i / \lambda_{i+1}$ is largest, $i \le 3K$. A blind
