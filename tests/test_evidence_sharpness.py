@@ -45,7 +45,7 @@ def test_classes_and_samples_are_kept_apart():
 
 def test_rescaling_changes_sharpness_and_neither_function_nor_adaptive_measure(solution):
     at, w = solution
-    moved = flatness.rescaled(w, 3.0)
+    moved = flatness.rescaled(at.loss, w, 3.0)
     assert torch.allclose(flatness.outputs(moved, at.x), flatness.outputs(w, at.x))
     before, after = (flatness.sharpnesses(at, v, 0, 0) for v in (w, moved))
     assert after["adaptive"] == pytest.approx(before["adaptive"], rel=1e-6)

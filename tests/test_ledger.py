@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -15,6 +16,7 @@ from landscape_nb.study.ledger_page import ledger_page
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
 
+@cache  # read once for all claims
 def printed():
     """For each notebook the lines of its stored outputs."""
     lines = {}

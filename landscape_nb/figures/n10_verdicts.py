@@ -1,4 +1,4 @@
-"""Figures of notebook 10: what a few seeds can decide, the count of verdicts, one study's seeds."""
+"""Figures of notebook 10: what a few seeds can decide, the count of verdicts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from landscape_nb.figures import plots
-from landscape_nb.theory.intervals import Measured
 
 COLOURS = (plots.BLUE, plots.SKY, plots.VERMILLION, plots.GREY, plots.GREEN)
 HATCHES = ("", "//", "xx", "..", "\\\\")
@@ -56,26 +55,6 @@ def verdicts(counts: Mapping[str, Mapping[str, int]]) -> None:
     whole = {name: sum(counts[source][name] for source in sources) for name in names}
     told = ", ".join(f"{count} {name}" for name, count in whole.items())
     plots.show(figure, f"{int(left.sum())} claims of {len(sources)} sources: {told}.")
-
-
-def seeds_of_a_study(figures: Mapping[str, Sequence[float]], means: Mapping[str, Measured]) -> None:
-    """A dot for each seed, and the mean with its interval, for several figures of one study.
-
-    Args:
-        figures: name -> one value for each seed.
-        means: name -> mean and interval.
-    """
-    figure, ax = plots.new_figure(width=6.4, height=0.7 * len(figures) + 1.2)
-    for row, (values, mean) in enumerate(zip(figures.values(), means.values(), strict=True)):
-        ax.plot(values, np.full(len(values), row), "o", color=plots.SKY, alpha=0.6)
-        ax.plot([mean.low, mean.high], [row + 0.22] * 2, color=plots.BLACK, linewidth=2)
-        ax.plot([mean.value], [row + 0.22], "D", color=plots.BLACK, markersize=5)
-    ax.set_yticks(range(len(figures)), list(figures))
-    ax.set(xlabel="slope on log-log axes", ylim=(-0.5, len(figures) - 0.3))
-    told = "; ".join(f"{name} {mean}" for name, mean in means.items())
-    plots.show(
-        figure, f"Discs are seeds, the bar above them is the mean with its interval: {told}."
-    )
 
 
 def own_sign_test(p_values: Sequence[float]) -> None:

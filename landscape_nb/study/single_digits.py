@@ -82,6 +82,24 @@ def single_digits(loss: EmpiricalLoss, w: Tensor, k: int, judges: Tensor) -> Sin
     return SingleDigits(*(Seen(*(torch.cat(rows) / scales).T) for rows in (whole, inside)))
 
 
+def compressed_hessians(loss: EmpiricalLoss, w: Tensor, samples: Tensor) -> Tensor:
+    """Each chosen digit's whole Hessian, (m, n, n), without the directions in which it is zero.
+
+    A digit sees the first layer of (64, 16, 10) through 16 numbers alone: of 1210 directions 186
+    are left, an orthonormal set. So trace, norms and eigenvalues are the whole ones.
+
+    Args:
+        loss: of a network as in `single_digits`.
+        w: (N,).
+        samples: (m,), indices from 0.
+    """
+    parts = [
+        _in_few(w, loss.inputs[here], loss.targets[here], hidden=_hidden(loss))[1]
+        for here in samples.split(_AT_ONCE)
+    ]
+    return torch.cat(parts)
+
+
 def _hidden(loss: EmpiricalLoss) -> int:
     return loss.layout.shapes[0][0]
 

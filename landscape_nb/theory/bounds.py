@@ -38,18 +38,7 @@ def rate_bound(k: int, D: int, sigma: float, M_loss: float, M_grad: float, M_hes
     """
     k = checks.whole_number("k", k, 1, None, "number of samples before the increment")
     D = checks.whole_number("D", D, 1, None, "dimension of the probe")
-    sigma = checks.positive("sigma", sigma, "standard deviation of the probe")
-    M_l = checks.non_negative("M_loss", M_loss, "bound of the per-sample losses")
-    M_g = checks.non_negative("M_grad", M_grad, "bound of the next sample's gradient")
-    M_H = checks.non_negative("M_hess", M_hess, "bound of the per-sample Hessians")
-    return checks.finite_result(
-        "The bound",
-        lambda: (
-            (12 * M_l**2 + 3 * sigma**2 * M_g**2 + 3 * sigma**4 * (D**2 + 2 * D) * M_H**2)
-            / (k + 1) ** 2
-        ),
-        f"Lower sigma = {sigma:g}, or M_loss, M_grad, M_hess = {M_l:g}, {M_g:g}, {M_H:g}.",
-    )
+    return effective_rank_bound(k, sigma, M_loss, M_grad, M_hess, trace_rank=D, stable_rank=D)
 
 
 def effective_rank_bound(

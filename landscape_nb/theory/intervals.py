@@ -48,6 +48,15 @@ class Measured:
         return f"{text[0]} [{text[1]}, {text[2]}]"
 
 
+def without_interval(value: float, count: int = 1) -> Measured:
+    """A number that has no scatter to judge it by: a p-value, the worst case of an identity.
+
+    >>> print(without_interval(0.0625))
+    0.0625
+    """
+    return Measured(value, value, value, count)
+
+
 def mean_interval(values: Iterable[float], level: float = 0.95) -> Measured:
     """Mean of independent values, one for each seed, with Student's t interval.
 

@@ -247,12 +247,11 @@ def gradient_subspace(
     most, loss = min(len(samples), len(w)), loss.without_l2()
     D = checks.whole_number("D", D, 1, most, f"{len(samples)} gradients in R^{len(w)} span no more")
     G = loss.sample_gradients(w, samples) - loss.gradient(w, k)
-    U, singular, _ = torch.linalg.svd(G.T, full_matrices=False)
-    rank = int((singular > 100 * torch.finfo(w.dtype).eps * singular[0]).sum())
-    if rank < D:
+    U = _span(G.T)
+    if U.shape[1] < D:
         raise ValueError(
-            f"The increments' gradients of these {len(samples)} samples span {rank} directions, "
-            f"fewer than D = {D}. Give more samples, or lower D."
+            f"The increments' gradients of these {len(samples)} samples span {U.shape[1]} "
+            f"directions, fewer than D = {D}. Give more samples, or lower D."
         )
     return U[:, :D]
 
@@ -288,8 +287,13 @@ def jacobian_subspace(loss: EmpiricalLoss, w: Tensor, i: int) -> Tensor:
     used = used_outputs(loss.outputs_at(leaf, alone), lambda f: loss.losses_of(f, alone), leaf)
     outputs = used.flat()
     rows = [torch.autograd.grad(f, leaf, retain_graph=True)[0] for f in outputs]
-    U, singular, _ = torch.linalg.svd(torch.stack(rows, dim=1), full_matrices=False)
-    rank = int((singular > 100 * torch.finfo(w.dtype).eps * singular[0]).sum())
-    if rank == 0:
+    U = _span(torch.stack(rows, dim=1))
+    if not U.shape[1]:
         raise ValueError(f"Every output gradient of sample {i} is zero at this w; nothing to span.")
-    return U[:, :rank]
+    return U
+
+
+def _span(columns: Tensor) -> Tensor:
+    """Left singular vectors (N, r) of columns (N, m), by falling singular value, without zeros."""
+    U, singular, _ = torch.linalg.svd(columns, full_matrices=False)
+    return U[:, singular > 100 * torch.finfo(columns.dtype).eps * singular[0]]

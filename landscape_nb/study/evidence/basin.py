@@ -26,6 +26,7 @@ from landscape_nb.theory.intervals import (
     paired_difference,
     share_interval,
     sign_test,
+    without_interval,
 )
 
 ALL, SAMPLES, STEPS = 450, 150, 100
@@ -105,7 +106,7 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
         found[label] = paired_difference([a for a, _ in pairs], [b for _, b in pairs])
         if other == "independent":  # from the same start nearly all differences are zero
             p = sign_test([a - b for a, b in pairs])
-            found[f"{label}_p"] = Measured(p, p, p, len(pairs))
+            found[f"{label}_p"] = without_interval(p, len(pairs))
     climbs = [r["as_far"] - r["loss_A"] for r in by["independent"].values()]
     found["as_far_climb"] = mean_interval(climbs)
     return found

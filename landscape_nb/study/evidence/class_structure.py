@@ -24,6 +24,7 @@ from landscape_nb.theory.intervals import (
     mean_interval,
     paired_difference,
     share_interval,
+    without_interval,
 )
 
 SAMPLES, CLASSES, STEPS, WIDTHS = 150, 10, (0, 20, 100), (4, 8, 12)
@@ -146,7 +147,7 @@ def _widths(rows: list[Row]) -> dict[str, Measured]:
         ]
         found[f"others_factor_{c[2:]}"] = geometric_interval(others)
     grown = size(WIDTHS[-1]) / size(WIDTHS[0])
-    found["size_factor"] = Measured(grown, grown, grown, len(wide))
+    found["size_factor"] = without_interval(grown, len(wide))
     return found
 
 

@@ -30,6 +30,7 @@ from landscape_nb.theory.intervals import (
     geometric_interval,
     mean_interval,
     paired_difference,
+    without_interval,
 )
 
 SAMPLES, SEQUENCES, MODES = 120, 8, 16
@@ -138,7 +139,7 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
         found[name] = mean_interval(by_seed(at, name, np.mean))
     for name in ("left_over", "cauchy"):
         worst = max(row[name] for row in rows)
-        found[name] = Measured(worst, worst, worst, len(rows))
+        found[name] = without_interval(worst, len(rows))
     return found | _trends(rows)
 
 

@@ -22,6 +22,7 @@ from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.data import digits
 from landscape_nb.problems.models import MLP
+from landscape_nb.study.evidence.sharpness import rescaled
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory.intervals import Measured, mean_interval, paired_difference
@@ -102,11 +103,6 @@ def outputs(w: Tensor, x: Tensor) -> Tensor:
     return hidden @ w[SPLIT : SPLIT + 320].view(10, 32).T + w[SPLIT + 320 :]
 
 
-def rescaled(w: Tensor, a: float) -> Tensor:
-    """First layer times a, the next weights divided by a: the same function, since a > 0."""
-    return torch.cat([w[:SPLIT] * a, w[SPLIT : SPLIT + 320] / a, w[SPLIT + 320 :]])
-
-
 def train(at: Task, how: Recipe, seed: int) -> tuple[Tensor, int]:
     """Train until the mean loss of the 350 samples is 0.05: w, and how many steps it took."""
     generator, loss = torch.Generator().manual_seed(1000 + seed), at.loss
@@ -153,7 +149,7 @@ def sharpnesses(at: Task, w: Tensor, seed: int, number: int) -> dict[str, float]
     a = 4 ** (2 * torch.rand(len(RECIPES), generator=generator).double()[number] - 1)
     top, moved = (
         float(top_eigenpairs(loss, at_w, TRAIN, 1, tol=1e-3).values[0])
-        for at_w in (w, rescaled(w, float(a)))
+        for at_w in (w, rescaled(at.loss, w, float(a)))
     )
     scaled = signs * w[:, None]
     traces = [float((V * loss.hvp(w, V, TRAIN)).sum(0).mean()) for V in (signs, scaled)]

@@ -17,7 +17,11 @@ from landscape_nb.study.evidence.bulk import largest_gap, network
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory.descent import gradient_descent
-from landscape_nb.theory.intervals import Measured, share_interval
+from landscape_nb.theory.intervals import (
+    Measured,
+    share_interval,
+    without_interval,
+)
 from landscape_nb.theory.probes import top_eigenpairs
 
 SAMPLES, WIDTH, STEPS = 150, 12, (5, 20, 80, 320)
@@ -80,7 +84,7 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
         at_width = [r["gap"] == WIDTH for r in rows if r["kind"] == kind]
         found[f"{kind.replace(' ', '_')}_at_width"] = share_interval(sum(at_width), len(at_width))
     chance = float(np.mean([2 / (3 * r["classes"]) for r in rows]))
-    return {**found, "chance": Measured(chance, chance, chance, len(rows))}
+    return {**found, "chance": without_interval(chance, len(rows))}
 
 
 STUDY = Study(

@@ -18,7 +18,7 @@ from landscape_nb.problems.models import MLP
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory.exponents import log_slope
-from landscape_nb.theory.intervals import Measured, geometric_interval, mean_interval, sign_test
+from landscape_nb.theory.intervals import Measured, geometric_interval, mean_interval
 from landscape_nb.theory.learning_coefficient import local_learning_coefficient, soft_count
 from landscape_nb.theory.moments import next_sample_mean
 
@@ -90,12 +90,6 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
     )
     found["acceptance"] = mean_interval(fmean(row["acceptance"] for row in run) for run in runs)
     return found
-
-
-def sign_of_excess(rows: list[Row], case: str) -> float:
-    """Two-sided p-value that sampling counts more directions than the Hessian does."""
-    here = _column(rows, case, GAMMAS[0])
-    return sign_test(row["dimension"] - row["soft"] for row in here)
 
 
 def _column(rows: list[Row], case: str, gamma: float) -> list[Row]:

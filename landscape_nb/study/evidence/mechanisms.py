@@ -32,6 +32,7 @@ from landscape_nb.theory.intervals import (
     mean_interval,
     paired_difference,
     sign_test,
+    without_interval,
 )
 from landscape_nb.theory.layers import (
     GradientModes,
@@ -327,7 +328,11 @@ def _head(rows: list[Row]) -> dict[str, Measured]:
         for name in ("alpha", "slope_d", "rho_d"):
             found[f"head_{name}_{net}"] = mean_interval(per_seed(rows, cell, name, "3"))
     modes = [r["modes"] for r in rows if r["layer"] == "3"]
-    return {**found, "head_most_modes": plain(max(modes)), "head_fewest_modes": plain(min(modes))}
+    return {
+        **found,
+        "head_most_modes": without_interval(max(modes)),
+        "head_fewest_modes": without_interval(min(modes)),
+    }
 
 
 def _positions(rows: list[Row]) -> dict[str, Measured]:
@@ -360,12 +365,12 @@ def _kronecker(rows: list[Row]) -> dict[str, Measured]:
     seeds = sorted({int(row["seed"]) for row in rows})
     predicted = [_quality([row for row in rows if row["seed"] == seed]) for seed in seeds]
     return {
-        "identity": plain(max(float(row["rest"]) for row in rows)),
+        "identity": without_interval(max(float(row["rest"]) for row in rows)),
         "own": mean_interval(own),
         "other": mean_interval(other),
         **_compared("own_less_other", own, other),
         "kfac": mean_interval(predicted),
-        "kfac_signs": plain(sign_test(predicted)),
+        "kfac_signs": without_interval(sign_test(predicted)),
     }
 
 
@@ -378,12 +383,7 @@ def _quality(rows: list[Row]) -> float:
 
 def _compared(name: str, first: list[float], second: list[float]) -> dict[str, Measured]:
     signs = sign_test(a - b for a, b in zip(first, second, strict=True))
-    return {name: paired_difference(first, second), f"{name}_signs": plain(signs)}
-
-
-def plain(number: float) -> Measured:
-    """A number that has no interval: a p-value, a largest deviation."""
-    return Measured(number, number, number, 1)
+    return {name: paired_difference(first, second), f"{name}_signs": without_interval(signs)}
 
 
 STUDY = Study(

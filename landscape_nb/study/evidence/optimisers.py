@@ -29,6 +29,7 @@ from landscape_nb.theory.intervals import (
     paired_difference,
     share_interval,
     sign_test,
+    without_interval,
 )
 from landscape_nb.theory.spectral_newton import spectral_newton_step
 
@@ -239,7 +240,9 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
             key = f"{net}_{name}".lower()
             found[key] = paired_difference(old, new)
             found[key + "_accuracy"] = paired_difference(right[0], right[1])
-            found[key + "_signs"] = _plain(sign_test(a - b for a, b in zip(old, new, strict=True)))
+            found[key + "_signs"] = without_interval(
+                sign_test(a - b for a, b in zip(old, new, strict=True))
+            )
             found[key + "_lottery"] = _lottery(first, second)
     return found
 
@@ -248,11 +251,6 @@ def _lottery(first: Runs, second: Runs) -> Measured:
     """Share of single tuning seeds after which the second has the smaller mean test loss."""
     sums = [[sum(judged(runs, [seed])) for runs in (first, second)] for seed in TUNING]
     return share_interval(sum(b < a for a, b in sums), len(sums))
-
-
-def _plain(number: float) -> Measured:
-    """A number that has no interval: a p-value."""
-    return Measured(number, number, number, 1)
 
 
 STUDY = Study(

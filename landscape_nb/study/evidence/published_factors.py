@@ -22,7 +22,11 @@ from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.published import ADDRESS, VARIABLE
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory.exponents import log_slope
-from landscape_nb.theory.intervals import Measured, mean_interval
+from landscape_nb.theory.intervals import (
+    Measured,
+    mean_interval,
+    without_interval,
+)
 
 FILE = "results_kronecker_spectral.json"
 LISTS = {
@@ -95,8 +99,8 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
     found = {name: mean_interval(r[name] for r in convs) for name in ("alpha_kron", "beta", "phi")}
     worst = max(row["off"] for row in rows)
     head = next(row["ratio"] for row in rows if "fc" in row["name"])
-    found["identity_off"] = Measured(worst, worst, worst, len(rows))
-    found["head_ratio"] = Measured(head, head, head, 1)
+    found["identity_off"] = without_interval(worst, len(rows))
+    found["head_ratio"] = without_interval(head, 1)
     return found
 
 

@@ -29,7 +29,12 @@ from landscape_nb.study.published import (
 )
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory import exponents as laws
-from landscape_nb.theory.intervals import Measured, geometric_interval, mean_interval
+from landscape_nb.theory.intervals import (
+    Measured,
+    geometric_interval,
+    mean_interval,
+    without_interval,
+)
 
 TABLE_1 = ("alpha_triangle/resnet18_triangle", "alpha_triangle/vgg11_triangle")
 DRAWS = 100  # sorted random lists for each spectrum; chosen here
@@ -134,7 +139,7 @@ _ERRORS = ("same", "ranked", "other_ranked", "ceiling", *_CONTROLS)
 
 def _largest(values: Sequence[float]) -> Measured:
     """The worst case of an exact relation; it has no interval."""
-    return Measured(max(values), max(values), max(values), len(values))
+    return without_interval(max(values), len(values))
 
 
 def _median(name: str, rows: Sequence[Row]) -> float:

@@ -10,7 +10,12 @@ from landscape_nb.study.evidence.basin import SAMPLES, samples, trained
 from landscape_nb.study.evidence.bulk import network
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.sweep import Row
-from landscape_nb.theory.intervals import Measured, geometric_interval, sign_test
+from landscape_nb.theory.intervals import (
+    Measured,
+    geometric_interval,
+    sign_test,
+    without_interval,
+)
 from landscape_nb.theory.probes import top_eigenpairs
 
 WIDTHS, LEVEL = (4, 8, 16, 32), 0.5
@@ -48,7 +53,7 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
         if len(spread["steps"]) == len(spread["matched"]):
             gains = [a - b for a, b in zip(*spread.values(), strict=True)]
             p = sign_test(gains)
-            found[f"{kind}_matching_p"] = Measured(p, p, p, len(gains))
+            found[f"{kind}_matching_p"] = without_interval(p, len(gains))
             ratio = [b / a for a, b in zip(*spread.values(), strict=True)]
             found[f"{kind}_matching"] = geometric_interval(ratio)
     return found

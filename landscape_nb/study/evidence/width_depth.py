@@ -34,6 +34,7 @@ from landscape_nb.theory.intervals import (
     mean_interval,
     share_interval,
     sign_test,
+    without_interval,
 )
 from landscape_nb.theory.moments import permutation_mean
 
@@ -121,7 +122,7 @@ def summary(rows: list[Row]) -> dict[str, Measured]:
         for name in (*(f"I_{k}" for k in KS), "deviation", "unseen_deviation", "loss"):
             found[f"{way}_{name}"] = geometric_interval([a[name] / b[name] for a, b in pairs])
         p = sign_test([a["I_900"] - b["I_900"] for a, b in pairs])
-        found[f"{way}_p"] = Measured(p, p, p, len(pairs))
+        found[f"{way}_p"] = without_interval(p, len(pairs))
     for width, depth in SIZES:
         cell = [runs[s, width, depth] for s in seeds]
         living = [r["I_900"] for r in cell if alive(r)]
