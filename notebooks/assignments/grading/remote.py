@@ -280,7 +280,7 @@ class Answers:
 
     def _pickled(self, value: Any) -> bytes:
         """By value where the answers' process could not import it."""
-        from joblib.externals import cloudpickle
+        import cloudpickle
 
         known = cloudpickle.list_registry_pickle_by_value()
         for name, module in list(sys.modules.items()):

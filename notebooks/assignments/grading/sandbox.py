@@ -56,7 +56,9 @@ def enter(spec: dict[str, Any]) -> list[str]:
     if _landlock(spec["open_to"], spec["listed"], spec["scratch"]):
         made.append("files")
     _limit(spec["memory"], spec["seconds"])
-    os.chdir(spec["scratch"])
+    work = os.path.join(spec["scratch"], "work")  # an empty folder: settings lie above it
+    os.makedirs(work, exist_ok=True)
+    os.chdir(work)
     seen = [path for path in spec["closed"] if _readable(path)]
     if seen and not spec["unprotected"]:
         raise NotClosed(f"an answer could read {seen[0]}")
