@@ -111,6 +111,8 @@ def _explain_choices(
 
 
 def _is(found: Any, expected: Any) -> bool:
+    if isinstance(expected, bool) and not isinstance(found, bool):
+        return False  # 0 == False, but says something else
     try:
         if isinstance(found, float) and isinstance(expected, int | float):
             return math.isclose(found, expected, rel_tol=RTOL)
@@ -131,7 +133,10 @@ def _numbers(value: Any) -> np.ndarray:
     elif isinstance(value, list | tuple):
         value = [_numbers(v) for v in value]
     array = np.asarray(value)
-    if array.dtype.kind in "USMm" or (array.dtype.kind == "O" and None in array.ravel().tolist()):
+    words = array.dtype.kind == "O" and any(
+        x is None or isinstance(x, str | bytes) for x in array.ravel().tolist()
+    )
+    if array.dtype.kind in "USVMm" or words:
         raise TypeError("no numbers")
     if array.dtype.kind == "c":
         if np.abs(array.imag).max(initial=0.0) > RTOL * np.abs(array).max(initial=0.0):
@@ -142,14 +147,9 @@ def _numbers(value: Any) -> np.ndarray:
 
 def _pair(found: Any, expected: Any, case: Case) -> Pair | str:
     """Both as arrays of one shape, or the sentence that says why they cannot be compared."""
-    if found is None:
-        return NOTHING
-    right = _numbers(expected)
-    try:
-        left = _numbers(found)
-    except (TypeError, ValueError, OverflowError, RecursionError, RuntimeError):
-        shown = reprlib.repr(found) if isinstance(found, str | complex) else type(found).__name__
-        return f"Real numbers are asked for; the answer is {shown}."
+    right, left = _numbers(expected), _real(found)
+    if isinstance(left, str):
+        return left
     if left.shape != right.shape:
         asked = f"the shape {right.shape}" if right.shape else "a single number"
         transposed = left.ndim == 2 and left.shape == right.shape[::-1]
@@ -163,6 +163,56 @@ def _pair(found: Any, expected: Any, case: Case) -> Pair | str:
             "root or logarithm of a negative number taken?"
         )
     return Pair(left, right)
+
+
+def _real(found: Any) -> np.ndarray | str:
+    """An answer's value as real numbers, or the sentence that says what it is instead."""
+    if found is None:
+        return NOTHING
+    try:
+        return _numbers(found)
+    except (TypeError, ValueError, OverflowError, RecursionError, RuntimeError):
+        shown = reprlib.repr(found) if isinstance(found, str | complex) else type(found).__name__
+        return f"Real numbers are asked for; the answer is {shown}."
+
+
+def numbers(value: Any, *shape: int) -> np.ndarray:
+    """An answer's value as finite float64 numbers of this shape, for a hidden test to judge.
+
+    Args:
+        value: what the answer gave: a number, array, tensor or nested list.
+        shape: lengths of its axes; -1 where any will do.
+
+    Raises:
+        AssertionError: it is anything else; the message says what, and nothing of the right value.
+
+    >>> numbers([1, 2.5], 2)
+    array([1. , 2.5])
+    >>> numbers([[1, 2.5]], 2)
+    Traceback (most recent call last):
+        ...
+    AssertionError: The answer's shape is (1, 2), asked for is an array of (2).
+    """
+    found = _real(value)
+    if isinstance(found, str):
+        raise AssertionError(found)
+    sizes = zip(found.shape, shape, strict=False)
+    if found.ndim != len(shape) or any(size not in (-1, there) for there, size in sizes):
+        asked = ", ".join("any" if size == -1 else str(size) for size in shape)
+        told = f"an array of ({asked})" if shape else "a single number"
+        raise AssertionError(f"The answer's shape is {found.shape}, asked for is {told}.")
+    if not np.isfinite(found).all():
+        raise AssertionError("The answer is not finite.")
+    return found
+
+
+def number(value: Any) -> float:
+    """An answer's value as one finite number; see `numbers`.
+
+    >>> number(np.float32(0.5))
+    0.5
+    """
+    return float(numbers(value))
 
 
 def _where(case: Case) -> str:

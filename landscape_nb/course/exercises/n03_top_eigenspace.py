@@ -47,7 +47,7 @@ def check_2(answer: Callable[..., Any]) -> None:
     uphill = Q[:, 0] + 0.2 * Q[:, 1] - 0.1 * Q[:, 4]
     downhill = Q[:, 2] + 0.3 * Q[:, 3]
     us = (uphill / uphill.norm(), 3 * uphill, downhill / downhill.norm(), 0.5 * downhill)
-    cases = [{"product": H.matmul, "u": u} for u in us]
+    cases = [{"product": lambda x: H @ x, "u": u} for u in us]
     length = "Right for vectors of length 1. What if u has another length?"
     hints: dict[str, dict[str, Callable]] = {
         "theta": {
