@@ -26,7 +26,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from nbgrader.api import Gradebook, MissingEntry
 
-CONFIG = Path(__file__).resolve().parent.parent / "notebooks/assignments/nbgrader_config.py"
+ASSIGNMENTS = Path(__file__).resolve().parent.parent / "notebooks/assignments"
 
 
 class Course:
@@ -36,7 +36,8 @@ class Course:
         """`python_path`: where kernels find modules of the test's own."""
         self.folder, self._python_path = Path(folder), python_path
         self.folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(CONFIG, self.folder)
+        shutil.copy(ASSIGNMENTS / "nbgrader_config.py", self.folder)
+        shutil.copytree(ASSIGNMENTS / "grading", self.folder / "grading", dirs_exist_ok=True)
         settings = self.folder.parent / f".{self.folder.name}"
         (settings / "ipython").mkdir(parents=True, exist_ok=True)
         self._environment = {
