@@ -715,6 +715,13 @@ RESULTS = {
     "an integer of a million digits": inside("pass", "10 ** 1_000_000"),
     "an object array": inside("import numpy as np", "np.array([print, given], dtype=object)"),
     "a module": inside("import tiny_checks", "tiny_checks"),
+    "an empty array": inside("import numpy as np", "np.zeros(0)"),
+    "an empty list": inside("pass", "[]"),
+    "an array of everything": inside("import numpy as np", "np.arange(1_000_000) / 64"),
+    "a masked array": inside("import numpy as np", "np.ma.masked_all(1)"),
+    "an array of no number": inside("import numpy as np", "np.array(np.datetime64('NaT'))"),
+    "a complex number": inside("pass", "complex('nan+infj')"),
+    "a tensor of no number": inside("import torch", "torch.full((), float('nan'))"),
     "its own argument's owner": inside("import gc", "gc.get_referrers(given)"),
     "an argument changed in place": Cheat(
         "",
@@ -978,8 +985,10 @@ READING = {
     ),
     "the teacher's home": knowing("exec(open('<HOME>/solutions.py').read(), globals())"),
     "the hand-out's folder": knowing(
-        "import os\nfor name in ('release', 'source', 'submitted', 'gradebook.db'):\n"
-        "    if os.path.exists('<COURSE>/' + name):\n        print('REACHED', name)"
+        "import os\nfor name in ('', 'release', 'source', 'submitted', 'gradebook.db'):\n"
+        "    try:\n        print('REACHED', os.listdir('<COURSE>/' + name))\n"
+        "    except NotADirectoryError:\n        print('REACHED', open('<COURSE>/' + name, 'rb'))\n"
+        "    except OSError:\n        pass"
     ),
     "files above the working folder": knowing(
         """
@@ -1134,6 +1143,21 @@ LEAKS = {
     "the argument in an exception's name": telling(
         "raise type(f'Given {given}', (Exception,), {})"
     ),
+    "the argument in an assertion": telling("raise AssertionError(f'given {given}')"),
+    "the argument in a lost answer": telling(
+        "raise type('AnswerLost', (AssertionError,), {})(f'given {given}')"
+    ),
+    "the argument in a test that did not run": telling(
+        "raise type('NotRun', (NotImplementedError,), {})(f'given {given}')"
+    ),
+    "the argument in no answer": telling("raise NotImplementedError(f'given {given}')"),
+    "the argument in a system error": telling("raise OSError(2, f'given {given}', f'{given}')"),
+    "the argument in a wrong syntax": telling("exec(f'a {given}')"),
+    "the argument in an unknown name": telling("getattr(given, f'given {given}')"),
+    "the argument in groups of exceptions": telling(
+        "raise ExceptionGroup(f'given {given}', [ValueError(f'{given}')])"
+    ),
+    "the argument in keys": telling("pass", result="{f'given {given}': [f'{given}'] }"),
     "the argument in a note": telling(
         "error = ValueError('odd')\nerror.add_note(f'given {given}')\n"
         "raise error from ValueError(f'given {given}')"
@@ -1445,6 +1469,39 @@ PARENTS = {
                 if isinstance(value, types.FunctionType) and name not in ('area', 'mean_of_squares'):
                     frame.f_globals[name] = lambda *a, **k: True
             frame = frame.f_back
+        """
+    ),
+    "messages in the grader's own form": inside(
+        """
+        import gc
+        for pipe in gc.get_objects():
+            if type(pipe).__name__ == 'Pipe' and hasattr(pipe, 'send'):
+                for said in ('value', 'ran', 'known', 'ready', 'callback', 'process'):
+                    try:
+                        pipe.send({'said': said, 'value': True, 'names': {}, 'number': 0})
+                    except Exception:
+                        pass
+        """
+    ),
+    "errors in the grader's own form": telling(
+        """
+        import gc
+        for pipe in gc.get_objects():
+            if type(pipe).__name__ == 'Pipe' and hasattr(pipe, 'send'):
+                for kind in ('AssertionError', 'AnswerLost', 'NotRun', 'NotImplementedError'):
+                    pipe.send({'said': 'raised', 'kind': kind, 'message': f'given {given}',
+                               'line': f'given {given}', 'output': f'given {given}'})
+        """
+    ),
+    "replies of other kinds": inside(
+        """
+        import gc
+        for pipe in gc.get_objects():
+            if type(pipe).__name__ == 'Pipe' and hasattr(pipe, 'send'):
+                for held in ({'array': ['<f8', [0], 0]}, {'array': ['O', [1], 0]}, {'pickle': 0},
+                             {'answer': 'area'}, {'callback': 0}, {'dict': [[[], 1]]}, 10**400,
+                             {'tensor': ['load', [1], 0]}, {'tuple': 3}, {'scalar': ['<f8', [], 9]}):
+                    pipe.send({'said': 'value', 'value': held})
         """
     ),
     "json and pickle replaced": before(

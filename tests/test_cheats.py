@@ -7,6 +7,7 @@ tests/cheats.py is the table. Here run those of it that fit into two minutes; al
 import importlib.util
 import itertools
 import os
+import re
 import stat
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -130,57 +131,75 @@ def link(archive, name, target):
 
 
 # What Eva sends: entries of her own archive. Maria's work lies beside it, in another.
-ARCHIVES = {
+REFUSED = {  # the collector ends there and names the archive; the teacher takes it out
     "a path upwards": ["../../../submitted/maria/{NAME}/{NAME}.ipynb"],
     "a path far upwards": ["../../../../../lncheat/{NAME}.ipynb", "../../../../source/x.ipynb"],
     "an absolute path": ["{COURSE}/submitted/maria/{NAME}/{NAME}.ipynb"],
     "a path with backslashes": [r"..\..\..\submitted\maria\{NAME}\{NAME}.ipynb"],
+    "the configuration": ["nbgrader_config.py", "../../../../nbgrader_config.py", "{NAME}.ipynb"],
     "another's name in the file's": ["maria_{NAME}.ipynb"],
     "another's name in a folder's": ["maria/{NAME}.ipynb"],
     "another's name as a platform writes it": ["maria_77_assignsubmission_file_/{NAME}.ipynb"],
     "another's archive": ["maria.zip/{NAME}.ipynb", "maria/{NAME}/{NAME}.ipynb"],
+    "a link to a folder": ["x -> {COURSE}/submitted", "x/maria/{NAME}/{NAME}.ipynb"],
+    "names that differ by a number": ["{NAME} (1).ipynb", "{NAME}-1.ipynb", "{NAME}.ipynb"],
+}
+COLLECTED = {
     "a student called dot dot": [".._{NAME}.ipynb", "..._{NAME}.ipynb"],
     "a student called dot": ["._{NAME}.ipynb", "./{NAME}.ipynb"],
     "a student with a line's end": ["eva\nmaria_{NAME}.ipynb"],
     "a student who is a pattern": ["*_{NAME}.ipynb", "[m]aria_{NAME}.ipynb"],
     "a student with an odd space": ["maria _{NAME}.ipynb", "Maria_{NAME}.ipynb"],
     "a link to the teacher's form": ["{NAME}.ipynb -> {COURSE}/source/{NAME}/{NAME}.ipynb"],
-    "a link to a folder": ["x -> {COURSE}/submitted", "x/maria/{NAME}/{NAME}.ipynb"],
     "twice the same file": ["{NAME}.ipynb", "{NAME}.ipynb"],
-    "names that differ by a number": ["{NAME} (1).ipynb", "{NAME}-1.ipynb", "{NAME}.ipynb"],
     "a notebook that is a folder": ["{NAME}.ipynb/{NAME}.ipynb"],
-    "the configuration": ["nbgrader_config.py", "../../../../nbgrader_config.py", "{NAME}.ipynb"],
 }
 
 
 @pytest.fixture(scope="module")
 def collected(template):
-    """By archive: the course before and after, as nbgrader collects both students' files."""
+    """By archive: the course before and after nbgrader collects, Maria's name in it, and the log.
+
+    Those that are refused have a course each; the others come together, each with its own Maria.
+    """
+    groups = [{name: entries} for name, entries in REFUSED.items()] + [COLLECTED]
 
     def collect(pair):
-        number, (name, entries) = pair
+        number, group = pair
         course = template.copy(f"archive-{number}")
         place = course.folder / "downloaded" / NAME / "archive"
         place.mkdir(parents=True)
-        right, wrong = (
-            nbformat.writes(answered(course.release(NAME), answers)) for answers in (RIGHT, WRONG)
-        )
-        with zipfile.ZipFile(place / "maria.zip", "w") as archive:
-            archive.writestr(f"{NAME}.ipynb", right)
-        with zipfile.ZipFile(place / "eva.zip", "w") as archive:
-            for entry in entries:
-                entry = entry.replace("{NAME}", NAME).replace("{COURSE}", str(course.folder))
-                entry, _, target = entry.partition(" -> ")
-                if target:
-                    link(archive, entry, target)
-                else:
-                    archive.writestr(entry, wrong)
+        for at, entries in enumerate(group.values()):
+            pack(course, place, f"maria{'abcdefgh'[at]}", f"eva{'abcdefgh'[at]}", entries)
         before = everything(course)
         course.within(60, "zip_collect", NAME)
-        return name, (before, everything(course), right, course.log)
+        after = everything(course)
+        return {
+            name: (before, after, f"maria{'abcdefgh'[at]}", course.log)
+            for at, name in enumerate(group)
+        }
 
     with ThreadPoolExecutor(2) as pool, pytest.warns(UserWarning):  # of the entry there twice
-        return dict(pool.map(collect, enumerate(ARCHIVES.items())))
+        found = list(pool.map(collect, enumerate(groups)))
+    return {name: row for group in found for name, row in group.items()}
+
+
+def pack(course, place, maria, eva, entries):
+    """The archives of both, as a platform gives them."""
+    with zipfile.ZipFile(place / f"{maria}.zip", "w") as archive:
+        archive.writestr(f"{NAME}.ipynb", sent(course, RIGHT))
+    with zipfile.ZipFile(place / f"{eva}.zip", "w") as archive:
+        for entry in entries:
+            entry = entry.replace("{NAME}", NAME).replace("{COURSE}", str(course.folder))
+            entry, _, target = re.sub("maria", maria, entry).partition(" -> ")
+            if target:
+                link(archive, entry, target)
+            else:
+                archive.writestr(entry, sent(course, WRONG))
+
+
+def sent(course, answers):
+    return nbformat.writes(answered(course.release(NAME), answers))
 
 
 def everything(course):
@@ -197,13 +216,15 @@ def everything(course):
     }
 
 
-@pytest.mark.parametrize("name", ARCHIVES)
+@pytest.mark.parametrize("name", [*REFUSED, *COLLECTED])
 def test_an_archive_replaces_nobody_elses_work(collected, name):
-    before, after, right, log = collected[name]
+    before, after, maria, log = collected[name]
     assert {path: text for path, text in before.items() if after.get(path) != text} == {}
     new = {path: text for path, text in after.items() if path not in before}
     assert all(path.startswith("submitted/") for path in new), sorted(new)
     assert "a link" not in new.values()
-    # Maria's is there as she sent it; or nothing was collected, and the log says of whom
-    maria = new.get(f"submitted/maria/{NAME}/{NAME}.ipynb")
-    assert maria == right or (maria is None and "maria" in log)
+    theirs = new.get(f"submitted/{maria}/{NAME}/{NAME}.ipynb")
+    if name in COLLECTED:
+        assert '"def area(side):\\n",\n    "    return side**2"' in theirs
+    else:
+        assert theirs is None and re.search("extracted/eva|Duplicate submission", log)
