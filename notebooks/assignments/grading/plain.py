@@ -231,5 +231,3 @@ def read(receive: Callable[[int], bytes]) -> tuple[Message, list[bytes]]:
         raise NotPlain("what came back is no message") from None
     ends = list(itertools.accumulate(sizes))
     return message, [rest[end - size : end] for end, size in zip(ends, sizes, strict=True)]
-
-

@@ -18,6 +18,7 @@ from traitlets import Bool, Integer, List, Unicode
 
 NEW = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
 MARKUP = re.compile(r"<[a-zA-Z/!?]")
+PICTURE, BASE64 = re.compile(r"image/(png|jpeg|gif|webp)"), re.compile(r"[A-Za-z0-9+/=\s]+")
 FOLDER = Path(__file__).resolve().parent.parent
 SECONDS_MORE = 60  # for the tests' own work, beyond what answers may take; chosen here
 
@@ -90,12 +91,24 @@ def _only_text(cell, cell_type: str):
     text = _text(cell)
     made = NEW.get(cell_type, new_raw_cell)(text)
     if cell_type == "markdown":
-        pictures = cell.get("attachments")
-        if isinstance(pictures, dict) and pictures:
+        if pictures := _pictures(cell.get("attachments")):
             made.attachments = pictures
         if MARKUP.search(text):
             made.source = SanitizeHTML().sanitize_html_tags(text)
+        made.source = re.sub(r"(?i)script\s*:", "script;", made.source)  # links may be in formulas
     return made
+
+
+def _pictures(attachments) -> dict:
+    """Of what is pasted into a cell, the pictures."""
+    kept = {}
+    for name, kinds in attachments.items() if isinstance(attachments, dict) else ():
+        [(kind, held)] = (
+            kinds.items() if isinstance(kinds, dict) and len(kinds) == 1 else [("", "")]
+        )
+        if isinstance(held, str) and PICTURE.fullmatch(kind) and BASE64.fullmatch(held):
+            kept[name] = {kind: held}
+    return kept
 
 
 def _labels(released) -> dict[str, dict]:

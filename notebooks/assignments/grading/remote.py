@@ -139,7 +139,9 @@ class Answers:
         while self._begun:
             said, _ = self._read()
             if "error" in said:
-                raise RuntimeError(f"the given cells fail here: {_error(said['error'], AnswerError)!r}")
+                raise RuntimeError(
+                    f"the given cells fail here: {_error(said['error'], AnswerError)!r}"
+                )
             self._history.append(self._begun.pop(0))
 
     def close(self) -> None:
