@@ -127,7 +127,7 @@ def unpacked(value: Any, blobs: list[bytes], other: Callable[[str, Any, list], A
     Args:
         value: what JSON said.
         blobs: the bytes beside it.
-        other: unpacks (name, what it holds, blobs) of what is not plain; without it that is refused.
+        other: unpacks (name, what it holds, blobs) of what is not plain; else that is refused.
 
     Raises:
         NotPlain: not what `Packer` writes.

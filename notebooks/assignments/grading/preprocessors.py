@@ -24,7 +24,7 @@ SECONDS_MORE = 60  # for the tests' own work, beyond what answers may take; chos
 
 
 class RestoreCells(NbGraderPreprocessor):
-    """The submission as a new notebook: given cells from the teacher, of the student's only the text.
+    """The submission as a new notebook: the teacher's given cells, of the student's only the text.
 
     nbgrader restores the text of a test but believes its labels, tags and outputs. Here nothing of
     a given cell is believed, and of all others only what was written in them. Given cells and
@@ -101,14 +101,14 @@ def _only_text(cell, cell_type: str):
 
 def _pictures(attachments) -> dict:
     """Of what is pasted into a cell, the pictures."""
-    kept = {}
-    for name, kinds in attachments.items() if isinstance(attachments, dict) else ():
-        [(kind, held)] = (
-            kinds.items() if isinstance(kinds, dict) and len(kinds) == 1 else [("", "")]
-        )
-        if isinstance(held, str) and PICTURE.fullmatch(kind) and BASE64.fullmatch(held):
-            kept[name] = {kind: held}
-    return kept
+    found = attachments if isinstance(attachments, dict) else {}
+    return {
+        name: kinds
+        for name, kinds in found.items()
+        if isinstance(kinds, dict)
+        and all(PICTURE.fullmatch(kind) for kind in kinds)
+        and all(isinstance(held, str) and BASE64.fullmatch(held) for held in kinds.values())
+    }
 
 
 def _labels(released) -> dict[str, dict]:
@@ -288,7 +288,7 @@ class KeepTestsHidden(NbGraderPreprocessor):
     """Feedback that says what the hidden tests found, in their messages, but not what they are."""
 
     def preprocess(self, nb, resources):
-        """Take hidden tests out of the cells, and all that could tell of them out of the outputs."""
+        """Take hidden tests out of the cells, and what could tell of them out of the outputs."""
         for cell in nb.cells:
             if cell.cell_type != "code":
                 continue

@@ -4,13 +4,13 @@ Four layers, each as far as the system has it:
 
 | layer | what it does | where |
 |---|---|---|
-| limits | memory, processor time, size of files, number of processes | every POSIX system |
-| namespaces | no network, no other process in sight, a small disk of its own | Linux that lets users make them |
-| another user | what only the teacher's account may read is out of reach | where the teacher is root |
-| Landlock | opens the files of Python and its packages, a scratch folder, nothing else | Linux 5.13 and later |
+| limits | memory, processor time, files, processes | every POSIX system |
+| namespaces | no network, no other process in sight, a small disk | Linux, if users may make them |
+| another user | nothing that only the teacher's account may read | where the teacher is root |
+| Landlock | only the files of Python, its packages and a scratch folder | Linux 5.13 and later |
 
-`namespaces` makes the second, `enter` the others, all for good; then it *tries* to open what must be
-closed: `NotClosed` if it can.
+`namespaces` makes the second, `enter` the others, all for good; then it *tries* to open what must
+be closed: `NotClosed` if it can.
 """
 
 import ctypes
