@@ -95,7 +95,7 @@ def explain(
 def _explain_choices(
     found: Sequence[Any], expected: Sequence[Any], mistakes: Mapping[str, Sequence[Any]]
 ) -> str | None:
-    found = [f.item() if getattr(f, "shape", None) == () else f for f in found]
+    found = [_item(f) for f in found]
     wrong = [i for i, (f, e) in enumerate(zip(found, expected, strict=True)) if not _is(f, e)]
     if not wrong:
         return None
@@ -113,12 +113,23 @@ def _explain_choices(
 def _is(found: Any, expected: Any) -> bool:
     if isinstance(expected, bool) and not isinstance(found, bool):
         return False  # 0 == False, but says something else
+    if isinstance(expected, tuple):  # element by element: (array([1]),) == (1,), for numpy
+        return (
+            isinstance(found, tuple)
+            and len(found) == len(expected)
+            and all(map(_is, map(_item, found), expected))
+        )
     try:
         if isinstance(found, float) and isinstance(expected, int | float):
             return math.isclose(found, expected, rel_tol=RTOL)
-        return bool(found == expected)
+        return not getattr(found, "shape", ()) and bool(found == expected)
     except (RuntimeError, TypeError, ValueError):  # an array where a word is asked for
         return False
+
+
+def _item(value: Any) -> Any:
+    """Numbers of numpy and torch as Python's."""
+    return value.item() if getattr(value, "shape", None) == () else value
 
 
 NOTHING = "The function returned nothing: does it end with `return`?"

@@ -1,8 +1,8 @@
 """Answers are asked where they live, and without the functions that would answer for them.
 
 When marks are given, an answer runs in a process of its own. A test meets it as a callable that
-carries arguments over and plain data back. Such a callable has methods `unaided` and `beside` of its
-own; for a plain function both happen here.
+carries arguments over and plain data back. Such a callable has methods `unaided` and `beside` of
+its own; for a plain function both happen here.
 """
 
 import inspect

@@ -1259,6 +1259,16 @@ import torch as torch_4
 
 from landscape_nb.course import number as number_4
 
+
+def counted_4(H, used):
+    def product(x):  # of x alone: with more arguments an answer could set the count back
+        used.append(x[0].numel())  # a matrix costs one product for each column
+        assert sum(used) <= 100, "more than 100 products"
+        return H @ x
+
+    return product
+
+
 draws_4, bulk_4 = torch_4.Generator().manual_seed(7), 3 * torch_4.linspace(0, 1, 160).double() ** 2
 for head_4, held_4, right_4, what_4 in (
     ([8.0, 8.0, 6.0], [0, 2], 8.0, "V has one copy of a repeated eigenvalue"),
@@ -1269,12 +1279,8 @@ for head_4, held_4, right_4, what_4 in (
     Q_4 = torch_4.linalg.qr(torch_4.randn(163, 163, generator=draws_4).double()).Q
     H_4, used_4 = (Q_4 * torch_4.cat([torch_4.tensor(head_4), bulk_4])) @ Q_4.T, []
 
-    def product_4(x, H=H_4, used=used_4):
-        used.append(x[0].numel())  # a matrix costs one product for each column
-        assert sum(used) <= 100, "more than 100 products"
-        return H @ x
-
-    found_4 = number_4(largest_outside(product_4, Q_4[:, held_4]))
+    product_4 = counted_4(H_4, used_4)
+    found_4 = number_4(largest_outside(product_4, Q_4[:, held_4].clone()))
     assert sum(used_4) <= 100, "more than 100 products"  # even if the answer caught the first
     assert abs(found_4 - right_4) < 0.01 * right_4, f"wrong where {what_4}"
 

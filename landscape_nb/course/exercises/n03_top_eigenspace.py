@@ -74,7 +74,10 @@ def _part(function: Callable[..., Any], which: int) -> Callable[..., Any]:
 
     @wraps(function)
     def alone(product: Product, u: Tensor) -> Any:
-        return function(product, u)[which]
+        found = function(product, u)
+        if len(found) != 2:
+            raise ValueError(f"two numbers are asked for, theta and r, not {len(found)}")
+        return found[which]
 
     return alone
 

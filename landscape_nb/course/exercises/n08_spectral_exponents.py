@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
+from landscape_nb.course.answers import numbers
 from landscape_nb.course.checking import check, check_properties
 from landscape_nb.course.own_work import unaided
 from landscape_nb.figures import n08_spectral_exponents as figures
@@ -174,7 +175,7 @@ def check_4(answer: Callable[..., Any]) -> None:
     check_properties("4", answer, required, {"r": 12})
 
 
-def fits(lists: Sequence[ArrayLike]) -> layers.Exponents:
+def fits(lists: Sequence[Sequence[float]]) -> layers.Exponents:
     """The package's exponents of two lists of any kind."""
-    sigma, h = (torch.tensor(np.array(values, dtype=float)) for values in lists)
+    sigma, h = (torch.tensor(numbers(values, len(values))) for values in lists)
     return layers.exponents(sigma, h)
