@@ -326,8 +326,7 @@ def test_feedback_says_what_was_wrong(graded):
     assert "NotImplementedError" in read("empty")
     assert "SyntaxError" in read("syntax")
     assert "this cell took longer than the time limit" in read("loops")
-    assert "KernelLost: Python ended here" in read("kills")
-    assert "NotRun: an earlier answer ended Python" in read("kills")
+    assert "AnswerLost: Python ended here" in read("kills")
     assert "Score: 2.0 / 2.0" in read("right")
 
 

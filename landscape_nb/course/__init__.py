@@ -3,8 +3,10 @@
 May import everything; nothing else imports it.
 """
 
+from landscape_nb.course.answers import number, numbers
 from landscape_nb.course.checking import NoAnswerYet, NotYet, check, check_properties
 from landscape_nb.course.cost import Cost
+from landscape_nb.course.own_work import NotYourOwn, beside, out_of_reach, unaided
 from landscape_nb.course.predictions import reveal_choice, reveal_curve, reveal_number
 from landscape_nb.course.save_my_work import SaveMyWork
 from landscape_nb.course.saved_work import watch
@@ -16,10 +18,16 @@ __all__ = [
     "Cost",
     "NoAnswerYet",
     "NotYet",
+    "NotYourOwn",
     "SaveMyWork",
+    "beside",
     "check",
     "check_properties",
+    "number",
+    "numbers",
+    "out_of_reach",
     "reveal_choice",
     "reveal_curve",
     "reveal_number",
+    "unaided",
 ]

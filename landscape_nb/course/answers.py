@@ -95,7 +95,7 @@ def explain(
 def _explain_choices(
     found: Sequence[Any], expected: Sequence[Any], mistakes: Mapping[str, Sequence[Any]]
 ) -> str | None:
-    found = [f.item() if getattr(f, "shape", None) == () else f for f in found]
+    found = [_item(f) for f in found]
     wrong = [i for i, (f, e) in enumerate(zip(found, expected, strict=True)) if not _is(f, e)]
     if not wrong:
         return None
@@ -111,12 +111,25 @@ def _explain_choices(
 
 
 def _is(found: Any, expected: Any) -> bool:
+    if isinstance(expected, bool) and not isinstance(found, bool):
+        return False  # 0 == False, but says something else
+    if isinstance(expected, tuple):  # element by element: (array([1]),) == (1,), for numpy
+        return (
+            isinstance(found, tuple)
+            and len(found) == len(expected)
+            and all(map(_is, map(_item, found), expected))
+        )
     try:
         if isinstance(found, float) and isinstance(expected, int | float):
             return math.isclose(found, expected, rel_tol=RTOL)
-        return bool(found == expected)
+        return not getattr(found, "shape", ()) and bool(found == expected)
     except (RuntimeError, TypeError, ValueError):  # an array where a word is asked for
         return False
+
+
+def _item(value: Any) -> Any:
+    """Numbers of numpy and torch as Python's."""
+    return value.item() if getattr(value, "shape", None) == () else value
 
 
 NOTHING = "The function returned nothing: does it end with `return`?"
@@ -131,7 +144,10 @@ def _numbers(value: Any) -> np.ndarray:
     elif isinstance(value, list | tuple):
         value = [_numbers(v) for v in value]
     array = np.asarray(value)
-    if array.dtype.kind in "USMm" or (array.dtype.kind == "O" and None in array.ravel().tolist()):
+    words = array.dtype.kind == "O" and any(
+        x is None or isinstance(x, str | bytes) for x in array.ravel().tolist()
+    )
+    if array.dtype.kind in "USVMm" or words:
         raise TypeError("no numbers")
     if array.dtype.kind == "c":
         if np.abs(array.imag).max(initial=0.0) > RTOL * np.abs(array).max(initial=0.0):
@@ -142,14 +158,9 @@ def _numbers(value: Any) -> np.ndarray:
 
 def _pair(found: Any, expected: Any, case: Case) -> Pair | str:
     """Both as arrays of one shape, or the sentence that says why they cannot be compared."""
-    if found is None:
-        return NOTHING
-    right = _numbers(expected)
-    try:
-        left = _numbers(found)
-    except (TypeError, ValueError, OverflowError, RecursionError, RuntimeError):
-        shown = reprlib.repr(found) if isinstance(found, str | complex) else type(found).__name__
-        return f"Real numbers are asked for; the answer is {shown}."
+    right, left = _numbers(expected), _real(found)
+    if isinstance(left, str):
+        return left
     if left.shape != right.shape:
         asked = f"the shape {right.shape}" if right.shape else "a single number"
         transposed = left.ndim == 2 and left.shape == right.shape[::-1]
@@ -163,6 +174,56 @@ def _pair(found: Any, expected: Any, case: Case) -> Pair | str:
             "root or logarithm of a negative number taken?"
         )
     return Pair(left, right)
+
+
+def _real(found: Any) -> np.ndarray | str:
+    """An answer's value as real numbers, or the sentence that says what it is instead."""
+    if found is None:
+        return NOTHING
+    try:
+        return _numbers(found)
+    except (TypeError, ValueError, OverflowError, RecursionError, RuntimeError):
+        shown = reprlib.repr(found) if isinstance(found, str | complex) else type(found).__name__
+        return f"Real numbers are asked for; the answer is {shown}."
+
+
+def numbers(value: Any, *shape: int) -> np.ndarray:
+    """An answer's value as finite float64 numbers of this shape, for a hidden test to judge.
+
+    Args:
+        value: what the answer gave: a number, array, tensor or nested list.
+        shape: lengths of its axes; -1 where any will do.
+
+    Raises:
+        AssertionError: it is anything else; the message says what, and nothing of the right value.
+
+    >>> numbers([1, 2.5], 2)
+    array([1. , 2.5])
+    >>> numbers([[1, 2.5]], 2)
+    Traceback (most recent call last):
+        ...
+    AssertionError: The answer's shape is (1, 2), asked for is an array of (2).
+    """
+    found = _real(value)
+    if isinstance(found, str):
+        raise AssertionError(found)
+    sizes = zip(found.shape, shape, strict=False)
+    if found.ndim != len(shape) or any(size not in (-1, there) for there, size in sizes):
+        asked = ", ".join("any" if size == -1 else str(size) for size in shape)
+        told = f"an array of ({asked})" if shape else "a single number"
+        raise AssertionError(f"The answer's shape is {found.shape}, asked for is {told}.")
+    if not np.isfinite(found).all():
+        raise AssertionError("The answer is not finite.")
+    return found
+
+
+def number(value: Any) -> float:
+    """An answer's value as one finite number; see `numbers`.
+
+    >>> number(np.float32(0.5))
+    0.5
+    """
+    return float(numbers(value))
 
 
 def _where(case: Case) -> str:

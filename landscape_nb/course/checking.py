@@ -150,7 +150,7 @@ def _call(exercise: str, answer: Callable[..., Any], case: Case) -> Any:
     except Exception as error:
         where = _own_line(answer, error)
         raise NotYet(
-            f"Exercise {exercise}: your function raised {type(error).__name__}: {_one_line(error)}"
+            f"Exercise {exercise}: your function raised {_told(error)}"
             + (f"  (in the line `{where}`)" if where else "")
         ) from error
 
@@ -159,8 +159,16 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
+def _told(error: Exception) -> str:
+    """Kind and message; `AnswerError`, from an answer in another process, names the kind itself."""
+    kind = type(error).__name__
+    return _one_line(error) if kind == "AnswerError" else f"{kind}: {_one_line(error)}"
+
+
 def _own_line(answer: Callable[..., Any], error: Exception) -> str:
     """The last line of the learner's own on the way to an error: cells share one folder."""
+    if hasattr(error, "own_line"):  # the answer ran in another process, which knows its line
+        return " ".join(str(error.own_line).split())[:200]
     code = getattr(inspect.unwrap(answer), "__code__", None)  # a check may have wrapped it
     if code is None:
         return ""

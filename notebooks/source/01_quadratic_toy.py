@@ -857,8 +857,12 @@ def increment(new, L, k):
 check("01.1", increment)
 
 # %% tags=["hidden-1", "points-2"]
+from landscape_nb.course import number as number_1
+from landscape_nb.course import unaided as unaided_1
+
+own_1 = unaided_1(increment, "landscape_nb.increment")
 for new_1, L_1, k_1 in ((7.0, 2.0, 9), (-1.5, 4.0, 100), (2.0, 2.0, 3)):
-    found_1 = float(increment(new_1, L_1, k_1))
+    found_1 = number_1(own_1(new_1, L_1, k_1))
     mean_1 = (L_1 * k_1 + new_1) / (k_1 + 1)  # the sum of all k + 1 losses, divided by k + 1
     assert abs(found_1 - (mean_1 - L_1)) < 1e-12, "wrong for other losses, or another k"
 
@@ -888,6 +892,10 @@ def moment(a, c, B, sigma):
 check("01.2", moment)
 
 # %% tags=["hidden-2", "points-3"]
+from landscape_nb.course import number as number_2
+from landscape_nb.course import unaided as unaided_2
+
+own_2 = unaided_2(moment, "landscape_nb.gaussian_moment")
 nodes_2, weights_2 = np.polynomial.hermite_e.hermegauss(7)  # exact for polynomials up to degree 13
 weights_2 = np.outer(weights_2, weights_2).ravel() / (2 * np.pi)
 draws_2 = np.random.default_rng(2)
@@ -897,11 +905,8 @@ for _ in range(5):
     B_2 = B_2 + B_2.T
     z_2 = sigma_2 * np.stack(np.meshgrid(nodes_2, nodes_2, indexing="ij")).reshape(2, -1)
     model_2 = a_2 + c_2 @ z_2 + (z_2 * (B_2 @ z_2)).sum(0) / 2
-    found_2 = float(moment(a_2, c_2, B_2, sigma_2))
+    found_2 = number_2(own_2(a_2, c_2.copy(), B_2.copy(), sigma_2))
     assert np.isclose(found_2, weights_2 @ model_2**2, rtol=1e-9), "wrong for other a, c, B, sigma"
-package_2 = {"gaussian_moment", "_moment_by_package", "find_check", "import_module"}
-own_2 = package_2 & set(moment.__code__.co_names)
-assert not own_2, "write the four parts yourself, without the package's function"
 
 # %% [markdown]
 # **3. What is only arithmetic.** Freeze $w$, and let the samples join in a random order. Average the
@@ -923,9 +928,13 @@ check("01.3", mean_squared_increment)
 # %% tags=["hidden-3", "points-2"]
 from itertools import permutations as orders_3
 
+from landscape_nb.course import number as number_3
+from landscape_nb.course import unaided as unaided_3
+
+own_3 = unaided_3(mean_squared_increment, "landscape_nb.permutation_mean")
 losses_3 = np.array([3.0, -1.0, 0.5, 0.25, 9.0, 2.0])
 for k_3 in range(1, 6):
-    found_3 = float(mean_squared_increment(losses_3, k_3))
+    found_3 = number_3(own_3(losses_3.copy(), k_3))
     increments_3 = [np.mean(o[: k_3 + 1]) - np.mean(o[:k_3]) for o in orders_3(losses_3)]
     assert np.isclose(found_3, np.square(increments_3).mean()), f"wrong at k = {k_3}"
 
@@ -954,13 +963,15 @@ def best_directions(d, D):
 check("01.4", best_directions)
 
 # %% tags=["hidden-4", "points-2"]
+from landscape_nb.course import numbers as numbers_4
+
 for d_4, right_4 in (
     ((1.0, -1.1, 0.3, 0.2, 0.1), (1,)),
     ((1.0, -1.1, 0.6, -0.2, 0.1), (0, 2)),
     ((-0.9, 0.2, 1.0, -0.8, -0.7), (0, 3, 4)),
 ):
-    found_4 = [int(i) for i in best_directions(d_4, len(right_4))]
-    assert found_4 == list(right_4), f"another choice is better for d = {d_4}"
+    found_4 = numbers_4(best_directions(d_4, len(right_4)), len(right_4))
+    assert found_4.tolist() == list(right_4), f"another choice is better for d = {d_4}"
 
 # %% [markdown]
 # **5. In words.** A paper retrains its network for each $k$ and measures the slope $-2.8$. It

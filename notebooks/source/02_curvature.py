@@ -969,8 +969,10 @@ check("02.1", steps_needed)
 # %% tags=["hidden-1", "points-2"]
 import numpy as np_1
 
+from landscape_nb.course import number as number_1
+
 for spectrum_1, fraction_1 in (([4.0, 0.08, 1.0], 1e-3), ([2.0, 7.0], 0.05), ([0.3, 0.2], 1e-9)):
-    found_1 = float(steps_needed(np_1.array(spectrum_1), fraction_1))
+    found_1 = number_1(steps_needed(np_1.array(spectrum_1), fraction_1))
     lam_1 = np_1.array(spectrum_1)
     lr_1, x_1, steps_1 = 2 / (lam_1.min() + lam_1.max()), np_1.zeros(len(lam_1)), 0
     x_1[[lam_1.argmin(), lam_1.argmax()]] = 1.0  # a start where no direction is quick
@@ -978,9 +980,6 @@ for spectrum_1, fraction_1 in (([4.0, 0.08, 1.0], 1e-3), ([2.0, 7.0], 0.05), ([0
     while np_1.linalg.norm(x_1) > goal_1:
         x_1, steps_1 = x_1 - lr_1 * lam_1 * x_1, steps_1 + 1
     assert found_1 == steps_1, f"wrong for the eigenvalues {spectrum_1}, fraction {fraction_1}"
-names_1 = " ".join(steps_needed.__code__.co_names)
-own_1 = not any(x in names_1 for x in ("exercises", "find_check", "import_module"))
-assert own_1, "answer without the check's own function"
 
 # %% [markdown]
 # **2. How good is a trace from $S$ draws?** Hutchinson's estimate is the mean of $v^\top H v$ over $S$
@@ -1005,20 +1004,19 @@ from itertools import product as choices_2
 
 import numpy as np_2
 
+from landscape_nb.course import number as number_2
+
 draws_2 = np_2.random.default_rng(2)
 for N_2, S_2 in ((4, 3), (8, 20), (10, 1)):
     H_2 = draws_2.normal(size=(N_2, N_2))
     H_2 = H_2 + H_2.T + 4 * np_2.eye(N_2)
-    found_2 = float(relative_error(H_2.copy(), S_2))
+    found_2 = number_2(relative_error(H_2.copy(), S_2))
     signs_2 = np_2.array(list(choices_2([1, -1], repeat=N_2)))
     forms_2 = np_2.einsum("vi,ij,vj->v", signs_2, H_2, signs_2)
     right_2 = forms_2.std() / S_2**0.5 / forms_2.mean()
     assert np_2.isclose(found_2, right_2), f"wrong for another H with {N_2} rows and S = {S_2}"
-found_2 = float(relative_error(np_2.diag([1.0, 2.0, 3.0]), 5))
+found_2 = number_2(relative_error(np_2.diag([1.0, 2.0, 3.0]), 5))
 assert abs(found_2) < 1e-12, "wrong for a diagonal matrix: does the estimate vary there?"
-names_2 = " ".join(relative_error.__code__.co_names)
-own_2 = not any(x in names_2 for x in ("exercises", "find_check", "import_module"))
-assert own_2, "answer without the check's own function"
 
 # %% [markdown]
 # **3. Away from a saddle.** Newton's step walks into a saddle (section 7). The $|H|$ step leaves it: $d =
@@ -1042,13 +1040,14 @@ check("02.3", saddle_free_step)
 # %% tags=["hidden-3", "points-2"]
 import numpy as np_3
 
+from landscape_nb.course import numbers as numbers_3
+
 draws_3 = np_3.random.default_rng(3)
 for N_3 in (2, 5, 30):
     Q_3 = np_3.linalg.qr(draws_3.normal(size=(N_3, N_3))).Q  # eigenvectors, known by construction
     lam_3 = draws_3.uniform(0.5, 4, N_3) * draws_3.choice([-1, 1], N_3)
     g_3 = draws_3.normal(size=N_3)
-    d_3 = np_3.asarray(saddle_free_step(g_3.copy(), (Q_3 * lam_3) @ Q_3.T), dtype=float)
-    assert d_3.shape == (N_3,), f"the step must have the gradient's shape, (N,), at N = {N_3}"
+    d_3 = numbers_3(saddle_free_step(g_3.copy(), (Q_3 * lam_3) @ Q_3.T), N_3)
     right_3 = -sum(q @ g_3 / abs(v) * q for q, v in zip(Q_3.T, lam_3))
     assert np_3.allclose(d_3, right_3), f"wrong for another symmetric H with {N_3} rows"
 
@@ -1080,8 +1079,10 @@ check("02.4", sharp_minimum)
 # %% tags=["hidden-4", "points-2"]
 import numpy as np_4
 
+from landscape_nb.course import numbers as numbers_4
+
 for order_4 in (2.0, 2.5, 10.0, 1e4):
-    a_4, b_4 = (float(x) for x in sharp_minimum(order_4))
+    a_4, b_4 = numbers_4(sharp_minimum(order_4), 2)
     assert abs(a_4 * b_4 - 1) < 1e-9, f"the loss is not 0 where sharpness {order_4} is ordered"
     H_4 = np_4.array([[b_4**2, 2 * a_4 * b_4 - 1], [2 * a_4 * b_4 - 1, a_4**2]])  # by hand
     sharpness_4 = np_4.linalg.eigvalsh(H_4).max()

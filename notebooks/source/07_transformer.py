@@ -938,21 +938,20 @@ check("07.1", sequence_losses)
 import numpy as np_1
 import torch as torch_1
 
+from landscape_nb.course import numbers as numbers_1
+
 draws_1 = np_1.random.default_rng(1)
 for n_1, T_1, M_1 in ((4, 6, 5), (1, 3, 2), (2, 1, 9)):
     logits_1 = draws_1.normal(size=(n_1, T_1, M_1)) * 3
     targets_1 = draws_1.integers(M_1, size=(n_1, T_1))
     found_1 = sequence_losses(torch_1.tensor(logits_1), torch_1.tensor(targets_1))
-    found_1 = torch_1.as_tensor(found_1).double().numpy()
-    assert found_1.shape == (n_1,), f"needed is one loss for each of {n_1} sequences"
+    found_1 = numbers_1(found_1, n_1)
     for i_1 in range(n_1):
         total_1 = 0.0
         for position_1, target_1 in zip(logits_1[i_1], targets_1[i_1]):
             total_1 -= np_1.log(np_1.exp(position_1[target_1]) / np_1.exp(position_1).sum())
         told_1 = f"wrong for other logits: n = {n_1}, T = {T_1}, M = {M_1}"
         assert abs(found_1[i_1] - total_1 / T_1) < 1e-10, told_1
-own_1 = {"exercises", "find_check", "import_module"} & set(sequence_losses.__code__.co_names)
-assert not own_1, "write the losses yourself, without the check's function"
 
 # %% [markdown]
 # **2. The shadow of a vector.** Sections 3 and 5 ask which share of a vector $g$ a subspace holds: the squared
@@ -982,19 +981,19 @@ check("07.2", captured_share)
 import numpy as np_2
 import torch as torch_2
 
+from landscape_nb.course import number as number_2
+
 draws_2 = np_2.random.default_rng(2)
 for N_2, D_2 in ((5, 1), (8, 3), (40, 12)):
     V_2, g_2 = draws_2.normal(size=(N_2, D_2)), draws_2.normal(size=N_2)
     V_2[:, 0] *= 7.0
     V_2[:, -1] += V_2[:, 0]
-    found_2 = float(captured_share(torch_2.tensor(V_2), torch_2.tensor(g_2)))
-    inside_2 = float(captured_share(torch_2.tensor(V_2), torch_2.tensor(V_2.sum(1))))
+    found_2 = number_2(captured_share(torch_2.tensor(V_2), torch_2.tensor(g_2)))
+    inside_2 = number_2(captured_share(torch_2.tensor(V_2), torch_2.tensor(V_2.sum(1))))
     shadow_2 = V_2 @ (np_2.linalg.pinv(V_2) @ g_2)
     told_2 = f"wrong for columns of any lengths and angles: N = {N_2}, D = {D_2}"
     assert abs(found_2 - (shadow_2 @ shadow_2) / (g_2 @ g_2)) < 1e-10, told_2
     assert abs(inside_2 - 1) < 1e-10, "wrong for a g that lies in the subspace"
-own_2 = {"exercises", "find_check", "import_module"} & set(captured_share.__code__.co_names)
-assert not own_2, "write the share yourself, without the check's function"
 
 # %% [markdown]
 # **3. When does the probe see more than the value?** Around $w$ the raw criterion is
@@ -1021,12 +1020,15 @@ def half_value_sigma(v, p, q):
 check("07.3", half_value_sigma)
 
 # %% tags=["hidden-3", "points-2"]
+from landscape_nb.course import number as number_3
+from landscape_nb.course import unaided as unaided_3
+
+searches_3 = "brentq brenth ridder bisect toms748 newton fsolve root minimize_scalar".split()
+own_3 = unaided_3(half_value_sigma, *(f"scipy.optimize.{name}" for name in searches_3))
 for sigma_3, p_3, q_3 in ((0.7, 3.0, 2.0), (1.5, -2.0, 5.0), (0.03, 0.5, 4e3), (2.0, 6.0, 0.01)):
     v_3 = p_3 * sigma_3**2 + q_3 * sigma_3**4  # so that sigma_3 is right, by construction
-    found_3 = float(half_value_sigma(v_3, p_3, q_3))
+    found_3 = number_3(own_3(v_3, p_3, q_3))
     assert abs(found_3 / sigma_3 - 1) < 1e-7, f"wrong for v = {v_3:.3g}, p = {p_3}, q = {q_3}"
-own_3 = {"brentq", "exercises", "find_check", "import_module"}
-assert not own_3 & set(half_value_sigma.__code__.co_names), "find a formula, without a search"
 
 # %% [markdown]
 # (Section 6, Fig. 4, says whether to believe the model so far out: its centred error exceeds 10 % there. The answer
@@ -1061,24 +1063,28 @@ check("07.4", design_probe)
 
 # %% tags=["hidden-4", "points-3"]
 import torch as torch_4
+from landscape_nb.course import numbers as numbers_4
 from landscape_nb.problems.pretraining import pretrained as pretrained_4
 
 run_4 = pretrained_4()[1]
 rows_4 = [*range(3), *range(run_4.num_train, run_4.num_train + 5)]
-loss_4, net_4, g_4 = run_4.loss(rows_4, checkpoint=0), run_4.model(0), []
-U_4 = torch_4.as_tensor(design_probe(loss_4, loss_4.w0, 3, range(3, 8))).detach().double()
-assert U_4.ndim == 2 and len(U_4) == len(loss_4.w0), "U needs N rows, and a column per direction"
-assert U_4.shape[1] <= 5, "more directions than candidates"
-one_4 = torch_4.eye(U_4.shape[1]).double()
-assert torch_4.allclose(U_4.T @ U_4, one_4, atol=1e-4), "the columns are not orthonormal"
-for places_4 in ([0, 1, 2], *([0, 1, 2, i] for i in range(3, 8))):  # by plain differentiation
-    text_4 = run_4.sequences[[rows_4[i] for i in places_4]]
-    log_p_4 = net_4(text_4[:, :-1]).log_softmax(-1)
-    mean_4 = -log_p_4.gather(-1, text_4[:, 1:, None]).mean()
-    parts_4 = torch_4.autograd.grad(mean_4, [*net_4.parameters()])
-    g_4.append(torch_4.cat([part.flatten() for part in parts_4]).double())
-shares_4 = [(U_4.T @ (g - g_4[0])).norm() / (g - g_4[0]).norm() for g in g_4[1:]]
-assert min(shares_4) ** 2 > 0.999, "misses a part of an increment's gradient, for another model"
+loss_4, net_4 = run_4.loss(rows_4, checkpoint=0), run_4.model(0)
+for k_4, next_4 in ((3, range(3, 8)), (2, range(4, 7))):
+    U_4 = numbers_4(design_probe(loss_4, loss_4.w0.clone(), k_4, next_4), len(loss_4.w0), -1)
+    U_4, g_4 = torch_4.tensor(U_4), []
+    assert 1 <= U_4.shape[1] <= len(next_4), "more directions than candidates, or none"
+    one_4 = torch_4.eye(U_4.shape[1]).double()
+    assert torch_4.allclose(U_4.T @ U_4, one_4, atol=1e-4), "the columns are not orthonormal"
+    first_4 = [*range(k_4)]
+    for places_4 in (first_4, *([*first_4, i] for i in next_4)):  # by plain differentiation
+        text_4 = run_4.sequences[[rows_4[i] for i in places_4]]
+        log_p_4 = net_4(text_4[:, :-1]).log_softmax(-1)
+        mean_4 = -log_p_4.gather(-1, text_4[:, 1:, None]).mean()
+        parts_4 = torch_4.autograd.grad(mean_4, [*net_4.parameters()])
+        g_4.append(torch_4.cat([part.flatten() for part in parts_4]).double())
+    shares_4 = [(U_4.T @ (g - g_4[0])).norm() / (g - g_4[0]).norm() for g in g_4[1:]]
+    caught_4 = all(share > 0.999**0.5 for share in shares_4)
+    assert caught_4, "misses a part of an increment's gradient, for another model"
 
 # %% [markdown]
 # **5. In words.** KG26 (arXiv v1, Table 3: $D = 45$, five seeds, mean $\pm$ standard deviation) times three stages: the

@@ -832,13 +832,15 @@ check("08.1", curvature)
 # %% tags=["hidden-1", "points-2"]
 import numpy as np_1
 
+from landscape_nb.course import number as number_1
+
 draws_1 = np_1.random.default_rng(1)
 for m_1, n_1 in ((3, 5), (4, 2), (1, 6)):
     A_1 = draws_1.normal(size=(m_1 * n_1, m_1 * n_1))
     A_1, W_1 = A_1 + A_1.T, draws_1.normal(size=(m_1, n_1))
     u_1, v_1 = draws_1.normal(size=m_1), draws_1.normal(size=n_1)
     u_1, v_1 = u_1 / np_1.linalg.norm(u_1), v_1 / np_1.linalg.norm(v_1)
-    found_1 = float(curvature(A_1.copy(), u_1.copy(), v_1.copy()))
+    found_1 = number_1(curvature(A_1.copy(), u_1.copy(), v_1.copy()))
     mode_1 = np_1.array([[u_1[i] * v_1[j] for j in range(n_1)] for i in range(m_1)])
     three_1 = [(W_1 + t * mode_1).reshape(-1) for t in (1, 0, -1)]
     values_1 = [w @ A_1 @ w / 2 for w in three_1]  # a parabola: its second difference is exact
@@ -875,22 +877,22 @@ check("08.2", three_slopes)
 # %% tags=["hidden-2", "points-2"]
 import numpy as np_2
 
+from landscape_nb.course import numbers as numbers_2
+from landscape_nb.course import unaided as unaided_2
+
+fits_2 = "landscape_nb.log_slope", "landscape_nb.theory.exponents.exponents"
+own_2 = unaided_2(three_slopes, *fits_2)
 draws_2 = np_2.random.default_rng(2)
 for r_2 in (5, 9, 40):
     sigma_2 = np_2.sort(draws_2.uniform(0.1, 2, size=r_2))[::-1].copy()
     h_2 = draws_2.normal(0.4, 0.5, size=r_2)
     h_2[[0, -1]], h_2[2] = 0.7, -0.1
-    found_2 = [float(x) for x in three_slopes(sigma_2.copy(), h_2.copy())]
-    assert len(found_2) == 3, "three numbers are asked for: alpha, gamma, s"
+    found_2 = numbers_2(own_2(sigma_2.copy(), h_2.copy()), 3)
     table_2 = np_2.array([sigma_2, h_2, np_2.arange(1, r_2 + 1)])[:, h_2 > 0]
     C_2 = np_2.cov(np_2.log(table_2))  # a slope is a covariance over a variance
     right_2 = C_2[0, 1] / C_2[0, 0], -C_2[0, 2] / C_2[2, 2], -C_2[1, 2] / C_2[2, 2]
     for name_2, x_2, y_2 in zip(("alpha", "gamma", "s"), found_2, right_2):
         assert np_2.isclose(x_2, y_2, rtol=1e-6), f"{name_2} is wrong for other lists of {r_2}"
-names_2 = " ".join(three_slopes.__code__.co_names)
-foreign_2 = ("exponents", "exercises", "find_check", "import_module")
-own_2 = not any(x in names_2 for x in foreign_2)
-assert own_2, "fit the three lines yourself, without the package's function"
 
 # %% [markdown]
 # **3. The longest step.** Spectral Newton moves a mode by $T(\sigma) = \sigma/(\sigma^\alpha + d)$. For
@@ -913,18 +915,17 @@ check("08.3", longest_step)
 # %% tags=["hidden-3", "points-2"]
 import numpy as np_3
 
+from landscape_nb.course import numbers as numbers_3
+
 grid_3 = np_3.geomspace(1e-3, 1e2, 1_000_001)
 for alpha_3, d_3 in ((2.0, 1.0), (1.2, 0.3), (4.0, 0.01), (1.5, 2.0)):
-    sigma_3, longest_3 = (float(x) for x in longest_step(alpha_3, d_3))
+    sigma_3, longest_3 = numbers_3(longest_step(alpha_3, d_3), 2)
     steps_3 = grid_3 / (grid_3**alpha_3 + d_3)
     case_3 = f"alpha = {alpha_3}, d = {d_3}"
     right_3 = np_3.isclose(sigma_3, grid_3[steps_3.argmax()], rtol=1e-4)
     assert right_3, f"another sigma moves farther for {case_3}"
     right_3 = np_3.isclose(longest_3, steps_3.max(), rtol=1e-8)
     assert right_3, f"sigma is right, how far it moves is not, for {case_3}"
-names_3 = " ".join(longest_step.__code__.co_names)
-own_3 = not any(x in names_3 for x in ("exercises", "find_check", "import_module"))
-assert own_3, "answer without the check's own search"
 
 # %% [markdown]
 # **4. Design a counterexample.** A small error of the triangle $s = \alpha\gamma$ is easily read as "this
@@ -954,9 +955,10 @@ check("08.4", unrelated_lists)
 # %% tags=["hidden-4", "points-2"]
 import numpy as np_4
 
+from landscape_nb.course import numbers as numbers_4
+
 for r_4 in (6, 25, 60):
-    sigma_4, h_4 = (np_4.asarray(values, dtype=float) for values in unrelated_lists(r_4))
-    assert sigma_4.shape == h_4.shape == (r_4,), f"two lists of r numbers are required, r = {r_4}"
+    sigma_4, h_4 = numbers_4(unrelated_lists(r_4), 2, r_4)
     assert (np_4.diff(sigma_4) < 0).all(), f"sigma must descend, at r = {r_4}"
     assert sigma_4.min() > 0 and h_4.min() > 0, f"all numbers must be positive, at r = {r_4}"
     logs_4 = np_4.log([sigma_4, h_4, np_4.arange(1, r_4 + 1)])

@@ -371,12 +371,13 @@ check("10.1", half_width)
 
 # %% tags=["hidden-1", "points-2"]
 import numpy as np_1
+from landscape_nb.course import number as number_1
 from scipy import stats as stats_1
 
 draws_1 = np_1.random.default_rng(1)
 for scale_1 in (0.1, 5.0):
     values_1 = scale_1 * draws_1.standard_exponential(10)
-    found_1 = float(half_width(values_1.copy()))
+    found_1 = number_1(half_width(values_1.copy()))
     low_1, high_1 = stats_1.ttest_1samp(values_1, 0).confidence_interval(0.95)
     assert np_1.isclose(found_1, (high_1 - low_1) / 2, rtol=1e-3), "wrong for other values"
 
@@ -401,10 +402,12 @@ check("10.2", all_agree)
 # %% tags=["hidden-2", "points-1"]
 from itertools import product as product_2
 
+from landscape_nb.course import number as number_2
+
 for n_2 in (2, 3, 8):
     tosses_2 = list(product_2((0, 1), repeat=n_2))
     right_2 = sum(len(set(toss)) == 1 for toss in tosses_2) / len(tosses_2)
-    assert abs(float(all_agree(n_2)) - right_2) < 1e-12, f"wrong for {n_2} seeds"
+    assert abs(number_2(all_agree(n_2)) - right_2) < 1e-12, f"wrong for {n_2} seeds"
 
 # %% [markdown]
 # **3. A verdict.** A source claims one value for an exponent, and ten seeds gave an interval from `low` to
@@ -433,7 +436,9 @@ for low_3, high_3, claimed_3, right_3 in (
     (1.0, 1.6, 9.0, "contradicted"),
     (-0.2, 0.2, 0.0, "reproduced"),
 ):
-    assert verdict(low_3, high_3, claimed_3) == right_3, "wrong for another interval"
+    found_3 = verdict(low_3, high_3, claimed_3)
+    assert isinstance(found_3, str), "a word is asked for"
+    assert found_3 == right_3, "wrong for another interval"
 
 # %% [markdown]
 # **4. In words.** A friend writes: "The paper says that the exponent is 2. I trained three networks and got

@@ -28,7 +28,10 @@ def find_check(exercise: str) -> Callable[[Any], None]:
             f"There is no exercise {exercise!r}: write the notebook and the exercise, such as "
             f"'05.1'. Notebooks with exercises: {', '.join(sorted(FILES))}."
         )
-    module = import_module(f"{__name__}.{FILES[notebook]}")
+    try:
+        module = import_module(f"{__name__}.{FILES[notebook]}")
+    except PermissionError:  # where answers are marked, these files are closed to them
+        return lambda answer: print(f"Exercise {exercise}: its check is run beside this process.")
     if not hasattr(module, f"check_{number}"):
         numbers = sorted(name[6:] for name in vars(module) if name.startswith("check_"))
         numbers = [number for number in numbers if number.isdigit()]

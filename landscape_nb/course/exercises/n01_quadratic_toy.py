@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from landscape_nb.course.checking import check
+from landscape_nb.course.own_work import unaided
 from landscape_nb.figures import n01_quadratic_toy as figures
 from landscape_nb.theory.increment import IncrementModel
 from landscape_nb.theory.moments import gaussian_moment, permutation_mean
@@ -20,7 +21,8 @@ def check_1(answer: Callable[..., Any]) -> None:
     """The increment from the next loss and the mean so far."""
     heights = np.array([1.0, 3.0, 8.0, 2.0, 6.0])
     cases = [{"new": heights[k], "L": heights[:k].mean(), "k": k} for k in (1, 2, 4)]
-    check("1", answer, lambda new, L, k: heights[: k + 1].mean() - L, cases)
+    own = unaided(answer, "landscape_nb.increment")
+    check("1", own, lambda new, L, k: heights[: k + 1].mean() - L, cases)
 
 
 def check_2(answer: Callable[..., Any]) -> None:
@@ -31,7 +33,7 @@ def check_2(answer: Callable[..., Any]) -> None:
     hints = {
         f"Is the {part} part right?": partial(_moment_by_package, without=part) for part in PARTS
     }
-    check("2", answer, _moment_by_package, cases, hints)
+    check("2", unaided(answer, "landscape_nb.gaussian_moment"), _moment_by_package, cases, hints)
     sigmas = np.geomspace(0.03, 3, 40)
     figures.own_moment(sigmas, [answer(a, c, B, sigma) for sigma in sigmas], a**2)
 
@@ -54,7 +56,8 @@ def check_3(answer: Callable[..., Any]) -> None:
             lambda losses, k: _exact_mean(losses, k) * (1 - 1 / len(losses))
         )
     }
-    check("3", answer, _exact_mean, [{"losses": few, "k": k} for k in (1, 2, 4)], hints)
+    own = unaided(answer, "landscape_nb.permutation_mean")
+    check("3", own, _exact_mean, [{"losses": few, "k": k} for k in (1, 2, 4)], hints)
 
 
 def _exact_mean(losses: np.ndarray, k: int) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from landscape_nb.course.checking import check, check_properties
+from landscape_nb.course.own_work import unaided
 from landscape_nb.figures import n04_mlp_stabilization as figures
 from landscape_nb.numerics.fit import fit, fit_path
 from landscape_nb.numerics.loss import EmpiricalLoss
@@ -83,7 +84,8 @@ MISTAKES_1: dict[str, Callable[..., Any]] = {
 def check_1(answer: Callable[..., Any]) -> None:
     """The mean squared increment, of seven losses."""
     losses = np.array([0.1, 0.0, 0.3, 0.2, 4.0, 0.5, 1.0])
-    check("1", answer, right_1, [{"losses": losses, "k": k} for k in (2, 3, 5)], MISTAKES_1)
+    own = unaided(answer, "landscape_nb.next_sample_mean")
+    check("1", own, right_1, [{"losses": losses, "k": k} for k in (2, 3, 5)], MISTAKES_1)
 
 
 # Exercise 2: a learning curve, and a control.
@@ -138,7 +140,8 @@ MISTAKES_2: dict[str, Callable[..., Any]] = {
 def check_2(answer: Callable[..., Any]) -> None:
     """T(k) of a trained network; then its picture, with shuffled labels as a control."""
     loss, w_at = trained(shuffled=False)
-    check("2", answer, right_2, [{"loss": loss, "w_at": w_at}], MISTAKES_2)
+    own = unaided(answer, "landscape_nb.next_sample_mean")
+    check("2", own, right_2, [{"loss": loss, "w_at": w_at}], MISTAKES_2)
     true, shuffled = (np.asarray(answer(*trained(shuffled=s))) for s in (False, True))
     figures.learning_curve_and_control(GRID, true, shuffled)
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape_nb.course.answers import numbers
 from landscape_nb.course.checking import check, check_properties
 from landscape_nb.figures import n06_bulk_and_outliers as figures
 from landscape_nb.numerics.loss import EmpiricalLoss
@@ -147,7 +148,7 @@ def parts_of(w: Tensor) -> dict[str, Tensor]:
 
 def as_weights(parts: Iterable[Any]) -> Tensor:
     """The four parts as one vector w."""
-    return torch.cat([torch.as_tensor(part, dtype=torch.float64).flatten() for part in parts])
+    return torch.cat([torch.tensor(numbers(part, *part.shape)).flatten() for part in parts])
 
 
 def outputs_of(w: Tensor) -> Tensor:

@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
+from landscape_nb.course.answers import numbers
 from landscape_nb.course.checking import check, check_properties
+from landscape_nb.course.own_work import unaided
 from landscape_nb.figures import n08_spectral_exponents as figures
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.problems.data import digits
@@ -69,7 +71,8 @@ def check_2(answer: Callable[..., Any]) -> None:
     """Slopes of exact power laws and of an untrained digit classifier, which is drawn."""
     k, (sigma, h) = np.arange(1, 17.0), untrained_modes()
     cases = [{"sigma": k**-1.5, "h": k**-2.5}, {"sigma": sigma, "h": h}]
-    check("2", answer, by_package, cases, SLIPS)
+    fits = "landscape_nb.log_slope", "landscape_nb.theory.exponents.exponents"
+    check("2", unaided(answer, *fits), by_package, cases, SLIPS)
     alpha, gamma, s = map(float, answer(sigma.copy(), h.copy()))
     figures.fitted_lists(sigma, h, (alpha, gamma, s))
 
@@ -172,7 +175,7 @@ def check_4(answer: Callable[..., Any]) -> None:
     check_properties("4", answer, required, {"r": 12})
 
 
-def fits(lists: Sequence[ArrayLike]) -> layers.Exponents:
+def fits(lists: Sequence[Sequence[float]]) -> layers.Exponents:
     """The package's exponents of two lists of any kind."""
-    sigma, h = (torch.tensor(np.array(values, dtype=float)) for values in lists)
+    sigma, h = (torch.tensor(numbers(values, len(values))) for values in lists)
     return layers.exponents(sigma, h)
