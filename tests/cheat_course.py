@@ -144,7 +144,14 @@ class WatchedCourse(Course):
         for place in (self.folder, self.home, self.modules, self.settings / "ipython"):
             for path in place.rglob("*"):
                 within = path.relative_to(place).parts[0]
-                own = ("autograded", "feedback", "gradebook.db", ".nbgrader.log", "profile_default", ".cache")
+                own = (
+                    "autograded",
+                    "feedback",
+                    "gradebook.db",
+                    ".nbgrader.log",
+                    "profile_default",
+                    ".cache",
+                )
                 if path.is_file() and not (within in own or "__pycache__" in path.parts):
                     name = str(path.relative_to(self.folder.parent))
                     found[name] = hashlib.md5(path.read_bytes()).hexdigest()
@@ -232,8 +239,9 @@ application.config.HTMLExporter.extra_template_basedirs = [handlers.template_pat
 exporter = HTMLExporter(config=application.config)
 pages = {}
 for student in json.load(sys.stdin):
-    about = dict(assignment_id=ASSIGNMENT, notebook_id=ASSIGNMENT, submission_id="1", index=0, total=1,
-                 base_url="", student=student, last_name="", first_name="", notebook_path="x")
+    about = dict(assignment_id=ASSIGNMENT, notebook_id=ASSIGNMENT, submission_id="1", index=0,
+                 total=1, base_url="", student=student,
+                 last_name="", first_name="", notebook_path="x")
     path = os.path.join("autograded", student, ASSIGNMENT, ASSIGNMENT + ".ipynb")
     if os.path.exists(path):
         pages[student] = exporter.from_filename(path, resources=about)[0]
@@ -410,7 +418,7 @@ def course_changes(course, files, book, students) -> list[str]:
     return sorted(set(wrong))
 
 
-# Whoever is of these kinds may end the run for those who come after: each needs a course of its own.
+# Whoever is of these kinds may end an unprotected run for all who come after.
 APART = ("writing", "parents", "floods", "beside", "exceptions")
 
 
@@ -442,7 +450,9 @@ def main(words: list[str]) -> None:
     bad = 0
     with tempfile.TemporaryDirectory(prefix="cheats-") as folder, ThreadPoolExecutor(2) as pool:
         template = prepared(Path(folder))
-        for found in pool.map(lambda pair: batch(template, *pair), enumerate(batches(chosen, apart))):
+        for found in pool.map(
+            lambda pair: batch(template, *pair), enumerate(batches(chosen, apart))
+        ):
             for name, wrong in found.items():
                 bad += bool(wrong) and name != ""
                 if name or wrong:

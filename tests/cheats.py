@@ -366,7 +366,8 @@ PATCHES = {
                 module.check = module.allclose = lambda *a, **k: True
         sys.meta_path.insert(0, Finder())
         sys.modules.pop('tiny_checks')
-        sys.modules['tiny_checks'] = tiny_checks = Finder().create_module(types.SimpleNamespace(name='x'))
+        tiny_checks = types.ModuleType('tiny_checks')
+        sys.modules['tiny_checks'] = tiny_checks
         Finder().exec_module(tiny_checks)
         """
     ),
@@ -481,7 +482,8 @@ MACHINERY = {
             if kind == 'error':
                 return None
             if isinstance(content, dict) and content.get('status') == 'error':
-                content = {'status': 'ok', 'execution_count': 1, 'user_expressions': {}, 'payload': []}
+                content = {'status': 'ok', 'execution_count': 1,
+                           'user_expressions': {}, 'payload': []}
             return true_send(stream, kind, content, *a, **k)
         session.send = send
         """
@@ -629,7 +631,8 @@ threading.Thread(target=often, daemon=True).start()
 
 def lying(base: str, more: str = "", make: str = "Liar()") -> Cheat:
     """A result of a class of one's own that says yes to everything."""
-    setup = f"import numpy as np\nclass Liar({base}):\n{textwrap.indent(PASS_ALL.split(':', 1)[1].strip(chr(10)), '')}\n"
+    methods = PASS_ALL.split(":", 1)[1].strip("\n")
+    setup = f"import numpy as np\nclass Liar({base}):\n{methods}\n"
     return inside("pass", make, setup=setup + textwrap.indent(textwrap.dedent(more), "    "))
 
 
@@ -816,7 +819,8 @@ def knowing(text: str) -> Cheat:
         "",
         {
             "answer-1": f"{WRONG_AREA}\n\n{WRONG_MEAN}\n\n{look}",
-            "answer-2": f"if 'mean_of_squares' not in dir():\n    {WRONG_MEAN.replace(chr(10), chr(10) + '    ')}",
+            "answer-2": "if 'mean_of_squares' not in dir():\n"
+            + textwrap.indent(WRONG_MEAN, "    "),
         },
     )
 
@@ -1175,7 +1179,8 @@ LEAKS = {
     "an older display updated": Cheat(
         "",
         {
-            "answer-1": "from IPython.display import display\nhandle = display('', display_id=True)\n"
+            "answer-1": "from IPython.display import display\n"
+            "handle = display('', display_id=True)\n"
             "def area(side):\n    handle.update(f'given {side}')\n    return -1.0",
             "answer-2": "def mean_of_squares(values):\n    handle.update(f'given {values}')\n"
             "    return -1.0",
@@ -1319,7 +1324,8 @@ SCRIPTS = {
         "from IPython.display import publish_display_data\n"
         "publish_display_data({'image/png': 'x\"><script>lncheat()</script>'})\n"
         "publish_display_data({'image/png': 'eA=='}, "
-        "metadata={'image/png': {'width': '1 onerror=lncheat()', 'alt': '\"><script>lncheat()</script>'}})",
+        "metadata={'image/png': {'width': '1 onerror=lncheat()', "
+        "'alt': '\"><script>lncheat()</script>'}})",
         pages=True,
     ),
     "a script printed": before(
@@ -1351,7 +1357,8 @@ FLOODS = {
         "    os.write(2, b'lncheat ' * 2**13)"
     ),
     "many small messages": before(
-        "import sys\nfor _ in range(20_000):\n    print('x', flush=True)\n    print('y', file=sys.stderr)"
+        "import sys\nfor _ in range(20_000):\n    print('x', flush=True)\n"
+        "    print('y', file=sys.stderr)"
     ),
     "many displays": before(
         "from IPython.display import display\nfor _ in range(5_000):\n    display({'x': 1})"
@@ -1431,9 +1438,9 @@ PARENTS = {
         "    os.killpg(leader, signal.SIGKILL)"
     ),
     "the grader traced": before(
-        TARGET
-        + "import ctypes\nlibc = ctypes.CDLL(None)\nif fair and libc.ptrace(16, parent, 0, 0) == 0:\n"
-        "    print('REACHED')\n    os.waitpid(parent, 0x40000000)\n    libc.ptrace(17, parent, 0, 0)"
+        TARGET + "import ctypes\nlibc = ctypes.CDLL(None)\n"
+        "if fair and libc.ptrace(16, parent, 0, 0) == 0:\n    print('REACHED')\n"
+        "    os.waitpid(parent, 0x40000000)\n    libc.ptrace(17, parent, 0, 0)"
     ),
     "forged messages to every descriptor": inside(
         FORGED + "for number in range(3, 64):\n    try:\n        os.set_blocking(number, False)\n"
@@ -1466,7 +1473,7 @@ PARENTS = {
         frame = sys._getframe(1)
         while frame:
             for name, value in list(frame.f_globals.items()):
-                if isinstance(value, types.FunctionType) and name not in ('area', 'mean_of_squares'):
+                if isinstance(value, types.FunctionType) and frame.f_back:
                     frame.f_globals[name] = lambda *a, **k: True
             frame = frame.f_back
         """
@@ -1500,7 +1507,8 @@ PARENTS = {
             if type(pipe).__name__ == 'Pipe' and hasattr(pipe, 'send'):
                 for held in ({'array': ['<f8', [0], 0]}, {'array': ['O', [1], 0]}, {'pickle': 0},
                              {'answer': 'area'}, {'callback': 0}, {'dict': [[[], 1]]}, 10**400,
-                             {'tensor': ['load', [1], 0]}, {'tuple': 3}, {'scalar': ['<f8', [], 9]}):
+                             {'tensor': ['load', [1], 0]}, {'tuple': 3},
+                             {'scalar': ['<f8', [], 9]}):
                     pipe.send({'said': 'value', 'value': held})
         """
     ),
@@ -1563,12 +1571,14 @@ PARENTS = {
         f'"import time; {NAMED}; time.sleep(40)"], start_new_session=True)'
     ),
     "a connection": before(
-        "import socket\ntry:\n    with socket.create_connection(('127.0.0.1', <PORT>), 1) as line:\n"
+        "import socket\ntry:\n"
+        "    with socket.create_connection(('127.0.0.1', <PORT>), 1) as line:\n"
         "        line.sendall(b'lncheat <N>')\n        print('REACHED')\nexcept OSError as error:\n"
         "    print(error)"
     ),
     "a connection in the call": inside(
-        "import socket\ntry:\n    with socket.create_connection(('127.0.0.1', <PORT>), 1) as line:\n"
+        "import socket\ntry:\n"
+        "    with socket.create_connection(('127.0.0.1', <PORT>), 1) as line:\n"
         "        line.sendall(repr(given).encode())\nexcept OSError:\n    pass"
     ),
     "a datagram": before(
@@ -1654,12 +1664,12 @@ HONEST: dict[str, Cheat] = {
     ),
     "prints in the call": right(
         "def area(side):\n    print('side', side)\n    return side * side",
-        "def mean_of_squares(values):\n    print(values, flush=True)\n    return np.mean(np.square(values))",
+        MEAN.replace("    return", "    print(values, flush=True)\n    return"),
     ),
     "type hints": right(
         "from __future__ import annotations\n\n"
         "def area(side: float, /) -> float:\n    return side**2",
-        "def mean_of_squares(values: list[float], *, weights: list[float] | None = None) -> float:\n"
+        "def mean_of_squares(values: list[float], *, start: float | None = None) -> float:\n"
         "    return float(np.mean(np.square(values)))",
     ),
     "a class": right(
@@ -1694,8 +1704,8 @@ HONEST: dict[str, Cheat] = {
         "def mean_of_squares(x, ddof=0):\n    return np.mean(np.asarray(x) ** 2)",
     ),
     "lambdas and partial": right(
-        "import functools\narea = functools.partial(pow, exp=2) if False else (lambda s: s * s)",
-        "mean_of_squares = functools.partial(lambda power, values: np.mean(np.power(values, power)), 2)",
+        "import functools\narea = lambda s: s * s",
+        "mean_of_squares = functools.partial(lambda p, x: np.mean(np.power(x, p)), 2)",
     ),
     "imports inside": right(
         "def area(side):\n    import math\n    return math.pow(side, 2)",
@@ -1741,7 +1751,7 @@ HONEST: dict[str, Cheat] = {
     "warnings and logs": right(
         "import logging, warnings\ndef area(side):\n    warnings.warn('slow')\n"
         "    logging.getLogger().error('x')\n    return side**2",
-        "def mean_of_squares(values):\n    np.log(np.zeros(1))\n    return np.mean(np.square(values))",
+        MEAN.replace("    return", "    np.log(np.zeros(1))\n    return"),
     ),
     "progress bars": right(
         "from tqdm import tqdm\ndef area(side):\n    for _ in tqdm(range(3)):\n        pass\n"
@@ -1767,9 +1777,7 @@ HONEST: dict[str, Cheat] = {
             return np.mean(np.square(values))
         """,
     ),
-    "defined again later": right(
-        WRONG_AREA + "\n" + AREA, WRONG_MEAN + "\n\n" + MEAN + "\ndel MEAN" if False else MEAN
-    ),
+    "defined again later": right(WRONG_AREA + "\n\n" + AREA, WRONG_MEAN + "\n\n" + MEAN),
     "a later cell raises": right(AREA, MEAN, "1 / 0", "raise ValueError('mine')"),
     "a long docstring and comments": right(
         'def area(side):\n    """' + "Square. " * 500 + '"""\n    # squares\n    return side**2',
@@ -1792,7 +1800,8 @@ HONEST: dict[str, Cheat] = {
     "names like functions of Python's": right("sum = abs = 3\nmax = [1]\n" + AREA, MEAN),
     "threads and pools": right(
         "from concurrent.futures import ThreadPoolExecutor\ndef area(side):\n"
-        "    with ThreadPoolExecutor(2) as pool:\n        return next(pool.map(lambda s: s * s, [side]))",
+        "    with ThreadPoolExecutor(2) as pool:\n"
+        "        return next(pool.map(lambda s: s * s, [side]))",
         MEAN,
     ),
 }
