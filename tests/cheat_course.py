@@ -243,8 +243,10 @@ for student in json.load(sys.stdin):
                  total=1, base_url="", student=student,
                  last_name="", first_name="", notebook_path="x")
     path = os.path.join("autograded", student, ASSIGNMENT, ASSIGNMENT + ".ipynb")
-    if os.path.exists(path):
+    try:
         pages[student] = exporter.from_filename(path, resources=about)[0]
+    except Exception as error:
+        pages[student] = f"NO PAGE: {error!r}"
 json.dump(pages, open(sys.argv[1], "w"))
 """
 
@@ -267,7 +269,7 @@ def pages(course: WatchedCourse, students: list[str]) -> dict[str, dict[str, str
     }
     for student in found:
         page = course.folder / "feedback" / student / NAME / f"{NAME}.html"
-        found[student]["feedback"] = page.read_text() if page.exists() else ""
+        found[student]["feedback"] = page.read_text() if page.exists() else "NO PAGE"
     return found
 
 
@@ -292,7 +294,7 @@ class _Active(HTMLParser):
             if "lncheat" in (value or "") and (
                 tag in self.RUN
                 or name.startswith("on")
-                or re.match(r"\s*(javascript|data:text/html)", value, re.IGNORECASE)
+                or re.match(r"\s*(javascript:|data:text/html)", value, re.IGNORECASE)
             ):
                 self.found.append(f"<{tag} {name}={value[:60]}>")
 
@@ -391,6 +393,7 @@ def marked(
     for student, texts in pages(course, shown).items() if shown else ():
         name = student[4:]
         for place, text in texts.items():
+            found[name] += [f"{place}: {text}"] if text.startswith("NO PAGE") else []
             found[name] += [f"{place}: {item}" for item in _Active(text).found]
         if CHEATS.get(name):
             found[name] += [f"feedback tells {item}" for item in told(texts["feedback"])]

@@ -1221,7 +1221,11 @@ LEAKS = {
             "    except OSError:\n        pass"
         ).answers,
         damage=lambda notebook: notebook.cells.append(
-            new_code_cell("!cat lncheat-<N> /tmp/lncheat-<N> /dev/shm/lncheat-<N> ~/lncheat-<N>")
+            new_code_cell(
+                "import os\nfor place in ('.', '/tmp', '/dev/shm', os.path.expanduser('~')):\n"
+                "    if os.path.exists(place + '/lncheat-<N>'):\n"
+                "        print(open(place + '/lncheat-<N>').read())"
+            )
         ),
         pages=True,
     ),

@@ -92,6 +92,7 @@ def test_the_table_is_long_and_of_many_kinds():
         ("<script>lncheat()</script>", 1),
         ("<p onclick='lncheat()'>", 1),
         ("<a href=' JavaScript:lncheat()'>x</a>", 1),
+        ("<a href='javascript;lncheat()'>x</a>", 0),
         ("<iframe srcdoc='lncheat'></iframe>", 1),
         ("<svg onload=lncheat()></svg>", 1),
         ("<style>a { b: url(//lncheat) }</style>", 1),
