@@ -127,7 +127,7 @@ def unpacked(value: Any, blobs: list[bytes], other: Callable[[str, Any, list], A
     Args:
         value: what JSON said.
         blobs: the bytes beside it.
-        other: unpacks (name, what it holds, blobs) of what is not plain; without it that is refused.
+        other: unpacks (name, what it holds, blobs) of what is not plain; else that is refused.
 
     Raises:
         NotPlain: not what `Packer` writes.
@@ -231,5 +231,3 @@ def read(receive: Callable[[int], bytes]) -> tuple[Message, list[bytes]]:
         raise NotPlain("what came back is no message") from None
     ends = list(itertools.accumulate(sizes))
     return message, [rest[end - size : end] for end, size in zip(ends, sizes, strict=True)]
-
-

@@ -18,12 +18,13 @@ from traitlets import Bool, Integer, List, Unicode
 
 NEW = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
 MARKUP = re.compile(r"<[a-zA-Z/!?]")
+PICTURE, BASE64 = re.compile(r"image/(png|jpeg|gif|webp)"), re.compile(r"[A-Za-z0-9+/=\s]+")
 FOLDER = Path(__file__).resolve().parent.parent
 SECONDS_MORE = 60  # for the tests' own work, beyond what answers may take; chosen here
 
 
 class RestoreCells(NbGraderPreprocessor):
-    """The submission as a new notebook: given cells from the teacher, of the student's only the text.
+    """The submission as a new notebook: the teacher's given cells, of the student's only the text.
 
     nbgrader restores the text of a test but believes its labels, tags and outputs. Here nothing of
     a given cell is believed, and of all others only what was written in them. Given cells and
@@ -90,12 +91,24 @@ def _only_text(cell, cell_type: str):
     text = _text(cell)
     made = NEW.get(cell_type, new_raw_cell)(text)
     if cell_type == "markdown":
-        pictures = cell.get("attachments")
-        if isinstance(pictures, dict) and pictures:
+        if pictures := _pictures(cell.get("attachments")):
             made.attachments = pictures
         if MARKUP.search(text):
             made.source = SanitizeHTML().sanitize_html_tags(text)
+        made.source = re.sub(r"(?i)script\s*:", "script;", made.source)  # links may be in formulas
     return made
+
+
+def _pictures(attachments) -> dict:
+    """Of what is pasted into a cell, the pictures."""
+    found = attachments if isinstance(attachments, dict) else {}
+    return {
+        name: kinds
+        for name, kinds in found.items()
+        if isinstance(kinds, dict)
+        and all(PICTURE.fullmatch(kind) for kind in kinds)
+        and all(isinstance(held, str) and BASE64.fullmatch(held) for held in kinds.values())
+    }
 
 
 def _labels(released) -> dict[str, dict]:
@@ -275,7 +288,7 @@ class KeepTestsHidden(NbGraderPreprocessor):
     """Feedback that says what the hidden tests found, in their messages, but not what they are."""
 
     def preprocess(self, nb, resources):
-        """Take hidden tests out of the cells, and all that could tell of them out of the outputs."""
+        """Take hidden tests out of the cells, and what could tell of them out of the outputs."""
         for cell in nb.cells:
             if cell.cell_type != "code":
                 continue

@@ -30,8 +30,15 @@ from . import plain, sandbox
 START = 120.0  # seconds that the process may take until it serves, and for the given cells
 RESTARTS = 20  # of one submission's process, at most; chosen here
 FUNCTIONS = (
-    types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.MethodWrapperType, partial,
+    types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.MethodWrapperType,
+    partial,
 )  # fmt: skip
+
+
+KEPT = {
+    "PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONPATH", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
+    "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CONDA_PREFIX",
+}  # fmt: skip # of the environment; others may hold what is nobody's business
 
 
 class AnswerError(Exception):
@@ -98,11 +105,9 @@ class Answers:
         self._ready = False
 
     def _environment(self) -> dict[str, str]:
-        kept = {"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONPATH", "OMP_NUM_THREADS",
-                "MKL_NUM_THREADS", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CONDA_PREFIX"}  # fmt: skip
         own = dict.fromkeys(("HOME", "TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR"), self._scratch)
         shown = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-        return {name: os.environ[name] for name in kept & os.environ.keys()} | own | shown
+        return {name: os.environ[name] for name in KEPT & os.environ.keys()} | own | shown
 
     def ready(self) -> None:
         """Wait until the process serves; start another one, as far as it was, if it has ended.
@@ -139,7 +144,9 @@ class Answers:
         while self._begun:
             said, _ = self._read()
             if "error" in said:
-                raise RuntimeError(f"the given cells fail here: {_error(said['error'], AnswerError)!r}")
+                raise RuntimeError(
+                    f"the given cells fail here: {_error(said['error'], AnswerError)!r}"
+                )
             self._history.append(self._begun.pop(0))
 
     def close(self) -> None:
@@ -347,9 +354,9 @@ class RemoteFunction:
 ENDED = "Python ended here"
 TOO_LONG = "this cell took longer than the time limit and was stopped"
 NO_SANDBOX = (
-    "Nothing was marked: {why}. This system cannot keep answers from your files. Mark in a container "
-    "(TEACHING.md has the command), or set c.SeparateExecute.unprotected = True if you know the "
-    "students."
+    "Nothing was marked: {why}. This system cannot keep answers from your files. Mark in a "
+    "container (TEACHING.md has the command), or set c.SeparateExecute.unprotected = True if you "
+    "know the students."
 )
 
 
@@ -367,7 +374,7 @@ def _everybody_may_read(paths: Sequence[str]) -> bool:
 
 
 def _copy_fonts(scratch: str) -> None:
-    """matplotlib's list of fonts, which takes seconds to make anew."""
+    """Matplotlib's list of fonts, which takes seconds to make anew."""
     cache = os.environ.get("MPLCONFIGDIR") or os.path.expanduser("~/.cache/matplotlib")
     for file in Path(cache).glob("fontlist-*.json"):
         shutil.copy(file, scratch)

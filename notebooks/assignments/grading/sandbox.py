@@ -4,13 +4,13 @@ Four layers, each as far as the system has it:
 
 | layer | what it does | where |
 |---|---|---|
-| limits | memory, processor time, size of files, number of processes | every POSIX system |
-| namespaces | no network, no other process in sight, a small disk of its own | Linux that lets users make them |
-| another user | what only the teacher's account may read is out of reach | where the teacher is root |
-| Landlock | opens the files of Python and its packages, a scratch folder, nothing else | Linux 5.13 and later |
+| limits | memory, processor time, files, processes | every POSIX system |
+| namespaces | no network, no other process in sight, a small disk | Linux, if users may make them |
+| another user | nothing that only the teacher's account may read | where the teacher is root |
+| Landlock | only the files of Python, its packages and a scratch folder | Linux 5.13 and later |
 
-`namespaces` makes the second, `enter` the others, all for good; then it *tries* to open what must be
-closed: `NotClosed` if it can.
+`namespaces` makes the second, `enter` the others, all for good; then it *tries* to open what must
+be closed: `NotClosed` if it can.
 """
 
 import ctypes
@@ -26,7 +26,7 @@ from typing import Any
 
 NOBODY = 65534
 DISK = 64 << 20  # bytes of the scratch folder, and of one file; chosen here
-PROCESSES, OPEN_FILES = 256, 256  # chosen here; an honest answer needs one, and some ten
+PROCESSES, OPEN_FILES = 64, 256  # chosen here; an honest answer needs one, and some ten
 
 
 class NotClosed(RuntimeError):
@@ -49,6 +49,8 @@ def enter(spec: dict[str, Any]) -> list[str]:
         NotClosed: a closed file can be read, and that is not allowed by "unprotected".
     """
     made = []
+    if sys.platform.startswith("linux"):  # where memory runs out, this process is the first to go
+        Path("/proc/self/oom_score_adj").write_text("1000")
     if spec["as_nobody"]:
         _become_nobody()
         made.append("user")
@@ -105,8 +107,9 @@ def open_to(packages: Iterable[str], closed: Iterable[str]) -> dict[str, list[st
     wanted = [*system, *files, *prefixes]
     places = [place for name in packages if (place := _place(name))]
     for entry in sys.path:
-        inside = any(Path(entry).is_relative_to(prefix) for prefix in prefixes)
-        wanted += [entry] if inside else _importable(entry)
+        own = any(Path(entry).is_relative_to(prefix) for prefix in prefixes)
+        own = own or os.path.basename(entry) in ("site-packages", "dist-packages")
+        wanted += [entry] if own else _importable(entry)
     shut = [os.path.realpath(path) for path in closed]
     real = dict.fromkeys(os.path.realpath(p) for p in [*wanted, *places] if os.path.exists(p))
     parts = [part for path in real for part in _without(path, shut)]
@@ -220,7 +223,9 @@ def _drop_capabilities() -> None:
     libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
     for capability in range(64):
         libc.prctl(_CAPBSET_DROP, capability, 0, 0, 0)
-    header = ctypes.create_string_buffer(struct.pack("=Ii", 0x20080522, 0))  # version 3, this process
+    header = ctypes.create_string_buffer(
+        struct.pack("=Ii", 0x20080522, 0)
+    )  # version 3, this process
     libc.capset(header, ctypes.create_string_buffer(bytes(24)))
 
 
