@@ -11,7 +11,9 @@ import io
 import os
 import signal
 import sys
+import sysconfig
 import tempfile
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -56,9 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(chosen)
     except (ValueError, OSError) as error:
-        if chosen.command == "report" and not _is_ours(error):
+        ours, place = _raised(error)
+        # what the package says about an error of the user's code is not all that there is to see
+        if not ours or (error.__cause__ and not _raised(error.__cause__)[0]):
             raise
-        print(f"landscape_nb: {error}", file=sys.stderr)
+        print(f"landscape_nb: {error}{place}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"landscape_nb: stopped. {_KEPT[chosen.command]}", file=sys.stderr)
@@ -73,13 +77,19 @@ _KEPT = {
 }
 
 
-def _is_ours(error: BaseException) -> bool:
-    """Whether this package refused something, rather than the user's code or a library failed."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    name = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
-    return name == "__main__" or name.partition(".")[0] == "landscape_nb"
+def _raised(error: BaseException) -> tuple[bool, str]:
+    """Whether this package refused something, not the user's code; and the user's line, if any."""
+    library = sysconfig.get_path("stdlib")
+    ours, place = True, ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        module, file = frame.f_globals.get("__name__", ""), frame.f_code.co_filename
+        if module == "__main__" or module.partition(".")[0] == "landscape_nb":
+            ours = True
+        elif "site-packages" in file:
+            ours = False
+        elif not file.startswith(("<frozen", library)):  # Python's own fails where it is called
+            ours, place = False, f" ({os.path.basename(file)}, line {line})"
+    return ours, place
 
 
 def _say(words: object) -> None:

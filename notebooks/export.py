@@ -405,7 +405,7 @@ def write(files: dict[str, bytes], out: Path) -> None:
             (out / name).unlink()
     replace_files({out / MANIFEST: _manifest(new)})
     if kept:
-        print(f"{len(kept)} files as an earlier version wrote them are kept in {out / KEPT}")
+        print(f"What an earlier version wrote is kept in {out / KEPT}; files: {len(kept)}")
 
 
 def _may_write(out: Path, name: str, ours: set[str]) -> bool:

@@ -118,4 +118,4 @@ def _here_first(module: str) -> Iterator[None]:
 
 def _lies_in(loaded: object, folder: Path) -> bool:
     file = getattr(loaded, "__file__", None)
-    return file is not None and Path(file).is_relative_to(folder)
+    return file is not None and Path(os.path.realpath(file)).is_relative_to(folder)
