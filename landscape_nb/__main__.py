@@ -129,7 +129,11 @@ def _report_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--seconds", type=float, help="about what it may take, instead of counts: see below"
     )
-    command.add_argument("--output", default="report.html", help="(default report.html)")
+    command.add_argument(
+        "--output",
+        default="report.html",
+        help="(default report.html); replaced if it is an earlier report, else refused",
+    )
 
 
 def _report(chosen: argparse.Namespace) -> int:

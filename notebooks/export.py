@@ -394,18 +394,23 @@ def write(files: dict[str, bytes], out: Path) -> None:
                 f"{out} has a {name} that {what}; nothing was written. Move it away, or name "
                 "another folder."
             )
-    for name in [MANIFEST, *files, *kept]:
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-    replace_files({out / name: content for name, content in kept.items()})
+    out.mkdir(parents=True, exist_ok=True)
+    _put(kept, out)
     both = {name: earlier.get(name, set()) | new.get(name, set()) for name in {*earlier, *new}}
     replace_files({out / MANIFEST: _manifest(both)})  # first: a half-written site is still ours
-    replace_files({out / name: content for name, content in files.items()})
+    _put(files, out)
     for name in set(earlier) - set(files):
         if os.path.lexists(out / name) and _may_write(out, name, earlier[name]):
             (out / name).unlink()
     replace_files({out / MANIFEST: _manifest(new)})
     if kept:
         print(f"What an earlier version wrote is kept in {out / KEPT}; files: {len(kept)}")
+
+
+def _put(files: dict[str, bytes], out: Path) -> None:
+    for name in files:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+    replace_files({out / name: content for name, content in files.items()})
 
 
 def _may_write(out: Path, name: str, ours: set[str]) -> bool:
@@ -439,7 +444,11 @@ def _earlier(out: Path) -> dict[str, set[str]]:
         raise SystemExit(f"OUT must be a folder for the site alone; {out} holds the course itself.")
     if os.path.lexists(out / MANIFEST):
         return _read_manifest(out / MANIFEST)
-    if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
+    # an export killed at its very start leaves a draft of the manifest, and no other file
+    draft = f".{MANIFEST}."
+    if os.path.lexists(out) and not (
+        out.is_dir() and all(path.name.startswith(draft) for path in out.iterdir())
+    ):
         raise SystemExit(
             f"OUT must be a new or empty folder, or a site that this command wrote; {out} is "
             f"{'a folder with other files' if out.is_dir() else 'a file'}. Nothing was written; "

@@ -830,6 +830,37 @@ def export_cut_short(at, n):
     assert tree(out) == FEWER
 
 
+@each(**{f"after {n} steps": n for n in range(9)})
+def first_export_cut_short(at, n):
+    """By the end of a process at any new folder, flush or replacement; then it is repeated."""
+    out, left = at.folder / "site", [n]
+
+    def until_none_is_left(real):
+        def step(*arguments, **options):
+            if not left[0]:
+                raise Cut
+            left[0] -= 1
+            return real(*arguments, **options)
+
+        return step
+
+    with at.patch.context() as patch, pytest.raises(Cut):
+        for name in ("mkdir", "fsync", "replace"):
+            patch.setattr(os, name, until_none_is_left(getattr(os, name)))
+        export.write(SITE, out)
+    export.write(SITE, out)
+    assert tree(out) == SITE
+
+
+@fault("an export killed before its manifest was there")
+def _(at):
+    out, draft = at.folder / "site", f".{export.MANIFEST}.12-ab.draft"
+    at.put(f"site/{draft}", b"half")
+    export.write(SITE, out)
+    assert tree(out) == {**SITE, draft: b"half"}
+    (out / draft).unlink()
+
+
 @fault("a site of a version without digests is replaced, and kept")
 def _(at):
     out = at.folder / "site"
@@ -996,7 +1027,10 @@ def nothing_lost(at):
 
 @pytest.mark.parametrize("what", FAULTS)
 def test_fault(what, at):
-    FAULTS[what](at)
+    try:
+        FAULTS[what](at)
+    except KeyboardInterrupt:  # else it would end all other tests, too
+        pytest.fail("Ctrl-C went through")
     nothing_lost(at)
 
 
