@@ -736,6 +736,7 @@ def _(at):
     (out / "a/b.html").write_bytes(THESIS)
     export.write(FEWER, out)
     assert tree(out) == {**FEWER, "a/b.html": THESIS}
+    assert (out / export.MANIFEST).read_bytes() == digests(FEWER)  # and nothing of before
 
 
 @fault("a folder in OUT became a link that leads outside")
