@@ -34,6 +34,7 @@ import psutil
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
+from landscape_nb.course.saved_work import digest
 from landscape_nb.numerics.files import replace_files
 
 NOTEBOOKS = Path(__file__).resolve().parent
@@ -155,8 +156,35 @@ def _merged(outputs) -> list[NotebookNode]:
 
 def write(notebook: NotebookNode, path: Path) -> None:
     """Write in one step: an interrupted build leaves the old notebook, never half a new one."""
+    replace_files({path: _bytes(notebook)})
+
+
+def _bytes(notebook: NotebookNode) -> bytes:
     nbformat.validate(notebook)
-    replace_files({path: (nbformat.writes(notebook) + "\n").encode()})
+    return (nbformat.writes(notebook) + "\n").encode()
+
+
+def refuse_answers(path: Path) -> None:
+    """End the program rather than replace a notebook in which a learner has written something.
+
+    The story is both what is built and what a learner works in. What cannot be read may be work.
+    """
+    if not path.exists():
+        return
+    try:
+        cells = nbformat.read(path, as_version=4).cells
+    except Exception as error:  # whatever an editor or a merge has made of it
+        raise SystemExit(
+            f"{path} can't be read ({type(error).__name__}), so it is left as it is. Move it away "
+            "to build it anew."
+        ) from None
+    for cell in cells:
+        given = cell.metadata.get("given")
+        if given is not None and cell.source.strip() and digest(cell.source) != given:
+            raise SystemExit(
+                f"{path} holds work of yours in the cell that begins {cell.source[:40]!r}, so it "
+                "is left as it is. Save your work or move the notebook away to build it anew."
+            )
 
 
 def agree(source: NotebookNode, notebook: NotebookNode) -> list[str]:
@@ -291,37 +319,42 @@ def _resident(process: psutil.Process) -> int:
 
 
 def build(source: Path, exercises_only: bool = False) -> list[str]:
-    """Build all forms of one source, print what that cost, and return the runs' warnings."""
+    """Build all forms of one source, print what that cost, and return the runs' warnings.
+
+    Nothing is written before all of it has run, so that forms of one source do not drift apart.
+    """
+    refuse_answers(notebook_path(source))
     start = time.perf_counter()
     read = read_source(source)
     with PeakMemory() as memory:
-        warnings = build_exercises(source, read)
+        files, warnings = built_exercises(source, read)
         stored = run_exercises(source, read) if exercises_only else execute(forms.story(read))
         notebook, more = tidy(stored)
-    write(notebook, notebook_path(source))
-    store_pictures(notebook)
+    files |= _with_pictures(notebook, notebook_path(source))
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    story = notebook_path(source).resolve()
+    replace_files(files, refuse=lambda path: refuse_answers(path) if path == story else None)
     seconds = time.perf_counter() - start
     print(f"{source.stem}: {seconds:.1f} s, peak {memory.peak / 1e6:.0f} MB", flush=True)
     return [f"on stderr: {line}" for line in warnings + more]
 
 
-def build_exercises(source: Path, read: NotebookNode) -> list[str]:
-    """Write the solutions and the assignment; the pictures of the former go into the latter."""
+def built_exercises(source: Path, read: NotebookNode) -> tuple[dict[Path, bytes], list[str]]:
+    """Solutions and assignment; the pictures of the former go into the latter. And warnings."""
     solved, graded = forms.solutions(read, source.stem), forms.assignment(read, source.stem)
     if solved is None or graded is None:
-        return []
+        return {}, []
     path = solutions_path(source)
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True)  # where they run
     notebook, warnings = tidy(execute(solved, cwd=path.parent))
-    write(notebook, path)
-    store_pictures(notebook)
+    files = _with_pictures(notebook, path)
     path = assignment_path(source)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write(graded, path)
-    for image in forms.images(graded):
-        (path.parent / image).parent.mkdir(exist_ok=True)
-        replace_files({path.parent / image: (NOTEBOOKS / image).read_bytes()})
-    return warnings
+    images = {name: NOTEBOOKS / name for name in forms.images(graded)}
+    copies = {
+        path.parent / name: files.get(image) or image.read_bytes() for name, image in images.items()
+    }
+    return {**files, path: _bytes(graded), **copies}, warnings
 
 
 def run_exercises(source: Path, read: NotebookNode) -> NotebookNode:
@@ -349,11 +382,10 @@ def run_exercises(source: Path, read: NotebookNode) -> NotebookNode:
     return story
 
 
-def store_pictures(notebook: NotebookNode) -> None:
-    """Write the pictures that also appear outside the notebook."""
-    if named := pictures(notebook):
-        PICTURES.mkdir(exist_ok=True)
-        replace_files({PICTURES / f"{name}.png": png for name, png in named.items()})
+def _with_pictures(notebook: NotebookNode, path: Path) -> dict[Path, bytes]:
+    """The files of a notebook: itself, and its pictures that also appear outside it."""
+    named = {PICTURES / f"{name}.png": png for name, png in pictures(notebook).items()}
+    return {path: _bytes(notebook), **named}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,7 +17,7 @@ import argparse
 import base64
 import hashlib
 import json
-import os.path
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -49,6 +49,8 @@ These pages are for reading. Sliders, predictions and exercises need the running
 
 """
 MANIFEST = ".site-files.txt"  # in OUT: what this command wrote there, and may replace
+OPENING = "# SHA-256 and name of each file that notebooks/export.py wrote here\n"
+KEPT = ".site-earlier"  # in OUT: files of a version whose manifest had names alone
 
 
 @dataclass(frozen=True)
@@ -373,32 +375,121 @@ def site(root: Path = ROOT) -> dict[str, bytes]:
 
 
 def write(files: dict[str, bytes], out: Path) -> None:
-    """Write the files, and remove those that an earlier export left and this one has not."""
-    old = set(_earlier(out))
-    foreign = [name for name in files if (out / name).exists() and name not in old]
-    if foreign:
-        raise SystemExit(f"{out} has a {foreign[0]} that is not of this site; nothing was written")
-    for name in old - set(files):
-        (out / name).unlink(missing_ok=True)
-    names = "".join(f"{name}\n" for name in sorted(files))
+    """Write the files, and remove those that an earlier export left and this one has not.
+
+    The manifest says which bytes are of this command. While files are replaced it has both the
+    earlier and the new ones, so that an export that was cut short is repeated as any other. A file
+    that somebody changed since is not replaced: nothing is written then. One that is of the site
+    no longer stays if it was changed. What a version without digests wrote is kept in a folder.
+    """
+    out = Path(os.path.realpath(out))
+    earlier, new = _earlier(out), {name: {_digest(content)} for name, content in files.items()}
+    unknown = {name for name in files if earlier.get(name) == set() and (out / name).is_file()}
+    kept = {f"{KEPT}/{name}": (out / name).read_bytes() for name in unknown}
+    earlier |= {name: {_digest(kept[f"{KEPT}/{name}"])} for name in unknown}
+    for name, content in {**files, **kept}.items():
+        if not _may_write(out, name, earlier.get(name, set()) | {_digest(content)}):
+            what = "was changed since it was exported" if name in earlier else "is not of this site"
+            raise SystemExit(
+                f"{out} has a {name} that {what}; nothing was written. Move it away, or name "
+                "another folder."
+            )
     out.mkdir(parents=True, exist_ok=True)
-    replace_files({out / MANIFEST: names.encode()})  # first: a half-written site is still ours
+    _put(kept, out)
+    both = {name: earlier.get(name, set()) | new.get(name, set()) for name in {*earlier, *new}}
+    replace_files({out / MANIFEST: _manifest(both)})  # first: a half-written site is still ours
+    _put(files, out)
+    for name in set(earlier) - set(files):
+        if os.path.lexists(out / name) and _may_write(out, name, earlier[name]):
+            (out / name).unlink()
+    replace_files({out / MANIFEST: _manifest(new)})
+    if kept:
+        print(f"What an earlier version wrote is kept in {out / KEPT}; files: {len(kept)}")
+
+
+def _put(files: dict[str, bytes], out: Path) -> None:
     for name in files:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
     replace_files({out / name: content for name, content in files.items()})
 
 
-def _earlier(out: Path) -> list[str]:
+def _may_write(out: Path, name: str, ours: set[str]) -> bool:
+    """Whether nothing lies at this name in OUT but a file of those bytes, behind no link."""
+    path = out / name
+    if path.parent.resolve() != path.parent or not _is_folder_or_new(path.parent):
+        return False
+    if not os.path.lexists(path):
+        return True
+    plain = path.is_file() and not path.is_symlink()
+    return plain and _digest(path.read_bytes()) in ours
+
+
+def _is_folder_or_new(path: Path) -> bool:
+    return path.is_dir() or (not path.exists() and _is_folder_or_new(path.parent))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _manifest(known: dict[str, set[str]]) -> bytes:
+    """A line for each file and each content of it that is of this command: SHA-256, then name."""
+    lines = [f"{digest}  {name}\n" for name in sorted(known) for digest in sorted(known[name])]
+    return (OPENING + "".join(lines)).encode()
+
+
+def _earlier(out: Path) -> dict[str, set[str]]:
     """What an earlier export wrote into OUT; ends the program where OUT is somebody else's."""
-    if (out / MANIFEST).is_file():
-        return (out / MANIFEST).read_text("utf-8").splitlines()
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if Path(os.path.realpath(out)) in [ROOT, *ROOT.parents]:
+        raise SystemExit(f"OUT must be a folder for the site alone; {out} holds the course itself.")
+    if os.path.lexists(out / MANIFEST):
+        return _read_manifest(out / MANIFEST)
+    # an export killed at its very start leaves a draft of the manifest, and no other file
+    draft = f".{MANIFEST}."
+    if os.path.lexists(out) and not (
+        out.is_dir() and all(path.name.startswith(draft) for path in out.iterdir())
+    ):
         raise SystemExit(
             f"OUT must be a new or empty folder, or a site that this command wrote; {out} is "
             f"{'a folder with other files' if out.is_dir() else 'a file'}. Nothing was written; "
             "name another folder."
         )
-    return []
+    return {}
+
+
+def _read_manifest(path: Path) -> dict[str, set[str]]:
+    """File -> SHA-256 of each content of it that is ours; none where the manifest has names alone.
+
+    Earlier versions wrote those. A name that leads out of OUT is not of this command, and then
+    nothing in the manifest is believed.
+    """
+    known: dict[str, set[str]] = {}
+    try:
+        if path.is_symlink():
+            raise ValueError("it is a link")
+        text = path.read_bytes().decode()
+        names_alone = not text.startswith(OPENING)
+        for line in text.removeprefix(OPENING).removesuffix("\n").split("\n"):
+            digest, name = ("", line) if names_alone else line.split("  ", 1)
+            if not (names_alone or re.fullmatch("[0-9a-f]{64}", digest)) or not _is_ours(name):
+                raise ValueError(f"it has the line {line!r}")
+            known.setdefault(name, set()).update({digest} - {""})
+    except (OSError, ValueError) as error:
+        raise SystemExit(
+            f"{path} was not written by this command: {error}. Nothing was written or removed; "
+            "name another folder, or remove that file and the site beside it."
+        ) from None
+    return known
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a name in a manifest is one that this command may have written: inside, a page.
+
+    >>> [_is_ours(name) for name in ("a/b.html", "../b.html", "/b.html", "a//b.html", "b.txt")]
+    [True, False, False, False, False]
+    """
+    outside = {"", ".", ".."} & {*name.split("/")} or re.search(r"[\\:\0-\x1f]", name)
+    return not outside and name.endswith((".html", ".css", ".png"))
 
 
 def main(arguments: list[str] | None = None) -> int:

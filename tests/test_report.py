@@ -643,7 +643,8 @@ def test_a_file_that_can_not_be_written_after_all(command, page, monkeypatch):
     monkeypatch.setattr(module, "report", lambda *_, **__: page)
     monkeypatch.setattr(module, "replace_files", refuse)
     status, out, err = command("mine:make_loss")
-    assert status == 2 and out == "" and "Permission denied" in err and err.count("\n") == 1
+    assert status == 2 and out == f"{page}\n" and "Permission denied" in err
+    assert err.endswith("The report is printed instead.\n") and err.count("\n") == 1
 
 
 def test_what_a_module_lacks_itself_keeps_its_traceback(command):

@@ -196,11 +196,15 @@ def _increasing(numbers: Any, least: int, most: int | None = None) -> bool:
 def save_runs(path: str | Path, runs: Sequence[TrainingRun]) -> None:
     """Write training runs to one file: all of it or nothing, whatever goes wrong meanwhile.
 
+    An earlier file of training runs is replaced, also a damaged one; any other is left as it is.
+
     Weights in float16, to which they are rounded already. The sequences are stored once, so all
     runs must share them; each may have them in its own order. The same runs give the same bytes.
 
     Raises:
         ValueError: no runs, or runs on different sequences.
+        CheckpointError: the file exists and holds something else.
+        OSError: it can't be written.
     """
     if not runs:
         raise ValueError("runs is empty; give at least one TrainingRun.")
@@ -219,7 +223,24 @@ def save_runs(path: str | Path, runs: Sequence[TrainingRun]) -> None:
         }
         for run in runs
     ]
-    replace_files({Path(path): _sealed(arrays, {"version": VERSION, "runs": described})})
+    content = _sealed(arrays, {"version": VERSION, "runs": described})
+    replace_files({Path(path): content}, refuse=refuse_foreign)
+
+
+def refuse_foreign(path: str | Path) -> None:
+    """Refuse to write training runs over a file that does not begin as theirs do.
+
+    Raises:
+        CheckpointError: the file is not empty and something else.
+    """
+    with open(path, "rb") as file:
+        begins = file.read(1000)
+    # the header's length, its metadata, and in them, among the first entries, the format
+    if begins and (begins[8:24] != b'{"__metadata__":' or FORMAT.encode() not in begins):
+        raise CheckpointError(
+            f"{str(path)!r} is no file of training runs, so it is left as it is. Give another "
+            "name, or move that file away first."
+        )
 
 
 def load_runs(path: str | Path) -> list[TrainingRun]:
@@ -268,7 +289,10 @@ def _opened(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if described.get("format") != FORMAT:
         raise ValueError("it is a file of another kind")
     if described["version"] != VERSION:
-        raise ValueError(f"it has version {described['version']!r}, known is {VERSION}")
+        raise ValueError(
+            f"it has version {described['version']!r}, known is {VERSION} (a newer landscape_nb "
+            "may read it)"
+        )
     seal = described["sha256"].encode()
     blank = content.replace(seal, _ZEROS.encode(), 1)
     if hashlib.sha256(blank).hexdigest().encode() != seal:

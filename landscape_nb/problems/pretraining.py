@@ -9,10 +9,12 @@ Python 3.11. It carries its own text, part of Python's documentation (Copyright 
 Foundation, PSF License Version 2), so that no result depends on the reader's version of Python.
 """
 
+import hashlib
 import os
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -20,6 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.files import resolved
 from landscape_nb.numerics.layout import parameter_layout
 from landscape_nb.problems import data
 from landscape_nb.problems.checkpoints import (
@@ -27,6 +30,7 @@ from landscape_nb.problems.checkpoints import (
     TrainingRun,
     checked_sequences,
     load_runs,
+    refuse_foreign,
     save_runs,
 )
 from landscape_nb.problems.models import DecoderTransformer, TransformerConfig, sequence_loss
@@ -189,6 +193,7 @@ def pretrained(path: str | Path | None = None, *, progress: bool = True) -> list
         pass
     except CheckpointError as error:
         warnings.warn(f"{error} Training them again.", stacklevel=2)
+        _put_aside(cached)
     runs = _train_all(progress=progress)
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
@@ -196,6 +201,15 @@ def pretrained(path: str | Path | None = None, *, progress: bool = True) -> list
     except OSError as error:
         warnings.warn(f"The runs could not be kept for next time: {error}.", stacklevel=2)
     return runs
+
+
+def _put_aside(path: Path) -> None:
+    """Keep a file that could not be read: it may be of a newer version, or somebody's own."""
+    with suppress(
+        OSError
+    ):  # then it stays where it is, and what is no file of runs is not replaced
+        content = hashlib.sha256(path.read_bytes()).hexdigest()  # so that no other is replaced
+        path.replace(path.with_name(f"{path.name}.{content[:8]}.unread"))
 
 
 def _cache() -> Path:
@@ -227,4 +241,7 @@ def _train_all(progress: bool = True) -> list[TrainingRun]:
 
 
 if __name__ == "__main__":
-    save_runs(sys.argv[1] if len(sys.argv) > 1 else SHIPPED, _train_all())
+    target = resolved(sys.argv[1] if len(sys.argv) > 1 else SHIPPED)
+    if target.exists():
+        refuse_foreign(target)  # before the work
+    save_runs(target, _train_all())

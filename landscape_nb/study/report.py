@@ -29,20 +29,8 @@ from landscape_nb.study.answer import answer
 from landscape_nb.study.budget import Budget
 from landscape_nb.study.diagnosis import diagnose
 from landscape_nb.study.findings import Diagnosis
+from landscape_nb.study.report_file import refuse_foreign, whole_page
 from landscape_nb.theory.forecast import Forecast, Scenario
-
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #111; max-width: 46rem; margin: 2rem auto;
-  padding: 0 1rem; background: #fff; }
-p, li { overflow-wrap: anywhere; }
-table { border-collapse: collapse; margin: 0.5rem 0; display: block; max-width: 100%;
-  overflow-x: auto; }
-th, td { padding: 0.15rem 0.6rem 0.15rem 0; text-align: right; border-bottom: 1px solid #ddd;
-  font-size: 0.9rem; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-img { max-width: 100%; }
-.doubts { border-left: 4px solid #d55e00; padding-left: 2rem; }
-"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,18 +74,17 @@ class Report:
 
     def html(self) -> str:
         """A whole page that needs nothing else."""
-        return (
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            "<title>Stabilization report</title>\n"
-            f"<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-            f"<h1>Stabilization report</h1>\n{self._body(2)}\n</main>\n</body>\n</html>\n"
-        )
+        return whole_page(self._body(2))
 
     def save(self, path: str | Path) -> Path:
-        """Write the page, all of it or nothing; the folder must exist."""
+        """Write the page, all of it or nothing; the folder must exist.
+
+        Raises:
+            ValueError: the file exists and is neither a report nor empty. It is left as it is.
+            OSError: it can't be written. An earlier report there is left as it is.
+        """
         path = Path(path)
-        replace_files({path: self.html().encode()})
+        replace_files({path: self.html().encode()}, refuse=refuse_foreign)
         return path
 
     def _repr_html_(self) -> str:
