@@ -129,10 +129,10 @@ def test_a_zero_is_a_number_like_any_other():
     assert explain([0.0, 0.0], [1.0, 2.0], [{}, {}])
 
 
-numbers = st.floats(-1e3, 1e3).filter(lambda x: abs(x) > 1e-3)
+sizes = st.floats(-1e3, 1e3).filter(lambda x: abs(x) > 1e-3)
 
 
-@given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=4))
+@given(st.lists(st.tuples(sizes, sizes), min_size=1, max_size=4))
 def test_no_diagnosis_contains_an_expected_value(pairs):
     """Whatever is wrong, the sentence shows none of the right values, to any three digits."""
     found, expected = zip(*pairs, strict=True)
@@ -145,7 +145,7 @@ def test_no_diagnosis_contains_an_expected_value(pairs):
     assert set(shown) <= ratios, told
 
 
-@given(st.lists(numbers, min_size=2, max_size=5, unique=True), st.integers(-3, 3))
+@given(st.lists(sizes, min_size=2, max_size=5, unique=True), st.integers(-3, 3))
 def test_a_power_of_an_argument_is_found(xs, power):
     """Any answer that is off by x^p is told about x, or about something simpler that fits."""
     cases = [{"x": abs(x)} for x in xs]
