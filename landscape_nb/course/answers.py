@@ -145,7 +145,7 @@ def _numbers(value: Any) -> np.ndarray:
         value = [_numbers(v) for v in value]
     array = np.asarray(value)
     words = array.dtype.kind == "O" and any(
-        x is None for x in array.ravel().tolist()
+        x is None or isinstance(x, str | bytes) for x in array.ravel().tolist()
     )
     if array.dtype.kind in "USVMm" or words:
         raise TypeError("no numbers")
