@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landscape_nb.course.answers import explain
+from landscape_nb.course.answers import explain, numbers
 
 CASES = [{"k": 3, "sigma": 0.5}, {"k": 8, "sigma": 0.2}, {"k": 20, "sigma": 2.0}]
 
@@ -129,10 +129,10 @@ def test_a_zero_is_a_number_like_any_other():
     assert explain([0.0, 0.0], [1.0, 2.0], [{}, {}])
 
 
-numbers = st.floats(-1e3, 1e3).filter(lambda x: abs(x) > 1e-3)
+sizes = st.floats(-1e3, 1e3).filter(lambda x: abs(x) > 1e-3)
 
 
-@given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=4))
+@given(st.lists(st.tuples(sizes, sizes), min_size=1, max_size=4))
 def test_no_diagnosis_contains_an_expected_value(pairs):
     """Whatever is wrong, the sentence shows none of the right values, to any three digits."""
     found, expected = zip(*pairs, strict=True)
@@ -145,7 +145,7 @@ def test_no_diagnosis_contains_an_expected_value(pairs):
     assert set(shown) <= ratios, told
 
 
-@given(st.lists(numbers, min_size=2, max_size=5, unique=True), st.integers(-3, 3))
+@given(st.lists(sizes, min_size=2, max_size=5, unique=True), st.integers(-3, 3))
 def test_a_power_of_an_argument_is_found(xs, power):
     """Any answer that is off by x^p is told about x, or about something simpler that fits."""
     cases = [{"x": abs(x)} for x in xs]
@@ -153,3 +153,44 @@ def test_a_power_of_an_argument_is_found(xs, power):
     found = [e * case["x"] ** power for e, case in zip(expected, cases, strict=True)]
     told = explain(found, expected, cases)
     assert (told is None) == np.allclose(found, expected, rtol=1e-6, atol=0)
+
+
+REFUSED = {
+    "nan": (float("nan"), (), "not finite"),
+    "one of them infinite": ([1.0, float("inf")], (2,), "not finite"),
+    "an axis too many": (np.ones((1, 2)), (2,), "shape is (1, 2), asked for is an array of (2)"),
+    "a column": (np.ones((2, 1)), (2,), "shape is (2, 1), asked for is an array of (2)"),
+    "an axis too few": (1.0, (1,), "shape is (), asked for is an array of (1)"),
+    "one number in a list": ([1.0], (), "shape is (1,), asked for is a single number"),
+    "of any length": (np.ones(3), (3, -1), "shape is (3,), asked for is an array of (3, any)"),
+    "too long": (torch.ones(3), (2,), "shape is (3,), asked for is an array of (2)"),
+    "nothing": (None, (), "returned nothing"),
+    "digits": ("1", (), "the answer is '1'"),
+    "digits in a list": (["1", "2"], (2,), "the answer is list"),
+    "objects that are digits": (np.array(["1", 2], dtype=object), (2,), "the answer is ndarray"),
+    "bytes": (b"1", (), "the answer is bytes"),
+    "complex": (1 + 1j, (), "the answer is (1+1j)"),
+    "a dictionary": ({}, (), "the answer is dict"),
+    "ragged": ([[1.0], [1.0, 2.0]], (2, 2), "the answer is list"),
+    "a whole number beyond floats": (10**400, (), "the answer is int"),
+}
+
+
+@pytest.mark.parametrize(("value", "shape", "told"), REFUSED.values(), ids=REFUSED)
+def test_a_hidden_test_gets_finite_numbers_of_its_shape_or_none(value, shape, told):
+    with pytest.raises(AssertionError, match=re.escape(told)):
+        numbers(value, *shape)
+
+
+TAKEN = {
+    "a number": (2, (), 2.0),
+    "a tensor with a graph": (torch.ones(2, requires_grad=True), (2,), [1.0, 1.0]),
+    "tensors in a tuple": ((torch.tensor(1.0), np.float32(2)), (2,), [1.0, 2.0]),
+    "no imaginary part": (np.array([1.0 + 0j]), (1,), [1.0]),
+    "any length": ([[1, 2, 3]], (1, -1), [[1.0, 2.0, 3.0]]),
+}
+
+
+@pytest.mark.parametrize(("value", "shape", "found"), TAKEN.values(), ids=TAKEN)
+def test_numbers_of_any_kind_are_taken(value, shape, found):
+    assert numbers(value, *shape).tolist() == found

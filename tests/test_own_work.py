@@ -93,6 +93,7 @@ class Holder:
 HERE = __name__
 CODES = {
     "decorated": ("plus_two", lambda: plus_two(1)),
+    "under its decorator": ("plus_two", lambda: plus_two.__wrapped__(1)),
     "a generator": ("counts_up", lambda: list(counts_up())),
     "a method": ("Holder.method", lambda: Holder().method()),
     "a class's method": ("Holder.of_class", Holder.of_class),
@@ -127,28 +128,32 @@ def test_what_is_no_function_is_refused_before_the_answer_runs(name, told):
     assert statistics.fmean([1.0]) == 1.0
 
 
-def test_one_of_two_answers_at_once_does_not_free_the_others_functions():
-    inside, leave, told = threading.Event(), threading.Event(), []
+def test_two_answers_at_once_leave_the_function_as_it_was():
+    """The second must not keep the first one's refusal and put that back."""
+    both, first_left, told = threading.Event(), threading.Event(), []
 
-    def waits():
-        inside.set()
-        leave.wait(10)
+    def waits_for_the_second():
+        both.wait(0.5)  # in vain, if they take turns
         return known_before(*CURVE)
 
-    def ask():
+    def waits_for_the_first():
+        both.set()
+        first_left.wait(10)
+        return known_before(*CURVE)
+
+    def ask(answer):
         with pytest.raises(NotYourOwn):
-            unaided(waits, "landscape_nb.enough_data")()
+            unaided(answer, "landscape_nb.enough_data")()
         told.append("refused")
 
-    thread = threading.Thread(target=ask)
-    thread.start()
-    inside.wait(10)
-    other = threading.Thread(target=unaided(lambda: None, "landscape_nb.enough_data"))
-    other.start()
-    leave.set()
-    thread.join()
-    other.join()
-    assert told == ["refused"]
+    first = threading.Thread(target=ask, args=[waits_for_the_second])
+    second = threading.Thread(target=ask, args=[waits_for_the_first])
+    first.start()
+    second.start()
+    first.join()
+    first_left.set()
+    second.join()
+    assert told == ["refused", "refused"]
     assert known_before(*CURVE) == 20
 
 
