@@ -577,9 +577,11 @@ def a_file_of_before(folder, patch):
     path.write_bytes(json.dumps(first).encode() + b"\n" + LINES[0] + b"\n")
     now = {"lr": 0.1, "ks": np.array([1, 2]), "f": math.sin, "p": functools.partial(math.pow, 2)}
     assert run(path, 1, 2, settings=now | {"p": ["math.pow", {"x": 2}]}) == rows(1, 2)
-    first["settings"] = {"cells": ["k"], "measure": f"{__name__}.<lambda>"}
+    first["settings"] = {"cells": ["k"], "measure": f"{__name__}.before"}
     path.write_bytes(json.dumps(first).encode() + b"\n" + LINES[0] + b"\n")
-    assert run(path, 1, 2, measure=lambda k: square(k)) == rows(1, 2)
+    unnamed = lambda k: square(k)  # noqa: E731
+    unnamed.__qualname__ = "before"
+    assert run(path, 1, 2, measure=unnamed) == rows(1, 2)
 
 
 def notes_of_a_closure(folder, patch):
@@ -650,11 +652,10 @@ RESULTS = {
 
 def bad_result(result, folder, patch):
     path = folder / "a.jsonl"
-    failure = refused(
-        lambda: run(path, 1, 2, 3, measure=lambda k: result if k == 2 else square(k)),
-        "",
-        ValueError,
-    )
+    real = square
+    spoiled = functools.wraps(square)(lambda k: result if k == 2 else real(k))
+    patch.setitem(globals(), "square", spoiled)
+    failure = refused(lambda: run(path, 1, 2, 3), "", ValueError)
     told = "\n".join([str(failure), *getattr(failure, "__notes__", [])])
     assert "the cell {'k': 2}" in told and "Finished cells are saved" in told
     assert read_sweep(path) == rows(1)
@@ -1002,7 +1003,8 @@ def a_limit_of_the_file(folder, patch):
     import resource
 
     def limited():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (len(HEADER) + 70, len(HEADER) + 70))
+        most = len(HEADER) + len(LINES[0]) + 10
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
         try:
             return run(folder / "a", 1, 2, 3)
         except OSError as error:
