@@ -361,6 +361,10 @@ other_big[4321] = 1e-300
 Path = pathlib.PurePosixPath
 
 
+def capturing(value):
+    return lambda: value
+
+
 def seeded(seed):
     return torch.Generator().manual_seed(seed)
 
@@ -429,7 +433,7 @@ OTHERS = {
     "universal functions": (np.sin, np.cos),
     "lambdas": (lambda x: x, lambda x: 2 * x),
     "lambdas with other defaults": [(lambda x, a=a: a) for a in (1, 2)],
-    "lambdas that captured other values": [(lambda x: x + a)(0) or (lambda: a) for a in (1, 2)],
+    "lambdas that captured other values": (capturing(1), capturing(2)),
     "partials": (functools.partial(square, shift=1), functools.partial(square, shift=2)),
     "partials by place": (functools.partial(math.pow, 2), functools.partial(math.pow, 3)),
     "partials of many": (functools.partial(max, 1, 2, 3), functools.partial(max, 1, 2, 4)),
@@ -1077,15 +1081,11 @@ def a_file_of_ten_cells_says_what_it_holds(folder, patch):
 
 
 def table(kind, function, cases):
-    return {
-        f"{kind}: {name}": functools.partial(function, case) for name, case in cases.items()
-    }
+    return {f"{kind}: {name}": functools.partial(function, case) for name, case in cases.items()}
 
 
 def tables(kind, function, cases):
-    return {
-        f"{kind}: {name}": functools.partial(function, *case) for name, case in cases.items()
-    }
+    return {f"{kind}: {name}": functools.partial(function, *case) for name, case in cases.items()}
 
 
 PLACES = {"this thread": in_this_thread, "a thread": in_another_thread}
