@@ -773,8 +773,9 @@ def second_writer(way, where, folder, patch):
     told = []
 
     def other_in_the_middle(k):
-        if k == 4:
-            told.append(where(lambda: answer_of(way(folder))))
+        if k == 4 and not told:
+            told.append("")  # once, whatever the second writer does
+            told[0] = where(lambda: answer_of(way(folder)))
         return real(k)
 
     real = square
