@@ -18,10 +18,14 @@ The file is JSON Lines: the settings, then a line for each cell with all its row
 What JSON has no word for stands as Python and pandas read it: NaN, Infinity, -Infinity. Without
 `precise_float` pandas may miss a number's last digit; with it, it refuses those below 2e-308.
 
-Lines are appended and flushed to the disk. One without its line end is of a cell that was cut off;
-it counts as not measured (pandas stops at it), and is dropped when the sweep goes on. Whatever else
-is no line of a sweep is damage: the file is refused and left as it is. While a run writes,
-`mlp.jsonl.lock` is locked; the operating system frees the lock when the run ends, however it ends.
+A kill loses no line that was appended (`one_writer` says what a power failure may). A last line
+that breaks off is of a cell that was cut off; it counts as not measured (pandas stops at it), and
+is dropped when the sweep goes on. Whatever else is no line of a sweep is damage: the file is
+refused and left as it is. While a run writes, the file is locked, whatever name leads to it.
+
+Settings and what a functools.partial fixes are recorded by value (`identity`), so that a file is
+never continued by another study. The names of a module's functions are, not what is written in
+them.
 
 Files of before, in CSV, are still read, and turned into JSON Lines, in one step and under their old
 name, when the sweep goes on.
@@ -30,23 +34,21 @@ Cells run one after the other, or with `jobs` in processes, or wherever `joblib.
 says, a Dask cluster for example: the cells are joblib's tasks, and only this process writes.
 """
 
-import functools
-import inspect
 import itertools
 import json
 import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import joblib
-from filelock import FileLock, Timeout
+import numpy as np
 from tqdm import tqdm
 
 from landscape_nb.numerics import checks
-from landscape_nb.numerics.files import replace_files
-from landscape_nb.study import json_lines, sweep_csv
+from landscape_nb.study import identity, json_lines, one_writer, sweep_csv
 
 Row = dict[str, Any]
 Key = tuple[str, ...]
@@ -57,7 +59,9 @@ class SweepFileError(ValueError):
     """The file is in use, foreign, damaged or of other settings. It is untouched."""
 
 
-KIND = json_lines.Kind("landscape_nb sweep", 1, "sweep", "cell", SweepFileError)
+KIND = json_lines.Kind(
+    "landscape_nb sweep", 1, "sweep", "cell", SweepFileError, json_lines.CUT_ROWS
+)
 
 
 def sweep(
@@ -75,11 +79,13 @@ def sweep(
         measure: measure(**cell) returns one row of results, {name: number, truth value or text},
             or several. It must depend on its arguments only. With `jobs` it must be picklable: a
             function of a module, or a functools.partial of one.
-        grid: name -> values (numbers, truth values or text); cells are all combinations, in
-            order. More values may be added later: what the file holds already is kept.
+        grid: name -> values (numbers, truth values or text) in a list, range or array; cells are
+            all combinations, in order. More values may be added later: what the file holds
+            already is kept.
         path: the file, created if absent.
-        settings: whatever else decides the results, {name: value}. Kept in the file, with the
-            name of `measure` and a partial's arguments; a file with others is refused.
+        settings: whatever else decides the results, {name: value}. Kept in the file by value, with
+            the name of `measure`, a partial's arguments, and the values that a method's object, a
+            lambda or a function inside another carries; a file with others is refused.
         jobs: joblib's n_jobs: None is one after the other, unless `joblib.parallel_config` says
             otherwise.
         progress: show a progress bar.
@@ -89,8 +95,12 @@ def sweep(
 
     Raises:
         SweepFileError: another run is writing to the file, it was not written by `sweep`, is
-            damaged, or its settings differ; the difference is shown. Nothing is changed.
-        ValueError: an empty grid, or a result that has no place in the file.
+            damaged, or its settings differ; the difference is shown. Nothing is changed. Or the
+            file was deleted, moved or changed by another program meanwhile; where finished cells
+            are is said.
+        ValueError: a grid, name or setting that has no place in the file, before anything is
+            measured; or such a result, with the name of its cell. Finished cells are saved.
+        OSError: a full disk, for example. Finished cells are saved, and the sweep can go on.
         Exception: what `measure` raises, with a note that names the cell. Finished cells are saved.
 
     >>> import tempfile
@@ -101,36 +111,34 @@ def sweep(
     [{'k': 2, 'square': 4}, {'k': 3, 'square': 9}]
     """
     cells = _cells(grid)
-    recorded = _recorded(measure, list(grid), settings)
+    recorded = identity.study(measure, list(grid), settings)
     path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(path.parent)!r} for {path.name}.")
-    try:
-        with FileLock(f"{path}.lock", timeout=0):
-            done = _done(path, recorded)
-            missing = [cell for cell in cells if _key(cell, cell) not in done]
-            if missing:
-                _make_ready(path, recorded, done)
-            columns = next((list(rows[0]) for rows in done.values()), None)
-            with tqdm(
-                total=len(cells),
-                initial=len(cells) - len(missing),
-                desc=path.name,
-                unit="cell",
-                disable=not progress,
-                leave=False,
-            ) as bar:
-                for cell, results in _measured(measure, missing, jobs):
-                    rows = [{**cell, **_one_row(result, cell)} for result in results]
-                    columns = _same_columns(rows, columns)
-                    json_lines.append(path, KIND.first_line(recorded), {"rows": rows})
-                    bar.update()
-    except Timeout:
-        raise SweepFileError(
-            f"Another run is writing to {path}. Wait for it, or give this one another file."
-        ) from None
-    saved = _parsed(path.read_bytes(), path)[1]
-    return [row for cell in cells for row in saved[_key(cell, cell)]]
+    with one_writer.LockedFile(path, SweepFileError, KIND.noun) as file:
+        found = _opened(file.content, path, KIND.first_line(recorded))
+        if found.settings is not None and not identity.same(found.settings, recorded):
+            raise SweepFileError(KIND.difference(path, found.settings, recorded))
+        done = found.cells
+        missing = [cell for cell in cells if _key(cell, cell) not in done]
+        if missing:
+            _make_ready(file, recorded, found)
+        columns = next((list(rows[0]) for rows in done.values()), None)
+        with tqdm(
+            total=len(cells),
+            initial=len(cells) - len(missing),
+            desc=path.name,
+            unit="cell",
+            disable=not progress,
+            leave=False,
+        ) as bar:
+            for cell, results in _measured(measure, missing, jobs):
+                rows = _rows(results, cell, columns)
+                columns = list(rows[0])
+                line = json_lines.line({"rows": rows})
+                file.append(line)
+                # as `read_sweep` would give them
+                done[_key(cell, cell)] = json.loads(line)["rows"]
+                bar.update()
+    return [row for cell in cells for row in done[_key(cell, cell)]]
 
 
 def read_sweep(path: str | Path) -> list[Row]:
@@ -140,17 +148,27 @@ def read_sweep(path: str | Path) -> list[Row]:
 
     Raises:
         FileNotFoundError: no such file.
-        SweepFileError: the file was not written by `sweep`, or is damaged.
+        SweepFileError: the file was not written by `sweep`, or is damaged. An empty one, which a
+            run may just have begun, holds no rows.
     """
-    cells = _parsed(Path(path).read_bytes(), Path(path))[1]
+    path = Path(path)
+    cells = _parsed(one_writer.whole(path, SweepFileError), path)[1]
     return [row for rows in cells.values() for row in rows]
 
 
 # -- cells -----------------------------------------------------------------------------------------
 
 
-def _cells(grid: Mapping[str, Sequence]) -> list[Row]:
-    values = {name: [_plain(value, name) for value in column] for name, column in grid.items()}
+def _cells(grid: Any) -> list[Row]:
+    if not isinstance(grid, Mapping):
+        raise ValueError(
+            "grid must be a dictionary, {name: values}, for example {'seed': range(3)}; got "
+            f"{checks.shown(grid)}."
+        )
+    values = {_name(name, "grid"): _axis(name, column) for name, column in grid.items()}
+    for name in identity.RESERVED:
+        if name in values:
+            raise ValueError(f"grid has {name!r}, a name which the file uses itself; rename it.")
     if not values or not all(values.values()):
         raise ValueError(
             "grid must give at least one value for each name, for example {'seed': range(3)}; got "
@@ -164,6 +182,44 @@ def _cells(grid: Mapping[str, Sequence]) -> list[Row]:
     return cells
 
 
+def _axis(name: str, column: Any) -> list[Any]:
+    """The values of one name, in an order that another run finds again."""
+    kind = type(column).__name__
+    if isinstance(column, str | bytes | Mapping | set | frozenset | Iterator):
+        why = {"str": "one text", "bytes": "bytes"}.get(kind, f"a {kind}")
+        raise ValueError(
+            f"grid[{name!r}] must be a list of values, in an order that stays; got {why}, "
+            f"{checks.shown(column)}. Write [value, ...]."
+        )
+    try:
+        items = list(column)
+    except TypeError:
+        raise ValueError(
+            f"grid[{name!r}] must be a list of values; got {checks.shown(column)} of type {kind}. "
+            "Write [value] for a single one."
+        ) from None
+    values = [_plain(value, name) for value in items]
+    for value in values:
+        if type(value) not in (type(None), bool, int, float, str):
+            raise ValueError(
+                f"{name} must be a plain number, truth value or text; got {checks.shown(value)} of "
+                f"type {type(value).__name__}, which may not come back from a file as it was."
+            )
+    return values
+
+
+def _name(name: Any, where: str) -> str:
+    """A name that a table, a call and a message can hold."""
+    if type(name) is not str:
+        raise ValueError(f"{where} must name its values by text; got {checks.shown(name)}.")
+    if not name or not name.isprintable() or name != name.strip() or name[0] == "#":
+        raise ValueError(
+            f"{where} has the name {name!r}; a name is text in one line, not empty, without blanks "
+            "around it, and does not begin with #."
+        )
+    return name
+
+
 def _measured(measure: Measure, cells: list[Row], jobs: int | None) -> Iterator[tuple[Row, Any]]:
     """Each cell with its results, in the order in which they are ready."""
     here = os.getpid()
@@ -173,7 +229,7 @@ def _measured(measure: Measure, cells: list[Row], jobs: int | None) -> Iterator[
 
 def _measure_one(measure: Measure, cell: Row, home: int) -> tuple[Row, Sequence[Mapping[str, Any]]]:
     try:
-        results = measure(**cell)
+        results: Any = measure(**cell)
     except BaseException as error:
         note = f"This happened in the cell {cell}. Finished cells are saved."
         error.add_note(note)
@@ -183,13 +239,18 @@ def _measure_one(measure: Measure, cell: Row, home: int) -> tuple[Row, Sequence[
             told.add_note(note)
             raise told from None
         raise
-    results = [results] if isinstance(results, Mapping) else list(results)
-    if not results or not all(isinstance(row, Mapping) and row for row in results):
-        raise ValueError(
-            "measure must return a row of results, {name: value}, or a list of rows, for every "
-            f"cell; got {results!r} in the cell {cell}."
-        )
-    return cell, results
+    got = results
+    if not isinstance(got, Iterable):
+        got = f"{checks.shown(got)}, which is not iterable,"
+    else:
+        results = [results] if isinstance(results, Mapping) else list(results)
+        if results and all(isinstance(row, Mapping) and row for row in results):
+            return cell, results
+        got = checks.shown(results)
+    raise ValueError(
+        "measure must return a row of results, {name: value}, or a list of rows, for every "
+        f"cell; got {got} in the cell {cell}. Finished cells are saved."
+    )
 
 
 def _travels(error: BaseException) -> bool:
@@ -208,86 +269,82 @@ def _key(row: Row, names: Iterable[str]) -> Key:
 # -- the file --------------------------------------------------------------------------------------
 
 
-def _recorded(measure: Measure, names: list[str], settings: Mapping[str, Any] | None) -> Row:
-    """What decides the results besides the cell, as JSON would give it back."""
-    function, arguments = _taken_apart(measure)
-    whole = {"cells": names, "measure": function, **arguments, **(settings or {})}
-    return json.loads(json.dumps(whole, default=_described, sort_keys=True))
+@dataclass(frozen=True)
+class _File:
+    """A file taken apart: what it holds, and where it goes on."""
+
+    settings: Row | None
+    cells: dict[Key, list[Row]]
+    end: int = 0
+    lead: bytes = b""
+    csv: bool = False
 
 
-def _taken_apart(function: Any) -> tuple[str, Row]:
-    """A function's full name, and the arguments that partials have fixed."""
-    fixed: Row = {}
-    while isinstance(function, functools.partial):
-        names = list(inspect.signature(function.func).parameters)
-        fixed = {**dict(zip(names, function.args, strict=False)), **function.keywords, **fixed}
-        function = function.func
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named.__module__}.{named.__qualname__}", fixed
-
-
-def _described(value: Any) -> Any:
-    """Settings that JSON does not know: numbers and lists of any kind, else a name."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, range | set | frozenset):
-        return sorted(value)
-    function, fixed = _taken_apart(value)
-    return [function, fixed] if fixed else function
-
-
-def _done(path: Path, recorded: Row) -> dict[Key, list[Row]]:
-    """The cells that the file holds."""
-    content = path.read_bytes() if path.exists() else b""
-    if KIND.first_line(recorded).startswith(content):  # absent, or killed within its first line
-        return {}
-    found, cells = _parsed(content, path)
-    if found != recorded:
-        raise SweepFileError(KIND.difference(path, found, recorded))
-    return cells
-
-
-def _make_ready(path: Path, recorded: Row, cells: Mapping[Key, list[Row]]) -> None:
-    """Drop what was cut off, so that lines can be appended; what was CSV becomes JSON Lines."""
-    content = path.read_bytes() if path.exists() else b""
-    if content.startswith(sweep_csv.START):
-        lines = [json_lines.line({"rows": rows}) for rows in cells.values()]
-        replace_files({path: KIND.first_line(recorded) + b"".join(lines)})
+def _make_ready(file: one_writer.LockedFile, recorded: Row, found: _File) -> None:
+    """See that lines can be appended; what was CSV becomes JSON Lines."""
+    if found.csv:
+        lines = [json_lines.line({"rows": rows}) for rows in found.cells.values()]
+        file.replace(KIND.first_line(recorded) + b"".join(lines))
     else:
-        json_lines.drop_torn_line(path, content)
+        file.prepare(found.end, found.lead)
 
 
-def _parsed(content: bytes, path: Path) -> tuple[Row, dict[Key, list[Row]]]:
+def _opened(content: bytes, path: Path, first: bytes = b"") -> _File:
     """Settings, and the rows of each complete cell."""
     if content.startswith(sweep_csv.START):
-        return _parsed_csv(content, path)
-    first, *lines = json_lines.complete_lines(content)
-    settings = KIND.settings(first, path)
+        return _opened_csv(content, path)
+    found = KIND.opened(content, path, first)
+    settings, names = found.settings or {}, (found.settings or {}).get("cells")
+    if found.settings is not None and not isinstance(names, list):
+        raise SweepFileError(KIND.foreign(path))
     cells: dict[Key, list[Row]] = {}
-    for number, line in enumerate(lines, start=2):
+    for number, line in enumerate(found.lines, start=2):
         try:
             rows = json.loads(line.decode())["rows"]
             (key,) = {_key(row, settings["cells"]) for row in rows}  # one cell to a line
             if key in cells:
                 raise ValueError("a cell stands twice")
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise SweepFileError(KIND.damaged(path, number)) from None
+            raise SweepFileError(KIND.damaged(path, number, line)) from None
         cells[key] = rows
-    return settings, cells
+    return _File(found.settings, cells, found.end, found.lead)
 
 
-def _parsed_csv(content: bytes, path: Path) -> tuple[Row, dict[Key, list[Row]]]:
+def _parsed(content: bytes, path: Path) -> tuple[Row, dict[Key, list[Row]]]:
+    """Settings, and the rows of each complete cell, for who only reads."""
+    found = _opened(content, path)
+    return found.settings or {}, found.cells
+
+
+def _opened_csv(content: bytes, path: Path) -> _File:
     cells: dict[Key, list[Row]] = {}
     try:
         settings, rows = sweep_csv.parsed(content)
         for row in rows:
             cells.setdefault(_key(row, settings["cells"]), []).append(row)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise SweepFileError(KIND.foreign(path)) from None
-    return settings, cells
+    return _File(settings, cells, csv=True)
 
 
 # -- values ----------------------------------------------------------------------------------------
+
+
+def _rows(results: Sequence[Mapping[str, Any]], cell: Row, columns: list[str] | None) -> list[Row]:
+    """The rows of a cell, in a file that has these columns so far."""
+    try:
+        rows = [{**cell, **_one_row(result, cell)} for result in results]
+        columns = columns or list(rows[0])
+        for row in rows:
+            if row.keys() != set(columns):
+                raise ValueError(
+                    f"Every row must have the same columns, {columns}; got {list(row)}. Fill in "
+                    "what was not measured with None."
+                )
+        return [{name: row[name] for name in columns} for row in rows]
+    except ValueError as error:
+        error.add_note(f"This happened in the cell {cell}. Finished cells are saved.")
+        raise
 
 
 def _one_row(result: Mapping[str, Any], cell: Row) -> Row:
@@ -295,31 +352,36 @@ def _one_row(result: Mapping[str, Any], cell: Row) -> Row:
         raise ValueError(f"measure must name its results by text; got {list(result)}.")
     if clash := sorted(result.keys() & cell.keys()):
         raise ValueError(f"measure returned {clash}, which are names of the grid; rename them.")
-    return {name: _plain(value, name) for name, value in result.items()}
-
-
-def _same_columns(rows: list[Row], columns: list[str] | None) -> list[str]:
-    """The columns of all rows, in a file that has these so far."""
-    columns = columns or list(rows[0])
-    for row in rows:
-        if list(row) != columns:
-            raise ValueError(
-                f"Every row must have the same columns, {columns}; got {list(row)}. Fill in what "
-                "was not measured with None."
-            )
-    return columns
+    return {_name(str(name), "measure"): _exact(_plain(v, name)) for name, v in result.items()}
 
 
 def _plain(value: Any, name: str) -> Any:
     """A number, truth value, text or None; tensors and arrays of one element become numbers."""
-    if hasattr(value, "item"):
+    kind = type(value).__name__
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        value = object()  # .item() would make a bare number of some of them
+    elif hasattr(value, "item"):
         try:
             value = value.item()
-        except (ValueError, RuntimeError):
+        except (ValueError, RuntimeError, TypeError):
             pass  # more than one element: refused below
     if value is not None and not isinstance(value, bool | int | float | str):
         raise ValueError(
-            f"{name} must be a number, a truth value, text or None; got {type(value).__name__}. "
+            f"{name} must be a number, a truth value, text or None; got {kind}. "
             "Return several rows for several numbers."
         )
+    if isinstance(value, int) and value.bit_length() > identity.MOST_BITS:
+        raise ValueError(
+            f"{name} is a whole number of {value.bit_length()} bits, which Python does not read "
+            "back from a file. Save its logarithm, or the number as text in hexadecimal."
+        )
     return value
+
+
+def _exact(value: Any) -> Any:
+    """The bare value of a subclass, whatever it prints as."""
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    return int.__pos__(value) if isinstance(value, int) else float.__pos__(value)

@@ -12,9 +12,11 @@ cut off, and do not count. Text never looks like a number, and holds no "#" and 
 
 import csv
 import json
+from collections.abc import Iterable
 from typing import Any
 
 START = b"# settings "
+_SAVED = b"\n# saved\n"
 
 
 def parsed(content: bytes) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -26,16 +28,42 @@ def parsed(content: bytes) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     >>> parsed(b'# settings {"cells": ["k"]}\nk,x\n1,0.5\n# saved\n2,0.')
     ({'cells': ['k']}, [{'k': 1, 'x': 0.5}])
     """
-    first, _, rest = content.replace(b"\r\n", b"\n").partition(b"\n")
+    first, end, rest = content.replace(b"\r\n", b"\n").partition(b"\n")
     settings = json.loads(first.removeprefix(START).decode())
-    if not isinstance(settings, dict):
+    if not end or not isinstance(settings, dict) or not isinstance(settings.get("cells"), list):
         raise ValueError("the settings are none")
-    complete = rest[: rest.rfind(b"# saved\n") + 1].decode().split("\n")
+    saved = rest.rfind(_SAVED) + len(_SAVED) if _SAVED in rest else 0
+    lines = rest[:saved].decode().split("\n")
+    unfinished = rest[saved:].decode()
+    if any(line[:1] == "#" and line != "# saved" for line in lines) or "#" in lines[0]:
+        raise ValueError("a remark that is none of a sweep")
+    columns, *table = _rows(x for x in lines if x and x[0] != "#") or [[]]
+    _refuse_unless_cut_off(unfinished, columns, settings["cells"])
+    return settings, [dict(zip(columns, map(_value, row), strict=True)) for row in table]
+
+
+def _rows(lines: Iterable[str]) -> list[list[str]]:
     try:
-        columns, *table = list(csv.reader(x for x in complete if x and x[0] != "#")) or [[]]
+        return list(csv.reader(lines))
     except csv.Error as error:
         raise ValueError(str(error)) from None
-    return settings, [dict(zip(columns, map(_value, row), strict=True)) for row in table]
+
+
+def _refuse_unless_cut_off(unfinished: str, columns: list[str], names: list[str]) -> None:
+    """What follows the last complete cell must be rows of the next, the last of them cut."""
+    *lines, last = unfinished.split("\n")
+    if not columns:  # killed in the first cell
+        header = lines.pop(0) if lines else last
+        begins = ",".join(names)
+        if not (header.startswith(begins) or (header is last and begins.startswith(header))):
+            raise ValueError("the columns are those of another file")
+        if header is last:
+            return
+        columns = _rows([header])[0]
+    whole = _rows(lines)
+    cut = [] if "# saved".startswith(last) else _rows([last])
+    if any(len(row) != len(columns) for row in whole) or any(len(x) > len(columns) for x in cut):
+        raise ValueError("lines that are no rows of a sweep")
 
 
 def _value(text: str) -> Any:

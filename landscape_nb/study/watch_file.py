@@ -4,19 +4,17 @@ import json
 import os
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from landscape_nb.study import json_lines
-from landscape_nb.study.json_lines import Row
+from landscape_nb.study import json_lines, one_writer
+from landscape_nb.study.json_lines import Opened, Row
 
 
 class WatchFileError(ValueError):
     """The file is in use, foreign, damaged or of other settings. It is untouched."""
 
 
-KIND = json_lines.Kind("landscape_nb watch", 1, "watch", "row", WatchFileError)
+KIND = json_lines.Kind("landscape_nb watch", 1, "watch", "row", WatchFileError, json_lines.CUT_ROW)
 
-_writers: dict[str, "RowsFile"] = {}  # of this process, by the file's real path
+_writers: dict[tuple[int, int], "RowsFile"] = {}  # of this process, by the file's inode
 
 
 class RowsFile:
@@ -26,7 +24,8 @@ class RowsFile:
     again makes one while the first still lives. Another process is refused.
 
     Args:
-        path: created at the first row if absent, continued if its settings are these.
+        path: created if absent, continued if its settings are these. Until the first row it is
+            empty, and it is removed if none comes.
         settings: what decides the meaning of the rows, as JSON would give it back.
 
     Attributes:
@@ -38,78 +37,75 @@ class RowsFile:
     """
 
     def __init__(self, path: Path, settings: Row) -> None:
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"There is no folder {str(path.parent)!r} for {path.name}.")
-        self.path, self._first = path, KIND.first_line(settings)
-        self._real = os.path.realpath(path)
-        if self._real in _writers:
-            _writers[self._real].close()
-        # any thread of this process may write, and whoever closes it may be another one
-        self._lock = FileLock(f"{path}.lock", timeout=0, thread_local=False)
+        self.path = path
+        _close_writer_of(path)
+        self._file = one_writer.LockedFile(path, WatchFileError, KIND.noun)
         try:
-            self._lock.acquire()
-        except Timeout:
-            raise WatchFileError(
-                f"Another run is writing to {path}. Wait for it, or give this one another file."
-            ) from None
-        try:
-            self.rows, self._end = self._opened(settings)
+            found, self.rows = _opened(self._file.content, path, KIND.first_line(settings))
+            if found.settings is not None and not _same(found.settings, settings):
+                raise WatchFileError(KIND.difference(path, found.settings, settings))
+            self._file.prepare(found.end, found.lead)
         except BaseException:
-            self._lock.release()
+            self._file.close()
             raise
-        _writers[self._real] = self
-
-    def _opened(self, settings: Row) -> tuple[list[Row], int]:
-        """The rows of an earlier run, and where its last complete line ends."""
-        content = self.path.read_bytes() if self.path.exists() else b""
-        if self._first.startswith(content) and content != self._first:
-            return [], 0  # absent, or killed within its first line
-        found, rows = parsed(content, self.path)
-        if found != settings:
-            raise WatchFileError(KIND.difference(self.path, found, settings))
-        return rows, content.rfind(b"\n") + 1
+        self._inode = self._file.inode
+        _writers[self._inode] = self
 
     def append(self, row: Row) -> None:
-        """One more line, on the disk when this returns; what a kill or Ctrl-C cut off is dropped.
+        """One more line, which no kill loses when this returns; what one cut off is dropped.
 
         Raises:
-            WatchFileError: this is closed, or a later writer has taken over.
+            WatchFileError: this is closed, a later writer has taken over, or another program
+                changed, moved or deleted the file.
+            OSError: a full disk, for example; the rows before are in the file.
         """
-        if not self._lock.is_locked:
+        if self._file.closed:
             raise WatchFileError(
                 f"This watch has let go of {self.path}: it was closed, or a later one of this "
-                "process took over. Use that one, or give this one another file."
+                "process took over, or this process was forked from the one that writes. Use that "
+                "one, or give this one another file."
             )
-        line = json_lines.line(row)
-        with self.path.open("r+b" if self.path.exists() else "xb") as file:
-            file.truncate(self._end)
-            file.seek(self._end)
-            file.write((b"" if self._end else self._first) + line)
-            file.flush()
-            os.fsync(file.fileno())
-            self._end = file.tell()
+        self._file.append(json_lines.line(row))
 
     def close(self) -> None:
         """Free the file for other writers."""
-        self._lock.release()
-        if _writers.get(self._real) is self:
-            del _writers[self._real]
+        self._file.close()
+        if _writers.get(self._inode) is self:
+            del _writers[self._inode]
+
+
+def _close_writer_of(path: Path) -> None:
+    """A later writer of this process takes over, whatever name it uses."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return  # said when it is opened
+    if earlier := _writers.get((status.st_dev, status.st_ino)):
+        earlier.close()
+
+
+def _same(found: Row, wanted: Row) -> bool:
+    return found == wanted or json_lines.text(found) == json_lines.text(wanted)  # NaN is NaN
 
 
 def parsed(content: bytes, path: Path) -> tuple[Row, list[Row]]:
     """Settings and rows of a file; a line that was cut off does not count."""
-    first, *lines = json_lines.complete_lines(content)
-    settings = KIND.settings(first, path)
+    found, rows = _opened(content, path)
+    return found.settings or {}, rows
+
+
+def _opened(content: bytes, path: Path, first: bytes = b"") -> tuple[Opened, list[Row]]:
+    found = KIND.opened(content, path, first)
     rows: list[Row] = []
-    for number, line in enumerate(lines, start=2):
+    for number, line in enumerate(found.lines, start=2):
         try:
             row = json.loads(line.decode())
             if not row["call"] >= (rows[-1]["call"] if rows else 0):
                 raise ValueError("rows stand in the order of their calls")
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise WatchFileError(KIND.damaged(path, number)) from None
+            raise WatchFileError(KIND.damaged(path, number, line)) from None
         rows.append(row)
-    return settings, rows
+    return found, rows
 
 
 def read_watch(path: str | Path) -> list[Row]:
@@ -121,4 +117,4 @@ def read_watch(path: str | Path) -> list[Row]:
         FileNotFoundError: no such file.
         WatchFileError: the file was not written by a watch, or is damaged.
     """
-    return parsed(Path(path).read_bytes(), Path(path))[1]
+    return parsed(one_writer.whole(Path(path), WatchFileError), Path(path))[1]
