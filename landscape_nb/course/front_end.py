@@ -45,14 +45,18 @@ const wait = (found, then, tries = 100) => {
   if (thing) { then(thing); }
   else if (tries) { setTimeout(wait, 100, found, then, tries - 1); }
 };
+const pane = root.closest('.jp-WindowedPanel-outer'), place = pane?.scrollTop;
+const inSight = () => {
+  if (pane && pane.scrollTop !== place) pane.scrollTop = place;  // the reader stays where he was
+  return document.querySelector('.ln-work .ln-page-reloaded');
+};
 const file = document.querySelector('.lm-MenuBar-item');
 if (file) {
   point(file, 'down');
   wait(entry, item => {
     point(item, 'move');
     point(item, 'up');
-    wait(() => !root.isConnected && document.querySelector('.ln-work .ln-page-reloaded'),
-      button => button.click());
+    wait(() => !root.isConnected && inSight(), button => button.click());
   }, 10);
 }
 """

@@ -125,7 +125,7 @@ def _own_cells(cells: list[Any]) -> tuple[dict[str, dict[str, Any]], list[str]]:
 
 
 def _free(tag: str, own: Mapping[str, Any], tags: set[str]) -> str:
-    """A tag, or TAG-2, TAG-3 where cells before have taken it; never what another cell is tagged."""
+    """A tag, or TAG-2, TAG-3 where cells before have it; never what another cell is tagged."""
     if tag not in own:
         return tag
     names = (f"{tag}-{number}" for number in itertools.count(2))

@@ -98,12 +98,12 @@ class SaveMyWork(VBox):
             self._go_on(_wait_for_change(self._folder, self._before))
 
     def _page_is_deaf(self) -> None:
-        if self._waiting is not None:
-            self._go_on(False)
+        self._go_on(False)
 
     def _go_on(self, saved: bool) -> None:
-        do, self._waiting = self._waiting, None
-        self._tell(do, saved)
+        if self._waiting is not None:
+            do, self._waiting = self._waiting, None
+            self._tell(do, saved)
 
     def _page_reloaded(self) -> None:
         self._say(self._reloaded_words)
@@ -134,11 +134,11 @@ class SaveMyWork(VBox):
         if not found.files:
             return self._nothing(saved) + left_out
         notebooks = len({name.split("/")[0] for name in found.files})
-        link = base64.b64encode(content).decode()
+        link = f"data:application/zip;base64,{base64.b64encode(content).decode()}"
         return (
             f"{not_written}"
             f"Saved answers and predictions: {len(found.files)}, from notebooks: {notebooks}. "
-            f'<a download="{work.SAVED}" href="data:application/zip;base64,{link}">'
+            f'<a style="text-decoration:underline" download="{work.SAVED}" href="{link}">'
             f"Download {work.SAVED}</a>.{left_out}"
         )
 

@@ -9,14 +9,9 @@ notebook that has changed meanwhile still takes back what it knows by tag.
 import contextlib
 import hashlib
 import json
-import os
-import secrets
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from filelock import FileLock, Timeout
 
 from landscape_nb.course.cells_run import Executed, forget, unsaved_runs, watch
 from landscape_nb.course.learner_cells import (
@@ -27,13 +22,10 @@ from landscape_nb.course.learner_cells import (
     tags_of,
     text_of,
 )
-from landscape_nb.course.work_zip import LARGEST, SAVED, WorkFileError, pack, unpack
+from landscape_nb.course.trust import trust_again
+from landscape_nb.course.work_files import WorkFileError, alone, keep
+from landscape_nb.course.work_zip import LARGEST, SAVED, pack, unpack
 from landscape_nb.numerics.files import replace_files
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = [
     "BACKUP", "EARLIER", "OWN", "RESTORED", "SAVED", "Executed", "Restored", "Work",
@@ -42,7 +34,6 @@ __all__ = [
 
 EARLIER, RESTORED = "my_work_earlier.zip", "my_work_restored.zip"
 BACKUP = "my_work_before_restoring.zip"
-PATIENCE = 20.0  # seconds, chosen here: what a second notebook takes to save or restore is under 1
 
 
 class Work(NamedTuple):
@@ -141,7 +132,7 @@ def save(folder: Path | str = ".") -> tuple[bytes, Work]:
         OSError: it cannot be written; the older one is as it was.
     """
     folder = Path(folder).absolute()
-    with _alone(folder):
+    with alone(folder):
         found = collect(folder)
         content = pack(found.files)
         if found.files:
@@ -162,7 +153,7 @@ def _keep_earlier(path: Path, files: Mapping[str, str]) -> None:
             f"Here is a {SAVED} that is no saved work ({error}). Give it another name."
         ) from None
     if _lacks(files, older, by_us=_written.get(path) == older):
-        _keep(path.parent, EARLIER, older)
+        keep(path.parent, EARLIER, older)
 
 
 def _lacks(files: Mapping[str, str], older: bytes, by_us: bool) -> bool:
@@ -170,7 +161,8 @@ def _lacks(files: Mapping[str, str], older: bytes, by_us: bool) -> bool:
         earlier = unpack(older)
     except WorkFileError:
         return True
-    return any(name not in files or (not by_us and files[name] != earlier[name]) for name in earlier)
+    lost = [name for name, text in earlier.items() if files.get(name) != text]
+    return bool([name for name in lost if name not in files] if by_us else lost)
 
 
 def restore(content: bytes, folder: Path | str = ".") -> Restored:
@@ -191,7 +183,7 @@ def restore(content: bytes, folder: Path | str = ".") -> Restored:
     """
     folder = Path(folder).absolute()
     wanted = {name.rsplit(".", 1)[0]: text for name, text in unpack(content).items()}
-    with _alone(folder):
+    with alone(folder):
         for _ in range(5):
             notebooks, unreadable = read_notebooks(folder)
             backups = _back_up(folder, notebooks)
@@ -201,9 +193,10 @@ def restore(content: bytes, folder: Path | str = ".") -> Restored:
         else:
             raise WorkFileError("The notebooks here are being written all the time. Try again.")
         replace_files(new)
+        trust_again({n.path: n.content for n in notebooks}, new)
         forget(_ids(notebooks, tags))
         with contextlib.suppress(OSError):  # a second copy of what the learner has chosen
-            _keep(folder, RESTORED, content)
+            keep(folder, RESTORED, content)
     placed = {f"{name}/{tag}" for name, found in tags.items() for tag in found}
     unknown = [name for name in wanted if name not in placed]
     return Restored(tags, unknown, unreadable + failed, *backups)
@@ -223,7 +216,7 @@ def _back_up(folder: Path, notebooks: Sequence[Notebook]) -> tuple[str | None, s
         packed.append(pack(files) if files else b"")
     for number, backup in enumerate(packed):
         again = number == 1 and backup == packed[0]
-        names.append(_keep(folder, BACKUP, backup) if backup and not again else None)
+        names.append(keep(folder, BACKUP, backup) if backup and not again else None)
     return names[0] or names[1], names[1] if names[0] else None
 
 
@@ -291,74 +284,3 @@ def _is_unchanged(notebook: Notebook) -> bool:
 def _ids(notebooks: Sequence[Notebook], tags: Mapping[str, Sequence[str]]) -> set[str]:
     cells = [n.cells[tag] for n in notebooks for tag in tags.get(n.path.stem, [])]
     return {cell["id"] for cell in cells if isinstance(cell.get("id"), str)}
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """While this lasts no other kernel saves or restores here.
-
-    Where a file system knows no locks it does nothing; two kernels would then have to press their
-    buttons within the same fraction of a second.
-    """
-    with contextlib.ExitStack() as stack:
-        if fcntl is None:
-            try:
-                stack.enter_context(FileLock(folder / ".my_work.lock", timeout=PATIENCE))
-            except Timeout:
-                raise WorkFileError(_BUSY) from None
-        else:
-            handle = os.open(folder, os.O_RDONLY)  # the folder itself: no file is left behind
-            stack.callback(os.close, handle)
-            with contextlib.suppress(OSError):
-                _lock(handle)
-        yield
-
-
-_BUSY = "Another notebook is saving or restoring here. Try again when it has finished."
-
-
-def _lock(handle: int) -> None:
-    end = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > end:
-                raise WorkFileError(_BUSY) from None
-            time.sleep(0.02)
-
-
-def _keep(folder: Path, name: str, content: bytes) -> str:
-    """Write under this name, or with a number if something else is there; returns the name."""
-    stem, suffix = name.rsplit(".", 1)
-    for number in range(1, 10_000):
-        path = folder / (name if number == 1 else f"{stem}_{number}.{suffix}")
-        if _holds(path, content) or (not os.path.lexists(path) and _create(path, content)):
-            return path.name
-    raise WorkFileError(f"There are too many files named {name} here. Remove some.")
-
-
-def _holds(path: Path, content: bytes) -> bool:
-    try:
-        return read_file(path, len(content)) == content
-    except (OSError, ValueError):
-        return False
-
-
-def _create(path: Path, content: bytes) -> bool:
-    """Write a file whole, unless there is one by then; returns whether it was written."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.draft")
-    try:
-        replace_files({draft: content})
-        os.link(draft, path)
-    except FileExistsError:
-        return False
-    except OSError:
-        if not draft.exists():
-            raise
-        if os.path.lexists(path):
-            return False
-        draft.replace(path)  # a file system without links
-    finally:
-        draft.unlink(missing_ok=True)
-    return True

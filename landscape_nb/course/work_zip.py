@@ -9,16 +9,14 @@ import re
 import zipfile
 from collections.abc import Mapping
 
+from landscape_nb.course.work_files import WorkFileError
+
 SAVED = "my_work.zip"
 LARGEST = 10_000_000  # bytes unpacked, chosen here: thousands of times a whole course's answers
 MOST_ENTRIES = 10_000  # chosen here: a hundred times a whole course's answers
 # Whoever unpacks a zip and packs it again puts folders in front, on Windows with a backslash.
 _FOLDER = r"(?!__MACOSX/)[^/\x00]+/"
 ENTRY = re.compile(rf"(?:{_FOLDER})*?({_FOLDER}(?:answer|manual|predict)-[\w-]+)\.(py|md)")
-
-
-class WorkFileError(ValueError):
-    """A file that is no saved work."""
 
 
 def pack(files: Mapping[str, str]) -> bytes:
@@ -44,7 +42,7 @@ def unpack(content: bytes) -> dict[str, str]:
             answer, or none of a learner's answers.
     """
     if len(content) > LARGEST or content.count(b"PK\x01\x02") > MOST_ENTRIES:
-        raise WorkFileError("The zip is larger than any saved work: more than 10 MB, or 10 000 files.")
+        raise WorkFileError("The zip has more than 10 MB or 10 000 files: it is no saved work.")
     try:
         files = _texts(content)
     except WorkFileError:
