@@ -8,9 +8,9 @@ import contextlib
 import io
 import itertools
 import json
+import multiprocessing
 import os
 import stat
-import subprocess
 import sys
 import threading
 import tracemalloc
@@ -51,6 +51,22 @@ def put(folder, name, *cells):
     return path
 
 
+def sparse(path, size=10**10):
+    """A file that calls itself so large and takes no room."""
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+def as_text(thing):
+    return json.dumps(thing, sort_keys=True)
+
+
+def untouched(path):
+    """What of a file's state shows that nobody has written or replaced it."""
+    status = os.lstat(path)
+    return status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def text(path, number=0):
     return "".join(json.loads(path.read_bytes())["cells"][number]["source"])
 
@@ -80,7 +96,7 @@ ODD = {
     "a link to another": (lambda p: p.symlink_to("01_toy.ipynb"), "a link to 01_toy.ipynb", {}),
     "a folder": (lambda p: p.mkdir(), "a folder", {}),
     "a pipe": (lambda p: os.mkfifo(p), "not an ordinary file", {}),
-    "a giant": (lambda p: os.truncate(p.open("w").fileno(), 10**10), "larger than 100 MB", {}),
+    "a giant": (lambda p: sparse(p), "larger than 100 MB", {}),
     "empty": (lambda p: p.touch(), "empty", {}),
     "cut off": (lambda p: p.write_text('{"cells": [\n'), "no JSON from line 2", {}),
     "deep": (lambda p: p.write_text("[" * 200_000), "nested too deeply", {}),
@@ -119,7 +135,7 @@ ODD_CELLS = {
 def test_an_odd_file_is_named_and_the_others_are_saved_and_restored(folder, name):
     make, words, of_it = ODD[name]
     make(folder / "03_odd.ipynb")
-    state = os.lstat(folder / "03_odd.ipynb")
+    state = untouched(folder / "03_odd.ipynb")
     content, found = work.save(folder)
     assert found.files == {**OTHERS, **of_it}
     assert len(found.unreadable) == 1
@@ -127,7 +143,7 @@ def test_an_odd_file_is_named_and_the_others_are_saved_and_restored(folder, name
     put(folder, "02_next", cell(source=STUB, id="b"))
     done = work.restore(content, folder)
     assert done.unreadable == found.unreadable and text(folder / "02_next.ipynb") == "mine as well"
-    assert os.lstat(folder / "03_odd.ipynb") == state
+    assert untouched(folder / "03_odd.ipynb") == state
 
 
 @pytest.mark.parametrize("name", ODD_CELLS)
@@ -140,12 +156,13 @@ def test_an_odd_cell_is_named_and_its_neighbours_are_saved_and_restored(folder, 
     assert found.files == OTHERS | saved
     assert all(words and words in said for said in found.unreadable)
     assert len(found.unreadable) == (words is not None)
+    assert work.unpack(work.pack(found.files)) == found.files
     if name == "too large":
         return  # what cannot be kept is not replaced either; see below
     done = work.restore(work.pack({"03_odd/answer-5.py": "restored"}), folder)
     assert done.tags == {"03_odd": ["answer-5"]} and text(path, 1) == "restored"
     # equal as JSON text, where a number that is none equals itself
-    assert json.dumps(json.loads(path.read_bytes())["cells"][0]) == json.dumps(odd)
+    assert as_text(json.loads(path.read_bytes())["cells"][0]) == as_text(odd)
 
 
 def test_a_name_that_no_zip_can_hold_is_named(folder):
@@ -257,7 +274,6 @@ BAD_ZIPS = {
     "bad stream": patched(GOOD, 30 + len(NAME), b"\xff" * 8),
     "stream cut short": patched(GOOD, CENTRAL + 20, number(3)),
     "longer than it says": patched(GOOD, CENTRAL + 24, number(7)),
-    "shorter than it says": patched(GOOD, CENTRAL + 24, number(70_000)),
     "with a password": patched(GOOD, CENTRAL + 8, b"\1\0"),
     "patch data": patched(GOOD, CENTRAL + 8, b"\x20\0"),
     "of the future": patched(GOOD, CENTRAL + 6, b"\xff\0"),
@@ -269,7 +285,6 @@ BAD_ZIPS = {
     "called stored": patched(GOOD, CENTRAL + 10, number(0, 2)),
     "starts elsewhere": patched(GOOD, CENTRAL + 42, number(2**31 - 1)),
     "starts in another": patched(GOOD, CENTRAL + 42, number(11)),
-    "64 bits without any": patched(GOOD, CENTRAL + 20, b"\xff" * 8),
     "bad extra field": patched(GOOD, CENTRAL + 30, number(9, 2)),
     "another name inside": patched(GOOD, 30, b"99"),
     "bomb": zipped((NAME, b"0" * 100_000_000)), "bomb that calls itself small": lying(10),
@@ -282,7 +297,8 @@ BAD_ZIPS = {
     "not UTF-8": zipped((NAME, b"\xff\xfe")),
     "two texts for one": zipped(("a/" + NAME, "x"), ("b/" + NAME, "y")),
     "both kinds": zipped((NAME, "x"), ("01_toy/answer-1.md", "y")),
-    "absolute": zipped(("/01_toy/answer-1.py", "x")), "only dots": zipped(("../answer-1.py/..", "x")),
+    "absolute": zipped(("/01_toy/answer-1.py", "x")),
+    "only dots": zipped(("../answer-1.py/..", "x")),
 }  # fmt: skip
 
 
@@ -301,6 +317,12 @@ def test_a_bad_zip_is_refused_in_words_and_changes_nothing(folder, name):
     assert str(refused.value)[0].isupper() and str(refused.value).endswith(".")
     assert peak < 4 * work_zip.LARGEST
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("size", [70_000, 2**32 - 1], ids=["shorter", "64 bits without any"])
+def test_a_text_that_is_whole_is_taken_whatever_size_is_claimed(size):
+    """Its end and its checksum are right: nothing is missing."""
+    assert work.unpack(patched(GOOD, CENTRAL + 24, number(size)))[NAME] == LATER * 50
 
 
 def test_every_broken_byte_is_refused_or_does_no_harm():
@@ -475,10 +497,10 @@ def test_all_that_is_replaced_can_be_had_back(folder):
 
 def test_what_only_ran_is_kept_though_the_file_has_the_restored_text(folder):
     run("a", LATER)
-    before = (folder / "01_toy.ipynb").stat()
+    before = untouched(folder / "01_toy.ipynb")
     done = work.restore(work.pack({NAME: MINE}), folder)
     assert work.unpack((folder / done.backup).read_bytes())[NAME] == LATER
-    assert (folder / "01_toy.ipynb").stat() == before and saved(folder) == MINE
+    assert untouched(folder / "01_toy.ipynb") == before and saved(folder) == MINE
 
 
 def test_what_ran_is_remembered_if_restoring_fails(folder, monkeypatch):
@@ -516,13 +538,13 @@ def test_something_else_under_the_name_of_a_backup_is_left_alone(folder, kind):
     path = folder / work.BACKUP
     make = {
         "folder": path.mkdir, "pipe": lambda: os.mkfifo(path),
-        "giant": lambda: os.truncate(path.open("w").fileno(), 10**10),
+        "giant": lambda: sparse(path),
         "dangling link": lambda: path.symlink_to("nowhere"),
     }  # fmt: skip
     make[kind]()
-    state = os.lstat(path)
+    state = untouched(path)
     assert work.restore(work.pack({NAME: LATER}), folder).backup == "my_work_before_restoring_2.zip"
-    assert os.lstat(path) == state
+    assert untouched(path) == state
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "giant"])
@@ -530,7 +552,7 @@ def test_something_else_under_the_name_of_the_zip_is_refused(folder, kind):
     path = folder / work.SAVED
     make = {
         "folder": path.mkdir, "pipe": lambda: os.mkfifo(path),
-        "giant": lambda: os.truncate(path.open("w").fileno(), 10**10),
+        "giant": lambda: sparse(path),
     }  # fmt: skip
     make[kind]()
     with pytest.raises(WorkFileError, match="Give it another name"):
@@ -587,33 +609,23 @@ def test_a_file_system_without_locks_or_links_does(folder, monkeypatch):
     assert not list(folder.glob(".*"))
 
 
-SECOND_KERNEL = """
-import sys
-from pathlib import Path
-from landscape_nb.course import saved_work as work
-folder, me = Path(sys.argv[1]), sys.argv[2]
-print("ready", flush=True); sys.stdin.readline()
-for i in range(10):
-    work.restore(work.pack({f"03_x/answer-{me}.py": f"{me} {i}"}), folder)
-    work.save(folder)
-"""
+def keep_restoring(folder, me, start):
+    start.wait()
+    for i in range(10):
+        work.restore(work.pack({f"03_x/answer-{me}.py": f"{me} {i}"}), folder)
+        work.save(folder)
 
 
 def test_two_kernels_at_once_lose_nothing(folder):
     path = put(folder, "03_x", *[cell(f"answer-{n}", STUB, id=f"i{n}") for n in (1, 2)])
-    kernels = [
-        subprocess.Popen(
-            [sys.executable, "-c", SECOND_KERNEL, folder, n],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )
-        for n in "12"
-    ]  # fmt: skip
+    fork = multiprocessing.get_context("fork")
+    start = fork.Barrier(2)
+    kernels = [fork.Process(target=keep_restoring, args=(folder, n, start)) for n in "12"]
     for kernel in kernels:
-        kernel.stdout.readline()
+        kernel.start()
     for kernel in kernels:
-        kernel.stdin.write("\n")
-        kernel.stdin.flush()
-    assert [kernel.wait(60) for kernel in kernels] == [0, 0]
+        kernel.join(60)
+    assert [kernel.exitcode for kernel in kernels] == [0, 0]
     assert [text(path, i) for i in (0, 1)] == ["1 9", "2 9"]
     packed = [p.read_bytes() for p in folder.glob("my_work*.zip")]
     texts = {t for content in packed for n, t in work.unpack(content).items() if "03_x" in n}

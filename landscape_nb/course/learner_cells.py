@@ -66,11 +66,12 @@ def read_file(path: Path, largest: int = LARGEST_NOTEBOOK) -> bytes:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("a folder" if stat.S_ISDIR(status.st_mode) else "not an ordinary file")
-    with path.open("rb") as file:
-        content = file.read(min(status.st_size, largest) + 1)  # no more, should it be growing
-    if len(content) > largest:
-        raise ValueError(f"larger than {largest // 1_000_000} MB; clear its outputs and save it")
-    return content
+    if status.st_size <= largest:
+        with path.open("rb") as file:
+            content = file.read(largest + 1)  # no more, should it be growing
+        if len(content) <= largest:
+            return content
+    raise ValueError(f"larger than {largest // 1_000_000} MB; clear its outputs and save it")
 
 
 def _parsed(path: Path, content: bytes) -> tuple[Notebook, list[str]]:

@@ -38,6 +38,9 @@ if (words) words.setAttribute('role', 'status');
 """
 SAVING = 10.0  # seconds, chosen here: what a slow server takes to save a notebook of 2 MB
 SETTLING = 0.5  # seconds, chosen here: JupyterLab asks for the file again right after saving it
+_SHOWN = (
+    " This notebook was loaded again and shows them (if not: File &gt; Reload Notebook from Disk)."
+)
 KEYS = "<b>Ctrl+S</b> (Cmd+S on a Mac)"
 
 
@@ -62,6 +65,7 @@ class SaveMyWork(VBox):
         self._page_listens = False
         self._waiting: Callable[[bool], str] | None = None
         self._before: dict[Path, tuple] = {}
+        self._reloaded_words = ""
         wide = Layout(width="auto")
         self.button = Button(
             description="Save my work", icon="download", layout=wide,
@@ -111,10 +115,12 @@ class SaveMyWork(VBox):
     def _tell(self, do: Callable[..., str], *arguments: Any) -> None:
         """Show what was done, or why it could not be."""
         try:
-            words = do(*arguments)
+            self._say(do(*arguments))
         except Exception as error:  # a button that does nothing would look as if it had
-            words = f"<b>Nothing was changed.</b> {_shown(str(error))}"
-        self._say(words)
+            self._refuse(error)
+
+    def _refuse(self, error: Exception) -> None:
+        self._say(f"<b>Nothing was changed.</b> {_shown(str(error))}")
 
     def _say(self, words: str) -> None:
         self.readout.value = f'<div style="line-height:1.5">{words}</div>'
@@ -157,7 +163,12 @@ class SaveMyWork(VBox):
         if change["new"]:
             content = bytes(change["new"][0].content)
             self.upload.value = ()  # so that the same file can be chosen again
-            self._after_saving(lambda saved: self._restore(content, saved))
+            try:
+                work.unpack(content)
+            except work.WorkFileError as error:  # before anything is saved
+                self._refuse(error)
+            else:
+                self._after_saving(lambda saved: self._restore(content, saved))
 
     def _restore(self, content: bytes, saved: bool) -> str:
         done = work.restore(content, self._folder)
@@ -166,7 +177,7 @@ class SaveMyWork(VBox):
         own = own_notebook()
         others = [name for name in done.tags if own is None or name != own.stem]
         rest = _kept(done) + _no_place(done.unknown) + _left_out(done.unreadable)
-        self._reloaded_words = f"{words} The open notebook shows them.{_reload(others)}{rest}"
+        self._reloaded_words = f"{words}{_SHOWN}{_reload(others)}{rest}"
         if saved and done.tags:
             self._page.ask("reload")
         return words + _reload(done.tags) + rest

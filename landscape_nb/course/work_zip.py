@@ -63,6 +63,7 @@ def unpack(content: bytes) -> dict[str, str]:
 
 def _texts(content: bytes) -> dict[str, str]:
     files: dict[str, str] = {}
+    texts: dict[str, str] = {}  # the same without .py or .md, between which no notebook tells
     left = LARGEST
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for entry in archive.infolist():
@@ -71,11 +72,12 @@ def _texts(content: bytes) -> dict[str, str]:
                 continue
             text = _bytes(archive, entry, left)
             left -= len(text)
-            name, words = f"{named[1]}.{named[2]}", text.decode("utf-8-sig", "surrogatepass")
-            if files.setdefault(name, words) != words:
+            words = text.decode("utf-8-sig", "surrogatepass")
+            if texts.setdefault(named[1], words) != words:
                 raise WorkFileError(
                     f"The zip holds two different texts for {named[1]}: remove one of them."
                 )
+            files[f"{named[1]}.{named[2]}"] = words
     return files
 
 
