@@ -127,6 +127,11 @@ def test_what_is_only_typed_is_saved_first_and_a_restored_answer_is_shown(lab, t
     lab.await_script(COMMAND, "docmanager:save")  # no question, and nothing undone
     assert lab.run_script(DIALOG) == []
     assert sources(path)[2] == TYPED
+    lab.open_notebook(path.name)  # the buttons are drawn anew, and ask for nothing by themselves
+    lab.run_script(TYPE, 2, "not to be lost")
+    lab.find(".ln-work .ln-save")
+    lab.press(Keys.TAB)
+    assert lab.run_script(DIALOG) == [] and lab.run_script(READ, 2) == "not to be lost"
 
 
 def test_where_the_page_does_not_listen_the_words_say_what_to_do(lab, tmp_path):

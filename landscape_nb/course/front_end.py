@@ -13,10 +13,11 @@ from ipywidgets import HTML, Button, Layout, VBox
 
 from landscape_nb.widgets.pictured import hidden_style
 
-# The browser's platform is what JupyterLab, too, tells Ctrl from Cmd by.
+_ROOT = "const root = this.closest('.ln-work');"
 _ANSWER = """
 const answer = name => document.querySelector('.ln-work .ln-page-' + name)?.click();
 """
+# The browser's platform is what JupyterLab, too, tells Ctrl from Cmd by.
 _SAVE = """
 const mac = /Mac/i.test(navigator.platform);
 const keys = new KeyboardEvent('keydown', {
@@ -65,9 +66,18 @@ _LISTEN = """
 if (root && !root.lnListens) {
   root.lnListens = true;
   root.addEventListener('click', event => {
-    if (event.target.closest('.ln-save, .ln-restore')) answer('here');
+    if (!event.target.closest('.ln-save, .ln-restore')) return;
+    root.lnClicked = true;
+    answer('here');
   }, true);
 }
+"""
+# A request runs once, and only where the click was: whenever its style is put into a page again, as
+# when the notebook is opened another time, it would run again.
+_ONCE = """
+const before = root?.lnSeen ?? 0;
+if (root) root.lnSeen = Math.max(before, NUMBER);
+if (root?.lnClicked && before < NUMBER) {
 """
 REQUESTS = {"save": _SAVE, "reload": _RELOAD}
 
@@ -90,13 +100,11 @@ class Page(VBox):
             button.add_class(f"ln-page-{name}")
             button.on_click(lambda _, do=do: do())
             answers.append(button)
-        root = "const root = this.closest('.ln-work');"
-        style = hidden_style(css, root + _ANSWER + _LISTEN + setup)
+        style = hidden_style(css, _ROOT + _ANSWER + _LISTEN + setup)
         super().__init__([*answers, self._request, style], layout=hidden)
 
     def ask(self, request: str) -> None:
         """Have the page save the open notebook ("save"), or load it from the disk ("reload")."""
-        self._asked += 1  # a script runs when its style appears, hence only if something is new
-        root = "const root = this.closest('.ln-work');"
-        script = root + _ANSWER + REQUESTS[request]
-        self._request.value = hidden_style(f"/* {self._asked} */", script).value
+        self._asked += 1
+        once = _ONCE.replace("NUMBER", str(self._asked)) + REQUESTS[request] + "}"
+        self._request.value = hidden_style("", _ROOT + _ANSWER + once).value
