@@ -6,37 +6,34 @@ one small text file, NOTEBOOK/TAG.py or .md, so that the zip can be read without
 notebook that has changed meanwhile still takes back what it knows by tag.
 """
 
+import contextlib
 import hashlib
-import io
 import json
-import re
-import time
-import zipfile
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from IPython.core.getipython import get_ipython
-
+from landscape_nb.course.cells_run import Executed, forget, unsaved_runs, watch
+from landscape_nb.course.learner_cells import (
+    OWN,
+    Notebook,
+    read_file,
+    read_notebooks,
+    tags_of,
+    text_of,
+)
+from landscape_nb.course.trust import trust_again
+from landscape_nb.course.work_files import WorkFileError, alone, keep
+from landscape_nb.course.work_zip import LARGEST, SAVED, pack, unpack
 from landscape_nb.numerics.files import replace_files
 
-OWN = re.compile(r"(answer|manual|predict)-[\w-]+")
-SAVED, EARLIER, BACKUP = "my_work.zip", "my_work_earlier.zip", "my_work_before_restoring.zip"
-LARGEST = 10_000_000  # bytes unpacked, chosen here: thousands of times a whole course's answers
-# Whoever unpacks a zip and packs it again puts folders in front, on Windows with a backslash.
-ENTRY = re.compile(r"(?:(?!__MACOSX)[^/]+/)*?([\w-]+/(?:answer|manual|predict)-[\w-]+)\.(py|md)")
+__all__ = [
+    "BACKUP", "EARLIER", "OWN", "RESTORED", "SAVED", "Executed", "Restored", "Work",
+    "WorkFileError", "collect", "digest", "pack", "restore", "save", "unpack", "watch",
+]  # fmt: skip
 
-
-class WorkFileError(ValueError):
-    """A file that is no saved work."""
-
-
-class Executed(NamedTuple):
-    """The text of a cell as it was last run, and when (seconds since 1970)."""
-
-    text: str
-    at: float
+EARLIER, RESTORED = "my_work_earlier.zip", "my_work_restored.zip"
+BACKUP = "my_work_before_restoring.zip"
 
 
 class Work(NamedTuple):
@@ -44,7 +41,7 @@ class Work(NamedTuple):
 
     Attributes:
         files: "NOTEBOOK/TAG.py" (".md" for a written answer) -> text.
-        unreadable: names of notebooks that could not be read, and why.
+        unreadable: names of notebooks and cells that could not be read, and why.
     """
 
     files: dict[str, str]
@@ -57,33 +54,20 @@ class Restored(NamedTuple):
     Attributes:
         tags: notebook -> the tags of the cells put back.
         unknown: entries of the zip for which no notebook here has a place.
-        unreadable: names of notebooks that could not be read, and why.
+        unreadable: names of notebooks and cells that could not be read or written, and why.
         backup: the file that holds what was replaced; None if nothing was.
+        saved_backup: a second one with what the notebooks' files held, where that differs from
+            what had been run; else None.
     """
 
     tags: dict[str, list[str]]
     unknown: list[str]
     unreadable: list[str]
     backup: str | None
+    saved_backup: str | None
 
 
-_executed: dict[str, Executed] = {}  # id of a cell -> its last run in this kernel
-
-
-def watch() -> None:
-    """Remember the text of each cell that this kernel runs from now on.
-
-    A notebook's file holds what was last saved; an answer that was run since then is newer. Does
-    nothing outside a kernel, or when called again.
-    """
-    shell = get_ipython()
-    if shell is not None and _remember not in shell.events.callbacks["pre_run_cell"]:
-        shell.events.register("pre_run_cell", _remember)
-
-
-def _remember(info: Any) -> None:
-    if getattr(info, "cell_id", None):
-        _executed[info.cell_id] = Executed(info.raw_cell, time.time())
+_written: dict[Path, bytes] = {}  # the last my_work.zip that this kernel wrote
 
 
 def digest(text: str) -> str:
@@ -101,172 +85,202 @@ def collect(folder: Path, executed: Mapping[str, Executed] | None = None) -> Wor
 
     Args:
         folder: where the notebooks lie; those of folders below it are not read.
-        executed: id of a cell -> its text when it was last run; this kernel's by default. It
-            counts where it is newer than the notebook's file.
+        executed: id of a cell -> its last run; this kernel's by default. What was run counts as
+            long as the notebook's file has not been written since.
 
     Returns:
         The texts that are not those given. A cell that was copied with its tag counts as TAG-2.
     """
-    executed = _executed if executed is None else executed
-    notebooks, unreadable = _notebooks(folder)
-    files = {}
-    for path, notebook in notebooks.items():
-        saved_at = path.stat().st_mtime
-        for tag, cell in _own_cells(notebook).items():
-            text, ran = _text(cell), executed.get(cell.get("id", ""))
-            if ran is not None and ran.at > saved_at:
-                text = ran.text
-            if text.strip() and digest(text) != cell["metadata"].get("given"):
-                suffix = "py" if cell.get("cell_type") == "code" else "md"
-                files[f"{path.stem}/{tag}.{suffix}"] = text
-    return Work(files, unreadable)
+    notebooks, unreadable = read_notebooks(folder)
+    runs, doubtful = unsaved_runs(notebooks, executed)
+    files, too_large = _files(notebooks, runs)
+    return Work(files, unreadable + doubtful + too_large)
 
 
-def pack(files: Mapping[str, str]) -> bytes:
-    """The texts as a zip, the same bytes for the same texts.
-
-    >>> unpack(pack({"01_toy/answer-1.py": "x = 1"}))
-    {'01_toy/answer-1.py': 'x = 1'}
-    """
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in sorted(files.items()):
-            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            archive.writestr(entry, text.encode("utf-8", "replace"))
-    return buffer.getvalue()
-
-
-def unpack(content: bytes) -> dict[str, str]:
-    """The texts in a zip that `pack` made, or that holds the same files in a folder.
-
-    Raises:
-        WorkFileError: no zip, a damaged one, or one that holds none of a learner's answers.
-    """
-    files = {}
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
-                raise WorkFileError("The zip holds more than 10 MB of text: it is no saved work.")
-            for entry in archive.infolist():
-                if named := ENTRY.fullmatch(entry.filename.replace("\\", "/")):
-                    files[f"{named[1]}.{named[2]}"] = archive.read(entry).decode("utf-8-sig")
-    except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError, RuntimeError) as error:
-        raise WorkFileError(
-            f"This is no zip that was saved here, or a damaged one ({error}). Choose a {SAVED}."
-        ) from None
-    if not files:
-        raise WorkFileError(
-            "The zip holds no answers: its entries must be named like 01_quadratic_toy/answer-1.py."
-        )
-    return files
+def _files(
+    notebooks: Sequence[Notebook], runs: Mapping[tuple[Path, str], str]
+) -> tuple[dict[str, str], list[str]]:
+    """The learner's texts by name, and the names of those for which a zip has no room."""
+    files: dict[str, str] = {}
+    too_large, left = [], LARGEST
+    for notebook in notebooks:
+        for tag, cell in notebook.cells.items():
+            id = cell.get("id")
+            run = runs.get((notebook.path, id)) if isinstance(id, str) else None
+            text = text_of(cell) if run is None else run
+            if not text.strip() or digest(text) == cell["metadata"].get("given"):
+                continue
+            size = len(text.encode("utf-8", "surrogatepass"))
+            if size > left // 2:  # of what compresses badly a zip needs as much again for itself
+                too_large.append(f"{notebook.path.name}, {tag} (its text is too large for the zip)")
+                continue
+            left -= size
+            suffix = "py" if cell.get("cell_type") == "code" else "md"
+            files[f"{notebook.path.stem}/{tag}.{suffix}"] = text
+    return files, too_large
 
 
 def save(folder: Path | str = ".") -> tuple[bytes, Work]:
     """Write my_work.zip into the folder; returns its bytes and what it holds.
 
-    Nothing is written if there is nothing to save. An older my_work.zip with entries that the new
-    one would lack, as in a session that has not restored it yet, is kept under another name.
+    Nothing is written if there is nothing to save. A my_work.zip that holds what the new one lacks
+    is kept under another name: entries, as in a session that has not restored it yet; or texts, if
+    another kernel wrote it.
+
+    Raises:
+        WorkFileError: the older my_work.zip is a folder, or too large to be one.
+        OSError: it cannot be written; the older one is as it was.
     """
-    folder = Path(folder)
-    found = collect(folder)
-    content = pack(found.files)
-    if found.files:
-        older = folder / SAVED
-        if older.exists() and _lacks(found.files, older.read_bytes()):
-            _keep(folder, EARLIER, older.read_bytes())
-        replace_files({older: content})
+    folder = Path(folder).absolute()
+    with alone(folder):
+        found = collect(folder)
+        content = pack(found.files)
+        if found.files:
+            _keep_earlier(folder / SAVED, found.files)
+            replace_files({folder / SAVED: content})
+            _written[folder / SAVED] = content
     return content, found
 
 
-def _lacks(files: Mapping[str, str], older: bytes) -> bool:
+def _keep_earlier(path: Path, files: Mapping[str, str]) -> None:
+    """Keep a my_work.zip under another name if it holds what is not among these files."""
+    if not path.exists():
+        return
     try:
-        return bool(unpack(older).keys() - files.keys())
+        older = read_file(path, LARGEST)
+    except ValueError as error:
+        raise WorkFileError(
+            f"Here is a {SAVED} that is no saved work ({error}). Give it another name."
+        ) from None
+    if _lacks(files, older, by_us=_written.get(path) == older):
+        keep(path.parent, EARLIER, older)
+
+
+def _lacks(files: Mapping[str, str], older: bytes, by_us: bool) -> bool:
+    try:
+        earlier = unpack(older)
     except WorkFileError:
         return True
+    lost = [name for name, text in earlier.items() if files.get(name) != text]
+    return bool([name for name in lost if name not in files] if by_us else lost)
 
 
 def restore(content: bytes, folder: Path | str = ".") -> Restored:
     """Put saved answers back into the notebooks of a folder.
 
     What they replace is first written to a zip of its own, and a cell for which the zip holds
-    nothing keeps its text. All notebooks are written before the first one is replaced.
+    nothing keeps its text. All notebooks are written before the first one is replaced. The zip
+    itself is kept beside them, lest an open notebook be saved over what was restored.
 
     Args:
         content: the zip's bytes.
         folder: where the notebooks lie.
 
     Raises:
-        WorkFileError: the zip is no saved work; nothing has been changed.
+        WorkFileError: the zip is no saved work, or others keep writing here; no notebook has been
+            changed.
         OSError: a file cannot be written; no notebook has been changed.
     """
-    folder = Path(folder)
+    folder = Path(folder).absolute()
     wanted = {name.rsplit(".", 1)[0]: text for name, text in unpack(content).items()}
-    notebooks, unreadable = _notebooks(folder)
-    before = collect(folder).files
-    backup = _keep(folder, BACKUP, pack(before)) if before else None
-    restored: dict[str, list[str]] = {}
-    new = {}
-    for path, notebook in notebooks.items():
-        cells = _own_cells(notebook)
-        for tag in [tag for tag in cells if f"{path.stem}/{tag}" in wanted]:
-            cells[tag]["source"] = wanted.pop(f"{path.stem}/{tag}").splitlines(keepends=True)
-            _executed.pop(cells[tag].get("id", ""), None)
-            _forget_outputs(notebook, tag)
-            restored.setdefault(path.stem, []).append(tag)
-        if path.stem in restored:
-            text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True)
-            new[path] = (text + "\n").encode()
-    replace_files(new)
-    return Restored(restored, list(wanted), unreadable, backup)
-
-
-def _forget_outputs(notebook: Mapping[str, Any], tag: str) -> None:
-    """Of a restored cell, and of its check, which has not seen the restored answer."""
-    for cell in notebook["cells"]:
-        tags = cell.get("metadata", {}).get("tags", [])
-        if cell.get("cell_type") == "code" and {tag, tag.replace("answer", "check")} & set(tags):
-            cell["outputs"], cell["execution_count"] = [], None
-
-
-def _notebooks(folder: Path) -> tuple[dict[Path, dict[str, Any]], list[str]]:
-    """The notebooks of the course in a folder, and which could not be read."""
-    notebooks, unreadable = {}, []
-    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
-        try:
-            notebook = json.loads(path.read_text(encoding="utf-8-sig"))
-            _own_cells(notebook)
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
-            unreadable.append(f"{path.name} ({type(error).__name__})")
+    with alone(folder):
+        for _ in range(5):
+            notebooks, unreadable = read_notebooks(folder)
+            backups = _back_up(folder, notebooks)
+            tags, new, failed = _put(notebooks, wanted)
+            if all(_is_unchanged(notebook) for notebook in notebooks if notebook.path in new):
+                break
         else:
-            notebooks[path] = notebook
-    return notebooks, unreadable
+            raise WorkFileError("The notebooks here are being written all the time. Try again.")
+        replace_files(new)
+        trust_again({n.path: n.content for n in notebooks}, new)
+        forget(_ids(notebooks, tags))
+        with contextlib.suppress(OSError):  # a second copy of what the learner has chosen
+            keep(folder, RESTORED, content)
+    placed = {f"{name}/{tag}" for name, found in tags.items() for tag in found}
+    unknown = [name for name in wanted if name not in placed]
+    return Restored(tags, unknown, unreadable + failed, *backups)
 
 
-def _own_cells(notebook: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The learner's cells by tag; further cells with the same tag as TAG-2, TAG-3."""
-    cells: dict[str, dict[str, Any]] = {}
-    seen: Counter[str] = Counter()
-    for cell in notebook["cells"]:
-        for tag in cell["metadata"].get("tags") or []:
-            if OWN.fullmatch(tag):
-                _text(cell)  # raises where a cell has none
-                seen[tag] += 1
-                cells[tag if seen[tag] == 1 else f"{tag}-{seen[tag]}"] = cell
-    return cells
+def _back_up(folder: Path, notebooks: Sequence[Notebook]) -> tuple[str | None, str | None]:
+    """Keep what the notebooks hold: with what was run since they were saved, and without."""
+    names: list[str | None] = []
+    packed: list[bytes] = []
+    for runs in (unsaved_runs(notebooks)[0], {}):
+        files, too_large = _files(notebooks, runs)
+        if too_large:
+            raise WorkFileError(
+                f"What is here would not fit into a backup: {', '.join(too_large)}. Move it to "
+                "another file first."
+            )
+        packed.append(pack(files) if files else b"")
+    for number, backup in enumerate(packed):
+        again = number == 1 and backup == packed[0]
+        names.append(keep(folder, BACKUP, backup) if backup and not again else None)
+    return names[0] or names[1], names[1] if names[0] else None
 
 
-def _text(cell: Mapping[str, Any]) -> str:
-    source = cell["source"]
-    return source if isinstance(source, str) else "".join(source)
+def _put(
+    notebooks: Sequence[Notebook], wanted: Mapping[str, str]
+) -> tuple[dict[str, list[str]], dict[Path, bytes], list[str]]:
+    """The tags found, the new contents of the notebooks that change, and those that cannot."""
+    tags: dict[str, list[str]] = {}
+    new: dict[Path, bytes] = {}
+    failed = []
+    for notebook in notebooks:
+        here = {tag: f"{notebook.path.stem}/{tag}" for tag in notebook.cells}
+        found = {tag: wanted[name] for tag, name in here.items() if name in wanted}
+        try:
+            if _changed(notebook, found):
+                notebook.path.open("r+b").close()  # a read-only one must not keep the others back
+                new[notebook.path] = _as_bytes(notebook.data)
+        except (OSError, RecursionError) as error:
+            reason = getattr(error, "strerror", None) or "nested too deeply"
+            failed.append(f"{notebook.path.name} (cannot be written: {reason})")
+        else:
+            if found:
+                tags[notebook.path.stem] = list(found)
+    return tags, new, failed
 
 
-def _keep(folder: Path, name: str, content: bytes) -> str:
-    """Write under this name, or with a number if something else is there; returns the name."""
-    stem, suffix = name.rsplit(".", 1)
-    for number in range(1, 10_000):
-        path = folder / (name if number == 1 else f"{stem}_{number}.{suffix}")
-        if path.exists() and path.read_bytes() != content:
-            continue
-        replace_files({path: content})
-        return path.name
-    raise WorkFileError(f"There are too many files named {name} here. Remove some.")
+def _changed(notebook: Notebook, found: Mapping[str, str]) -> bool:
+    """Put texts into cells; returns whether any of them was another."""
+    changed = False
+    for tag, text in found.items():
+        if text != text_of(notebook.cells[tag]):
+            notebook.cells[tag]["source"] = text.splitlines(keepends=True)
+            _forget_outputs(notebook, tag)
+            changed = True
+    return changed
+
+
+def _as_bytes(data: Mapping[str, Any]) -> bytes:
+    """A notebook as Jupyter writes it."""
+    text = json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half a character, which JSON can only escape
+        return (json.dumps(data, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _forget_outputs(notebook: Notebook, tag: str) -> None:
+    """Of a restored cell, and of its check, which has not seen the restored answer."""
+    check = tag.replace("answer", "check")
+    for cell in notebook.data["cells"]:
+        with contextlib.suppress(ValueError):
+            if cell is notebook.cells[tag] or check in tags_of(cell):
+                if cell.get("cell_type") == "code":
+                    cell["outputs"], cell["execution_count"] = [], None
+
+
+def _is_unchanged(notebook: Notebook) -> bool:
+    """Whether the file still holds what was read; an open notebook may just have been saved."""
+    try:
+        return read_file(notebook.path) == notebook.content
+    except (OSError, ValueError):
+        return False
+
+
+def _ids(notebooks: Sequence[Notebook], tags: Mapping[str, Sequence[str]]) -> set[str]:
+    cells = [n.cells[tag] for n in notebooks for tag in tags.get(n.path.stem, [])]
+    return {cell["id"] for cell in cells if isinstance(cell.get("id"), str)}
