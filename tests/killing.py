@@ -4,8 +4,8 @@ A `Kind` of work is done by children of this process, which are forked: they sta
 with everything imported. A child tells what it begins and what it has finished through a pipe, a
 line at a time, the latter only after the work's own call has returned. It ends
 
-- at its n-th call that touches a file, before that call or after it: n = 1, 2, 3, ... visits every
-  boundary once, whatever functions the work uses;
+- before its n-th call that touches a file: n = 1, 2, 3, ... visits every boundary once, whatever
+  functions the work uses;
 - at a byte: no file may grow beyond so many, and the system ends the process in the middle of a
   write (or, with signal 0, refuses it as a full disk does);
 - at a moment: so many seconds after it began.
@@ -139,7 +139,7 @@ def every_call(kind: Kind, outcome: Outcome, dice: random.Random, stride: int = 
         outcome.seconds = max(outcome.seconds, time.monotonic() - started)
         outcome.calls = max([told.unit for told in told if told.word == "calls"], default=0)
         outcome.add(_finished(kind, folder, told, outcome), "never ended")
-    for call in range(dice.randrange(stride), 2 * outcome.calls, stride):
+    for call in range(1 + dice.randrange(stride), outcome.calls + 1, stride):
         story(kind, [[End(call=call)]], outcome)  # of the first writer; the others come later
 
 
@@ -161,7 +161,7 @@ def random_ends(kind: Kind, outcome: Outcome, dice: random.Random) -> list[End]:
         number = dice.choices([signal.SIGKILL, signal.SIGTERM, signal.SIGINT], [6, 1, 1])[0]
         way = 2 if kind.patient else dice.randrange(3)
         if way == 0:
-            ends.append(End(call=dice.randrange(max(1, 2 * outcome.calls)), signal=number))
+            ends.append(End(call=dice.randint(1, max(1, outcome.calls)), signal=number))
         elif way == 1:
             full = 0 if dice.random() < 0.2 else signal.SIGXFSZ
             ends.append(End(byte=int(10 ** dice.uniform(0, 4.5)), signal=full))
@@ -268,7 +268,7 @@ def _watched(
 def _in_words(end: End) -> str:
     name = signal.Signals(end.signal).name if end.signal else "a full disk"
     if end.call is not None:
-        return f"{name} {'after' if end.call % 2 else 'before'} call {end.call // 2}"
+        return f"{name} before call {end.call}"
     if end.byte is not None:
         return f"{name} at byte {end.byte}"
     return "no end" if end.seconds is None else f"{name} at {end.seconds:.4f} s"
@@ -319,7 +319,7 @@ def _child(
         sys.setprofile(calls)
         kind.work(folder, told, tell, writer)
         sys.setprofile(None)
-        tell("calls", calls.seen // 2)
+        tell("calls", calls.seen)
         code = 0
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
@@ -330,7 +330,7 @@ def _child(
         elif isinstance(error, OSError) and end.byte is not None and end.signal == 0:
             code = 128
         else:
-            tell("broken", "".join(traceback.format_exception_only(error)).strip()[-300:])
+            tell("broken", "".join(traceback.format_exception_only(error)).replace(str(folder), "FOLDER").strip()[-300:])
     finally:
         os._exit(code)
 
@@ -350,7 +350,7 @@ def _full_at(byte: int, number: int) -> None:
 
 
 class Calls:
-    """Counts calls that touch a file, before and after each, and ends the process at the chosen."""
+    """Counts calls that touch a file, and ends the process at the chosen."""
 
     def __init__(self, end: End) -> None:
         self._end, self.seen, self._pause = end, 0, False
@@ -366,10 +366,10 @@ class Calls:
 
     def __call__(self, frame: Any, event: str, function: Any) -> None:
         """What sys.setprofile calls."""
-        if self._pause or event not in ("c_call", "c_return") or not touches(function):
+        if self._pause or event != "c_call" or not touches(function):
             return
         self.seen += 1
-        if self._end.call is not None and self.seen == self._end.call + 1:
+        if self.seen == self._end.call:
             sys.setprofile(None)
             os.kill(os.getpid(), self._end.signal)
 
