@@ -20,6 +20,7 @@ import contextlib
 import gc
 import io
 import json
+import math
 import os
 import random
 import resource
@@ -27,6 +28,7 @@ import select
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections import Counter
@@ -34,6 +36,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+# Its lock is shared by forked processes: one killed in a progress bar would stop all others. Its
+# thread would make this process one of several threads, which can't be forked safely.
+tqdm.set_lock(threading.RLock())
+tqdm.monitor_interval = 0
 
 COLUMNS = ("lost", "twice", "damaged", "litter")
 OF_FILES = {"__exit__", "close", "flush", "truncate", "write", "writelines"}
@@ -43,6 +52,7 @@ OF_THE_SYSTEM = {
     "sendfile", "symlink", "truncate", "unlink", "utime", "write", "writev",
 }  # fmt: skip
 REFUSED, BROKEN = 70, 71  # how a child ends that was not killed; chosen here
+HANGS = 120  # seconds after which a child counts as hanging; chosen here
 STARTS = 20  # of a writer that nobody kills any more, before its work counts as broken
 
 
@@ -135,7 +145,7 @@ def every_call(kind: Kind, outcome: Outcome, dice: random.Random, stride: int = 
         kind.begin(folder)
         told: list[Told] = []
         started = time.monotonic()
-        together(kind, folder, told, [End()] * kind.writers, outcome)
+        together(kind, folder, told, [End()], outcome, [0])
         outcome.seconds = max(outcome.seconds, time.monotonic() - started)
         outcome.calls = max([told.unit for told in told if told.word == "calls"], default=0)
         outcome.add(_finished(kind, folder, told, outcome), "never ended")
@@ -239,10 +249,10 @@ def _watched(
     outcome: Outcome,
 ) -> dict[int, int]:
     """Read what is told and look at the files until the last child has ended."""
-    started, rest, codes, open_ = time.monotonic(), b"", {}, True
+    started, rest, codes, open_ = time.monotonic(), b"", dict[int, int](), True
     due = {child: end for child, (_, end) in children.items() if end.call is end.byte is None}
     due = {child: end for child, end in due.items() if end.seconds is not None}
-    random_moment = bool(due)
+    random_moment, hangs = bool(due), started + HANGS
     while open_ or len(codes) < len(children):
         if open_ and select.select([reader], [], [], 0.002 if due else 0.02)[0]:
             piece = os.read(reader, 65536)
@@ -254,8 +264,14 @@ def _watched(
         for child, end in list(due.items()):
             if child not in codes and time.monotonic() - started > end.seconds:
                 os.kill(child, due.pop(child).signal)
+        if time.monotonic() > hangs:
+            hangs = math.inf
+            outcome.add([Fault("damaged", "it hangs")], "meanwhile")
+            due = {child: End(seconds=0) for child in children.keys() - codes.keys()}
+        if not open_:
+            time.sleep(0.001)
         for child in children.keys() - codes.keys():
-            ended, status = os.waitpid(child, os.WNOHANG if open_ or due else 0)
+            ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
                 codes[child] = os.waitstatus_to_exitcode(status)
         # a worker of a dead child may hold the pipe for a while; nobody waits for it
