@@ -139,17 +139,21 @@ class Outcome:
 # -- ways through a kind of work -------------------------------------------------------------------
 
 
-def every_call(kind: Kind, outcome: Outcome, dice: random.Random, stride: int = 1) -> None:
-    """End the work at its first call that touches a file, its second, ...: each in new files."""
+def undisturbed(kind: Kind, outcome: Outcome) -> None:
+    """Do the work once without an end, and note how long it is in calls and seconds."""
     with new_folder() as folder:
         kind.begin(folder)
         told: list[Told] = []
         started = time.monotonic()
         together(kind, folder, told, [End()], outcome, [0])
-        outcome.seconds = max(outcome.seconds, time.monotonic() - started)
+        outcome.seconds = time.monotonic() - started
         outcome.calls = max([told.unit for told in told if told.word == "calls"], default=0)
         outcome.add(_finished(kind, folder, told, outcome), "never ended")
-    for call in range(1 + dice.randrange(stride), outcome.calls + 1, stride):
+
+
+def every_call(kind: Kind, outcome: Outcome, first: int = 1, stride: int = 1) -> None:
+    """End the work before each call that touches a file, in new files each time."""
+    for call in range(first, outcome.calls + 1, stride):
         story(kind, [[End(call=call)]], outcome)  # of the first writer; the others come later
 
 
@@ -224,6 +228,7 @@ def together(
     """Start the writers at once, end each as chosen, and look meanwhile; their exit codes."""
     writers = range(kind.writers) if writers is None else writers
     reader, pipe = os.pipe()
+    told.append(Told(-1, "run", None))
     before = tuple(told)
     children = {
         _forked(kind, folder, before, writer, end, (reader, pipe)): (writer, end)
@@ -343,10 +348,15 @@ def _child(
         sys.setprofile(None)
         if isinstance(error, kind.refusal):
             code = REFUSED
-        elif isinstance(error, OSError) and end.byte is not None and end.signal == 0:
+        elif isinstance(error, OSError) and end.byte is not None:
             code = 128
         else:
-            tell("broken", "".join(traceback.format_exception_only(error)).replace(str(folder), "FOLDER").strip()[-300:])
+            tell(
+                "broken",
+                "".join(traceback.format_exception_only(error))
+                .replace(str(folder), "FOLDER")
+                .strip()[-300:],
+            )
     finally:
         os._exit(code)
 

@@ -31,7 +31,18 @@ import joblib
 import nbformat
 import sweep_cells
 import torch
-from killing import COLUMNS, Fault, Kind, Outcome, Tell, Told, at_random, every_call, new_folder
+from killing import (
+    COLUMNS,
+    Fault,
+    Kind,
+    Outcome,
+    Tell,
+    Told,
+    at_random,
+    every_call,
+    new_folder,
+    undisturbed,
+)
 from sharded import make_loss
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks"))
@@ -171,9 +182,12 @@ def _rows_in(path: Path) -> list[list[dict]]:
 def _measured_again(told: Sequence[Told]) -> Iterator[Fault]:
     """A cell that is finished is never measured again; "began" and "done" come in their order."""
     finished: set[tuple] = set()
+    seen: set[tuple] = set()  # during a run, perhaps before it was read that the cell began
     for t in told:
-        if t.word in ("done", "seen"):
-            finished.add(tuple(t.unit))
+        if t.word == "run":
+            finished |= seen
+        elif t.word in ("done", "seen"):
+            (finished if t.word == "done" else seen).add(tuple(t.unit))
         elif t.word == "began" and tuple(t.unit) in finished:
             yield Fault("twice", f"cell {t.unit} was measured again")
 
@@ -728,15 +742,16 @@ FEW = 3  # kills of a kind whose runs take seconds; chosen here
 
 
 def killed(
-    names: Sequence[str], kills: int, dice: random.Random, walk: bool = True, stride: int = 1
+    names: Sequence[str], kills: int, dice: random.Random, walk: bool = True
 ) -> dict[str, Outcome]:
     """Kill each kind of work at every call that touches a file, and at random."""
     outcomes = {name: Outcome() for name in names}
     quick = [name for name in names if not KINDS[name].patient]
     for n, (name, outcome) in enumerate(outcomes.items()):
         kind = KINDS[name]
+        undisturbed(kind, outcome)
         if walk and not kind.patient:
-            every_call(kind, outcome, dice, stride)
+            every_call(kind, outcome)
         share = FEW if kind.patient else len(range(n, kills, max(1, len(quick))))
         at_random(kind, outcome, dice, share)
     return outcomes
