@@ -17,6 +17,7 @@ import csv
 import functools
 import io
 import json
+import math
 import os
 import random
 import sys
@@ -423,8 +424,7 @@ def finish_cache(folder: Path, told: list[Told]) -> Iterator[Fault]:
 STUB = "def f():\n    # YOUR CODE HERE\n    raise NotImplementedError()"
 NOTEBOOKS = {
     "01_toy": ("predict-slope", "answer-1", "answer-2"),
-    "02_next": ("manual-1", "answer-1"),
-    "03_last": ("answer-3",),
+    "02_next": ("manual-1",),
 }
 TAGS = [(name, tag) for name, tags in NOTEBOOKS.items() for tag in tags]
 
@@ -569,6 +569,7 @@ def begin_restore(folder: Path) -> None:
 
 def restore_work(folder: Path, told: Sequence[Told], tell: Tell, writer: int) -> None:
     """Restore version after version; a second kernel does the same."""
+    os.environ["JUPYTER_DATA_DIR"] = str(folder / "jupyter")  # of signatures, if any are made
     mine = [t.unit for t in told if t.word == "done" and t.writer == writer]
     for version in range(max(mine, default=0) + 1, LAST + 1):
         buffer = io.BytesIO()
@@ -632,7 +633,7 @@ def restores(kernels: int) -> Kind:
         work=restore_work,
         look=named(look_at_restored, kernels=kernels),
         finish=finish_restores,
-        known=("*.ipynb", "my_work*.zip", "*.of-the-learner"),
+        known=("*.ipynb", "my_work*.zip", "*.of-the-learner", "jupyter/*"),
         writers=kernels,
     )
 
@@ -741,34 +742,27 @@ KINDS: dict[str, Kind] = {
 FEW = 3  # kills of a kind whose runs take seconds; chosen here
 
 
-def killed(
-    names: Sequence[str], kills: int, dice: random.Random, walk: bool = True
-) -> dict[str, Outcome]:
-    """Kill each kind of work at every call that touches a file, and at random."""
-    outcomes = {name: Outcome() for name in names}
-    quick = [name for name in names if not KINDS[name].patient]
-    for n, (name, outcome) in enumerate(outcomes.items()):
-        kind = KINDS[name]
-        undisturbed(kind, outcome)
-        if walk and not kind.patient:
-            every_call(kind, outcome)
-        share = FEW if kind.patient else len(range(n, kills, max(1, len(quick))))
-        at_random(kind, outcome, dice, share)
-    return outcomes
+def killed(name: str, kills: int, dice: random.Random, walk: bool = True) -> Outcome:
+    """Kill one kind of work at every call that touches a file, and so often at random."""
+    kind, outcome = KINDS[name], Outcome()
+    undisturbed(kind, outcome)
+    if walk and not kind.patient:
+        every_call(kind, outcome)
+    at_random(kind, outcome, dice, min(kills, FEW) if kind.patient else kills)
+    return outcome
 
 
-def table(outcomes: dict[str, Outcome]) -> str:
-    """A line for each kind, and the sum."""
-    heads = ("kind", "calls", "kills", *COLUMNS)
-    rows = [
-        (name, found.calls, found.kills, *(found.counts[column] for column in COLUMNS))
-        for name, found in outcomes.items()
-    ]
-    rows.append(("all", *(sum(column) for column in zip(*[row[1:] for row in rows], strict=True))))
-    return "\n".join(
-        f"{head:24}" + "".join(f"{number:>9}" for number in numbers)
-        for head, *numbers in [heads, *rows]
-    )
+HEADS = ("kind", "calls", "kills", *COLUMNS)
+
+
+def row(name: str, outcome: Outcome) -> tuple:
+    """A line of the table: one kind."""
+    return (name, outcome.calls, outcome.kills, *(outcome.counts[head] for head in COLUMNS))
+
+
+def show(cells: Sequence) -> None:
+    """Print a line of the table."""
+    print(f"{cells[0]:24}" + "".join(f"{cell:>9}" for cell in cells[1:]), flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -783,8 +777,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not names:
         parser.error(f"--only must be part of one of {', '.join(KINDS)}; got {chosen.only!r}")
     started = time.monotonic()
-    outcomes = killed(names, chosen.kills, random.Random(chosen.seed), not chosen.no_walk)
-    print(table(outcomes))
+    share = math.ceil(chosen.kills / len(names))
+    show(HEADS)
+    outcomes, rows = {}, []
+    for name in names:
+        dice = random.Random(f"{chosen.seed} {name}")
+        outcomes[name] = killed(name, share, dice, not chosen.no_walk)
+        rows.append(row(name, outcomes[name]))
+        show(rows[-1])
+    show(("all", *(sum(column) for column in list(zip(*rows, strict=True))[1:])))
     for name, outcome in outcomes.items():
         for words in list(dict.fromkeys(outcome.words))[:10]:
             print(f"{name}: {words}")
