@@ -52,7 +52,7 @@ OF_THE_SYSTEM = {
     "sendfile", "symlink", "truncate", "unlink", "utime", "write", "writev",
 }  # fmt: skip
 REFUSED, BROKEN = 70, 71  # how a child ends that was not killed; chosen here
-HANGS = 120  # seconds after which a child counts as hanging; chosen here
+HANGS = 300  # seconds after which a child counts as hanging; chosen here
 STARTS = 20  # of a writer that nobody kills any more, before its work counts as broken
 
 
@@ -311,8 +311,10 @@ def _forked(
     sys.stdout.flush()
     sys.stderr.flush()
     gc.freeze()  # collected garbage would be copied
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # until the child can be interrupted
     child = os.fork()
     if child:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         return child
     try:
         os.close(pipe[0])
@@ -334,6 +336,7 @@ def _child(
     signal.signal(signal.SIGINT, signal.default_int_handler)
     code = BROKEN
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         _silence()
         if end.call is None and end.byte is not None:
             _full_at(end.byte, end.signal)

@@ -1,14 +1,11 @@
 """A short run of kills.py, and that it would notice: whoever writes without care is found out."""
 
 import random
-from pathlib import Path
+from dataclasses import replace
 
 import kills
 import pytest
 from killing import Outcome, at_random, every_call, undisturbed
-
-from landscape_nb.study import json_lines
-from landscape_nb.study import report as report_module
 
 SHORT = [
     "sweeps, symlink", "sweeps, old CSV", "watch files", "saves", "restores", "reports",
@@ -29,32 +26,34 @@ def test_kills_lose_nothing_and_repeat_nothing(name):
 # -- careless work, which must be seen -------------------------------------------------------------
 
 
-def write_in_place(contents):
-    for path, content in contents.items():
-        Path(path).write_bytes(content)
+def write_in_place(folder, version):
+    (folder / "a.out").write_bytes(kills.pages_in_bytes()[version])
 
 
-def forget_the_last(path, first, content):
-    """What is told to be finished never reaches the disk."""
+def sweep_that_forgets(folder, told, tell, writer):
+    kills.go_on_with_sweep(folder, told, tell, writer, alias="same")
+    path = folder / "a.jsonl"
+    path.write_bytes(b"\n".join(kills.lines_of(path)[:-1]) + b"\n")
 
 
-def append_twice(path, first, content):
-    with path.open("ab") as file:
-        file.write((b"" if file.tell() else first) + 2 * json_lines.line(content))
+def sweep_that_repeats(folder, told, tell, writer):
+    kills.go_on_with_sweep(folder, told, tell, writer, alias="same")
+    with (folder / "a.jsonl").open("ab") as file:
+        file.write(kills.lines_of(folder / "a.jsonl")[-1] + b"\n")
 
 
+SWEEPS = replace(kills.KINDS["sweeps, two writers"], writers=1)
 CARELESS = {
-    "a report in place": ("reports", report_module, "replace_files", write_in_place, "damaged"),
-    "a sweep that forgets": ("sweeps, two writers", json_lines, "append", forget_the_last, "lost"),
-    "a sweep that repeats": ("sweeps, two writers", json_lines, "append", append_twice, "twice"),
+    "a file in place": (kills.one_file(write_in_place, kills.pages_in_bytes), "damaged"),
+    "a sweep that forgets": (replace(SWEEPS, work=sweep_that_forgets), "lost"),
+    "a sweep that repeats": (replace(SWEEPS, work=sweep_that_repeats), "twice"),
 }
 
 
 @pytest.mark.parametrize("case", CARELESS)
-def test_careless_work_is_found_out(case, monkeypatch):
-    name, module, function, careless, column = CARELESS[case]
-    monkeypatch.setattr(module, function, careless)
+def test_careless_work_is_found_out(case):
+    kind, column = CARELESS[case]
     outcome = Outcome()
-    undisturbed(kills.KINDS[name], outcome)
-    every_call(kills.KINDS[name], outcome, stride=4)
+    undisturbed(kind, outcome)
+    every_call(kind, outcome, stride=10 if case.startswith("a sweep") else 1)
     assert outcome.counts[column]
