@@ -353,6 +353,8 @@ def _child(
             code = REFUSED
         elif isinstance(error, OSError) and end.byte is not None:
             code = 128
+        elif _interrupted(error):  # zipfile raises another error on the way out
+            code = 128 + signal.SIGINT
         else:
             tell(
                 "broken",
@@ -362,6 +364,13 @@ def _child(
             )
     finally:
         os._exit(code)
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether an error came up while Ctrl-C was on its way out."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _silence() -> None:
