@@ -9,6 +9,11 @@ a pair of pipes, one message after the other:
 | describe | says which names there are, and whether they are functions |
 | call | calls a function with plain data, with some functions of packages out of reach |
 | beside | calls a function of the tests' with an answer as its first argument |
+| keep | keeps a copy of the process as it is now, which waits |
+| wake | lets a copy go on in its place, until that is told to end |
+
+A hidden test is answered by a copy that was kept where the test stands, and is woken when nothing
+more will be shown to the student: whatever an answer remembers of the test, it can tell nobody.
 
 What it says is believed to be data, not to be true: whatever the student's code does to it, it can
 only give other answers.
@@ -125,12 +130,14 @@ class Answers:
         from traitlets.config import Config
 
         self._pipe, self._raised, self._shown = pipe, [], []
+        self._copies: dict[str, tuple[int, int]] = {}  # name -> process, and how to wake it
         config = Config()
         config.HistoryManager.enabled = False
         config.InteractiveShell.colors = "nocolor"
         config.InteractiveShell.separate_in = ""
         self._shell = shell = InteractiveShell.instance(config=config)
         shell._showtraceback = lambda kind, value, lines: self._raised.extend(lines)
+        shell.enable_gui = lambda *args, **options: None  # %matplotlib inline asks for none
         shell.display_pub.publish = lambda data, *args, **options: self._shown.append(data)
         shell.displayhook.write_output_prompt = lambda: None
         shell.displayhook.write_format_data = lambda data, *args: self._shown.append(data)
@@ -138,12 +145,37 @@ class Answers:
     def do(self, message: plain.Message, blobs: list[bytes]) -> None:
         """Do one thing that is asked, and say what came of it."""
         asked = message["do"]
-        if asked == "run":
+        if asked == "keep":
+            self._keep(message["name"])
+        elif asked == "wake":
+            self._wake(message["name"])
+        elif asked == "end":
+            os._exit(0)
+        elif asked == "run":
             self._pipe.send(*self._run(message["source"]))
         elif asked == "describe":
             self._pipe.send(*self._describe(message["names"]))
         else:
             self._answer(message, blobs)
+
+    def _keep(self, name: str) -> None:
+        told, telling = os.pipe()
+        copy = os.fork()
+        if copy:
+            os.close(told)
+            self._copies[name] = copy, telling
+            return self._pipe.send({"said": "kept"})
+        os.close(telling)
+        if not os.read(told, 1):  # nobody will wake it any more
+            os._exit(0)
+        return self._pipe.send({"said": "awake"})
+
+    def _wake(self, name: str) -> None:
+        copy, telling = self._copies.pop(name)
+        os.write(telling, b".")
+        os.close(telling)
+        os.waitpid(copy, 0)  # meanwhile the copy serves
+        self._pipe.send({"said": "ended"})
 
     def _run(self, source: str) -> tuple[plain.Message, list[bytes]]:
         self._raised, self._shown = [], []

@@ -7,6 +7,7 @@ import re
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert.preprocessors.sanitize import SanitizeHTML
@@ -91,8 +92,13 @@ def _only_text(cell, cell_type: str):
     text = _text(cell)
     made = NEW.get(cell_type, new_raw_cell)(text)
     if cell_type == "markdown":
-        if pictures := _pictures(cell.get("attachments")):
+        pictures = _pictures(cell.get("attachments"))
+        if pictures:
             made.attachments = pictures
+        named = set(re.findall(r"attachment:([^\s)\"'>]*)", text))
+        if {unquote(name) for name in named} - pictures.keys():  # would end the page's making
+            text = text.replace("attachment:", "lost:")
+            made.source = text
         if MARKUP.search(text):
             made.source = SanitizeHTML().sanitize_html_tags(text)
         made.source = re.sub(r"(?i)script\s*:", "script;", made.source)  # links may be in formulas
@@ -150,6 +156,7 @@ class SeparateExecute(Execute):
     def preprocess(self, nb, resources, km=None):
         """Run all cells; afterwards `resources` name the notebook's own folder again."""
         self._started, self._foreign = False, False  # whether anything of the student's has run
+        self._hidden = []  # hidden tests, which wait until nothing more is shown to the student
         folder = resources["metadata"]["path"]
         self._course = [str(FOLDER), os.getcwd(), os.path.abspath(folder)]
         with tempfile.TemporaryDirectory() as scratch:
@@ -161,17 +168,25 @@ class SeparateExecute(Execute):
 
     def preprocess_cell(self, cell, resources, index):
         """Run one cell where it belongs, or record in it why it did not run to its end."""
-        if cell.cell_type != "code":
-            return cell, resources
+        if cell.cell_type == "code":
+            self._do(cell, resources, index)
+        if index == len(self.nb.cells) - 1:
+            for hidden, its_index in self._hidden:
+                self._test(hidden, resources, its_index)
+        return cell, resources
+
+    def _do(self, cell, resources, index):
         if not self._started:
             self._start()
         if utils.is_grade(cell) and not utils.is_solution(cell):
-            self._test(cell, resources, index)
+            if _parts(cell.source)[1]:
+                self._keep(cell, index)
+            else:
+                self._test(cell, resources, index)
         elif utils.is_locked(cell):
             self._given(cell, resources, index)
         else:
             self._answer(cell, resources, index)
-        return cell, resources
 
     def _start(self):
         """Before any of the student's code: what fails here is the teacher's to mend."""
@@ -206,18 +221,30 @@ class SeparateExecute(Execute):
             self._foreign = True
 
     def _in_answers(self, cell, resources, index):
-        self._ask("__answers.ready()")
         text = cell.source
         cell.source = f"__answers.allow({self.timeout!r}, False); __answers.run({text!r})"
         try:
+            self._ask("__answers.ready()")
             self._run(cell, resources, index)
+        except AnswersLost as error:
+            cell.outputs = [_error("NotRun", str(error))]
         finally:
             cell.source = text
+
+    def _keep(self, cell, index):
+        """Keep the answers as they are at a hidden test's place."""
+        try:
+            self._ask(f"__answers.ready(); __answers.keep({_name(cell)!r})")
+            self._hidden.append((cell, index))
+        except AnswersLost as error:
+            cell.outputs = [_error("NotRun", str(error))]
 
     def _test(self, cell, resources, index):
         hidden = bool(_parts(cell.source)[1])
         try:
             self._ask("__answers.ready()")
+            if hidden:
+                self._ask(f"__answers.wake({_name(cell)!r})")
             self._ask(f"__answers.bind({cell.source!r}, get_ipython().user_ns)")
             self._ask(f"__answers.allow({self.timeout!r}, {hidden!r})")
             self._run(cell, resources, index)
@@ -226,6 +253,8 @@ class SeparateExecute(Execute):
         if self._outcome not in ("ok", "error"):  # no mark for a test that did not run
             cell.outputs = [_error("NotRun", "this test did not run")]
         cell.outputs = _decisive(cell.outputs)
+        if hidden:
+            self._ask("__answers.rest()")
 
     def _run(self, cell, resources, index):
         self._outcome = None
@@ -280,7 +309,7 @@ def _decisive(outputs):
 
 
 # What a hidden test may say of an error: the words of the test's own assertions, and these.
-HIDDEN = "{name}: raised by your answer, or by what it returned, with this test's inputs"
+HIDDEN = "Your answer, or what it returned, raised an error with this test's inputs."
 PLAIN = {"NotImplementedError": "There is no answer yet."}
 
 
@@ -310,7 +339,7 @@ def _verdict(output, hidden: bool) -> str:
         return PLAIN[output.ename]
     if not hidden or output.ename in ("AssertionError", "AnswerLost", "NotRun"):
         return f"{output.ename}: {output.evalue}"
-    return HIDDEN.format(name=output.ename)
+    return HIDDEN
 
 
 def _parts(source) -> tuple[list[str], list[str]]:

@@ -66,10 +66,10 @@ class Answers:
     ) -> None:
         self._packages, self._closed, self._memory = packages, closed, memory
         self._unprotected = unprotected
-        self._history: list[str] = []  # cells that ran to their end, for a process after this one
+        self._history: list[tuple[str, str]] = []  # what was done, for a process after this one
         self._begun: list[str] = []  # given cells whose end nobody has waited for
-        self._deadline, self.quiet = float("inf"), False
-        self._starts, self._inner = 0, 0
+        self.quiet = False
+        self._starts, self._inner, self._awake = 0, 0, False
         self._process: subprocess.Popen[bytes] | None = None
         self._bound: set[str] = set()
         self.closed_off: list[str] = []
@@ -79,6 +79,7 @@ class Answers:
 
     def _start(self) -> None:
         self._starts += 1
+        self._deadline = time.monotonic() + START
         self._scratch = os.path.realpath(tempfile.mkdtemp(prefix="answers-"))
         as_nobody = os.getuid() == 0 and _everybody_may_read([sys.prefix, sys.base_prefix])
         if as_nobody:
@@ -101,8 +102,8 @@ class Answers:
             "closed": list(self._closed), "memory": self._memory, "seconds": 3600,
             "as_nobody": as_nobody, "unprotected": self._unprotected,
         }  # fmt: skip
-        self._write(spec)
         self._ready = False
+        self._write(spec)
 
     def _environment(self) -> dict[str, str]:
         own = dict.fromkeys(("HOME", "TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR"), self._scratch)
@@ -115,23 +116,30 @@ class Answers:
         Raises:
             RuntimeError: this system cannot close files to it, or it does not start.
         """
-        self._deadline = time.monotonic() + START
-        if self._process is None:
+        wanted = list(self._history)
+        while self._process is None:
             if self._starts > RESTARTS:
                 raise AnswerLost("the answers have ended Python too often")
-            history, self._history = self._history, []
             self._start()
-            self._wait_for_start()
-            for source in history:
-                try:
-                    self.run(source, replayed=True)
-                except AnswerLost:
-                    return self.ready()  # without the cell that ended it this time
-        else:
-            self._wait_for_start()
-        return None
+            self._history.clear()
+            try:
+                self._wait_for_start()
+                for step in wanted:
+                    self._repeat(step)
+            except AnswerLost:
+                del wanted[len(self._history)]  # what has ended it this time
+        self._wait_for_start()
+
+    def _repeat(self, step: tuple[str, str]) -> None:
+        """Do once more what was done, showing nothing."""
+        self._deadline = time.monotonic() + START
+        what, text = step
+        self._write({"do": "run", "source": text} if what == "run" else {"do": what, "name": text})
+        self._read()
+        self._history.append(step)
 
     def _wait_for_start(self) -> None:
+        self._deadline = time.monotonic() + START
         if not self._ready:
             said, _ = self._read()
             if said.get("said") == "process":
@@ -147,7 +155,7 @@ class Answers:
                 raise RuntimeError(
                     f"the given cells fail here: {_error(said['error'], AnswerError)!r}"
                 )
-            self._history.append(self._begun.pop(0))
+            self._history.append(("run", self._begun.pop(0)))
 
     def close(self) -> None:
         """End the process, and all that it has started."""
@@ -160,7 +168,7 @@ class Answers:
         os.close(self._in)
         os.close(self._out)
         shutil.rmtree(self._scratch, ignore_errors=True)
-        self._process, self._inner = None, 0
+        self._process, self._inner, self._awake = None, 0, False
 
     def _lost(self, why: str) -> AnswerLost:
         self.close()
@@ -214,13 +222,11 @@ class Answers:
         self._write({"do": "run", "source": source})
         self._begun.append(source)
 
-    def run(self, source: str, replayed: bool = False) -> None:
+    def run(self, source: str) -> None:
         """Run a cell; show what it printed and drew, raise what it raised."""
         self._write({"do": "run", "source": source})
         said, pictures = self._read()
-        self._history.append(source)
-        if replayed:
-            return
+        self._history.append(("run", source))
         if said.get("output"):
             print(_text(said["output"]), end="")
         for picture in pictures:
@@ -230,6 +236,31 @@ class Answers:
             lines = _text(said.get("traceback")).split("\n")
             error._render_traceback_ = lambda *_: lines
             raise error
+
+    def keep(self, name: str) -> None:
+        """Have a copy of the process as it is now wait for `wake`."""
+        self._repeat(("keep", name))
+
+    def wake(self, name: str) -> None:
+        """Go on with that copy; `rest` ends it."""
+        self._write({"do": "wake", "name": name})
+        self._awake = self._reply()[0].get("said") == "awake"
+
+    def rest(self) -> None:
+        """End the copy, if it has not ended by itself, and whatever it remembers with it."""
+        self._deadline = time.monotonic() + START
+        if self._process is not None and self._awake:
+            self._write({"do": "end"})
+            self._read()
+        self._awake = False
+
+    def _reply(self) -> tuple[plain.Message, list[bytes]]:
+        """The next message, if it is not that a copy has ended."""
+        said, blobs = self._read()
+        if said.get("said") == "ended":
+            self._awake = False
+            raise AnswerLost(ENDED)
+        return said, blobs
 
     def bind(self, source: str, names: dict[str, Any]) -> None:
         """Bind the names of a test that the answers define, and unbind those that they do not.
@@ -246,7 +277,7 @@ class Answers:
         wanted = sorted(used - given - vars(builtins).keys())
         self._bound = set(wanted)
         self._write({"do": "describe", "names": wanted})
-        said, blobs = self._read()
+        said, blobs = self._reply()
         known = said.get("names")
         for name in wanted:
             about = known.get(name) if isinstance(known, dict) else None
@@ -280,7 +311,7 @@ class Answers:
             message |= {"do": "beside", "function": packer.add(self._pickled(beside))}
         self._write(message, packer.blobs)
         while True:
-            said, blobs = self._read()
+            said, blobs = self._reply()
             if said.get("said") != "callback":
                 return self._result(said, blobs)
             self._serve(said, blobs, callbacks)

@@ -6,6 +6,7 @@ Four layers, each as far as the system has it:
 |---|---|---|
 | limits | memory, processor time, files, processes | every POSIX system |
 | namespaces | no network, no other process in sight, a small disk | Linux, if users may make them |
+| seccomp | no sockets, to wherever they lead | Linux on two architectures |
 | another user | nothing that only the teacher's account may read | where the teacher is root |
 | Landlock | only the files of Python, its packages and a scratch folder | Linux 5.13 and later |
 
@@ -17,6 +18,7 @@ import ctypes
 import errno
 import importlib.util
 import os
+import platform
 import resource
 import struct
 import sys
@@ -43,7 +45,7 @@ def enter(spec: dict[str, Any]) -> list[str]:
             files cannot be closed.
 
     Returns:
-        What is closed off: "user", "files", "limits".
+        What is closed off: "user", "sockets", "files", "limits".
 
     Raises:
         NotClosed: a closed file can be read, and that is not allowed by "unprotected".
@@ -55,6 +57,8 @@ def enter(spec: dict[str, Any]) -> list[str]:
         _become_nobody()
         made.append("user")
     _drop_capabilities()
+    if _no_sockets():
+        made.append("sockets")
     if _landlock(spec["open_to"], spec["listed"], spec["scratch"]):
         made.append("files")
     _limit(spec["memory"], spec["seconds"])
@@ -227,6 +231,35 @@ def _drop_capabilities() -> None:
         struct.pack("=Ii", 0x20080522, 0)
     )  # version 3, this process
     libc.capset(header, ctypes.create_string_buffer(bytes(24)))
+
+
+_SECCOMP, _FILTER, _REFUSE, _PASS = 22, 2, 0x00050000 | errno.EACCES, 0x7FFF0000
+_SOCKET = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}  # architecture, number
+_IO_URING_SETUP, _OTHER_ABI = 425, 0x40000000
+
+
+def _no_sockets() -> bool:
+    """Refuse to make sockets, also those that other calls or other numbers of it would make."""
+    architecture, socket = _SOCKET.get(platform.machine(), (0, 0))
+    if not architecture or not sys.platform.startswith("linux"):
+        return False
+    load, equal, at_least, give = 0x20, 0x15, 0x35, 0x06
+    program = b"".join(
+        struct.pack("=HBBI", *step)
+        for step in (
+            (load, 0, 0, 4),  # the architecture of the call
+            (equal, 0, 5, architecture),
+            (load, 0, 0, 0),  # its number
+            (at_least, 3, 0, _OTHER_ABI),
+            (equal, 2, 0, socket),
+            (equal, 1, 0, _IO_URING_SETUP),
+            (give, 0, 0, _PASS),
+            (give, 0, 0, _REFUSE),
+        )
+    )
+    held = ctypes.create_string_buffer(program)
+    whole = struct.pack("@HP", len(program) // 8, ctypes.addressof(held))
+    return _libc().prctl(_SECCOMP, _FILTER, ctypes.create_string_buffer(whole), 0, 0) == 0
 
 
 def die_with_parent() -> None:
