@@ -103,7 +103,6 @@ FOREIGN = {
     "UTF-16 without a mark": WHOLE.decode().encode("utf-16-le"),
     "a mark of UTF-8": b"\xef\xbb\xbf" + WHOLE,
     "old Macintosh line ends": WHOLE.replace(b"\n", b"\r"),
-    "the header, cut in another study": HEADER.replace(b'"k"', b'"seed"')[:-1],
     "indented": json.dumps(json.loads(HEADER), indent=1).encode(),
     "cells that are no list": HEADER.replace(b'["k"]', b"3") + b"\n",
     "a watch": WATCH_HEADER + b"\n",
@@ -131,6 +130,15 @@ def foreign(content, folder, patch):
     refused(lambda: run(path, 1, 2, 3, 4), str(path))
     refused(lambda: read_sweep(path), str(path))
     assert snapshot(folder) == before
+
+
+def header_of_another_study_cut(folder, patch):
+    """Its own run may be writing it at this moment: there are no rows yet, and it is not ours."""
+    path = folder / "a.jsonl"
+    path.write_bytes(HEADER.replace(b'"k"', b'"seed"')[:-1])
+    before = snapshot(folder)
+    refused(lambda: run(path, 1, 2, 3, 4), str(path))
+    assert read_sweep(path) == [] and snapshot(folder) == before
 
 
 def old_of(ks, end="\n"):
@@ -1104,6 +1112,7 @@ SINGLE = [
     a_watch_whose_file_is_deleted, a_watch_on_a_full_disk, an_old_sweep_on_a_full_disk,
     a_torn_line_that_could_not_be_taken_back, an_old_sweep_that_may_be_read_by_its_owner_only,
     nothing_is_left_of_a_run_without_cells, a_file_of_ten_cells_says_what_it_holds,
+    header_of_another_study_cut,
 ]  # fmt: skip
 if hasattr(os, "fork"):
     SINGLE += [a_cell_that_forks, a_child_that_lives_on, a_watch_in_a_child, a_limit_of_the_file]

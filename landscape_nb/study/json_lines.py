@@ -34,7 +34,7 @@ _CUT_VALUE = rf"(?:{_CUT_TEXT}|{_VALUE},?|{_beginnings(*_WORDS)})"
 _CUT_PAIR = rf"(?:{_CUT_TEXT}|{_TEXT}:?|{_TEXT}: {_CUT_VALUE}?)"
 _ROW = rf"\{{{_TEXT}: {_VALUE}(?:, {_TEXT}: {_VALUE})*\}}"
 _CUT_ROW = rf"\{{(?:{_TEXT}: {_VALUE}, )*{_CUT_PAIR}?"
-_ROWS = '{"rows": ['
+_ROWS, _OPENING = '{"rows": [', b'{"format": '
 
 CUT_ROW = re.compile(_CUT_ROW)
 CUT_ROWS = re.compile(
@@ -83,14 +83,16 @@ class Kind:
         return line({"format": self.format, "version": self.version, "settings": settings})
 
     def opened(self, content: bytes, path: Path, first: bytes = b"") -> Opened:
-        """Take a file apart; `first` is how it would begin.
+        """Take a file apart; `first` is how it would begin, for who is going to write.
 
         Raises:
             error: the file is of another kind, or damaged.
         """
         # a beginning of our own first line is completed; "{" alone may be anybody's
-        if not content or (first.startswith(content) and content.startswith(b'{"format": ')):
+        if not content or (first.startswith(content) and content.startswith(_OPENING)):
             return Opened(None, [], len(content), first[len(content) :])
+        if not first and self._only_begun(content):
+            return Opened(None, [], len(content), b"")
         start, *lines = content.split(b"\n")
         settings = self.settings(start, path)
         if not lines:
@@ -106,6 +108,13 @@ class Kind:
         if last.isascii() and self.cut.fullmatch(last.decode()):
             return Opened(settings, lines, end, b"")
         raise self.error(self.damaged(path, len(lines) + 2, last))
+
+    def _only_begun(self, content: bytes) -> bool:
+        """Whether a first line is being written at this moment, or its writer was killed."""
+        opening = self.first_line({})[: -len("}}\n")]
+        begun = opening.startswith(content) or content.startswith(opening)
+        whole = _parses(content) or re.search(rb"[\r\n]", content)
+        return begun and content.startswith(_OPENING) and not whole
 
     def settings(self, first: bytes, path: Path) -> Row:
         """What the first line of a file says, if it is of this kind."""

@@ -148,8 +148,8 @@ def read_sweep(path: str | Path) -> list[Row]:
 
     Raises:
         FileNotFoundError: no such file.
-        SweepFileError: the file was not written by `sweep`, or is damaged. An empty one, which a
-            run may just have begun, holds no rows.
+        SweepFileError: the file was not written by `sweep`, or is damaged. An empty one, or the
+            beginning of a first line, which a run may just write, holds no rows.
     """
     path = Path(path)
     cells = _parsed(one_writer.whole(path, SweepFileError), path)[1]
