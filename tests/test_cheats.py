@@ -7,10 +7,13 @@ tests/cheats.py is the table. Here run those of it that fit into two minutes; al
 import importlib.util
 import itertools
 import os
+import py_compile
 import re
+import runpy
 import stat
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -21,7 +24,7 @@ if importlib.util.find_spec("nbgrader") is None and "CI" not in os.environ:
 
 from cheat_course import _Active, marked, prepared, told
 from cheats import CHEATS, HONEST, WITH_THE_TESTS
-from grading import answered
+from grading import ASSIGNMENTS, answered
 from test_grading import FULL, NAME, NOTHING, RIGHT, WRONG
 
 SHORT = {name: CHEATS[name] for name in WITH_THE_TESTS}
@@ -83,6 +86,28 @@ def test_a_class_with_cheats_is_marked_and_nothing_else_changes(found, course):
 def test_the_table_is_long_and_of_many_kinds():
     assert len(CHEATS) >= 200 and len(SHORT) >= 60
     assert {cheat.kind for cheat in SHORT.values()} == {cheat.kind for cheat in CHEATS.values()}
+
+
+def test_what_python_compiled_of_closed_modules_is_closed_too(tmp_path, monkeypatch):
+    package = tmp_path / "some_course"
+    (package / "checks").mkdir(parents=True)
+    for name in ("__init__.py", "checks/__init__.py", "checks/truths.py", "checks/words.py"):
+        (package / name).write_text("TRUTH = 417.25\n")
+        py_compile.compile(str(package / name))
+    monkeypatch.syspath_prepend(tmp_path)
+    sandbox = runpy.run_path(str(ASSIGNMENTS / "grading" / "sandbox.py"))
+    closed = [str(package / "checks" / "truths.py")]
+    found = sandbox["open_to"](["some_course"], closed)["open_to"]
+    readable = {
+        str(file.relative_to(package))
+        for path in map(Path, found)
+        for file in ([path] if path.is_file() else path.rglob("*"))
+        if file.is_relative_to(package) and file.suffix in (".py", ".pyc")
+    }
+    assert readable & {"checks/words.py", "__init__.py"} and not any(
+        "truths" in name for name in readable
+    )
+    assert [Path(file).name for file in sandbox["compiled_files"](closed) if "truths" in file]
 
 
 # What the judges of a page must see, and what they must let pass.

@@ -19,6 +19,8 @@ from typing import Any
 
 HEADER, BLOBS = 4 << 20, 64 << 20  # bytes at most; chosen here: ten times the largest honest answer
 ITEMS, DEPTH = 200_000, 40  # of nested lists, at most; chosen here
+OUTPUT = 100_000  # characters of one cell or call that are kept, chosen here
+PICTURE, PICTURES = 2_000_000, 20  # bytes of one picture, pictures of one cell; chosen here
 _FRAME = struct.Struct(">IQ")
 _DTYPE = re.compile(r"[<>|=]?[biufc]\d{1,2}")
 Message = dict[str, Any]
@@ -194,6 +196,11 @@ def _tensor(dtype: str, shape: Any, number: Any, blobs: list[bytes]) -> Any:
     if not raw:
         return torch.empty(lengths, dtype=kind)
     return torch.frombuffer(bytearray(raw), dtype=torch.uint8).view(kind).reshape(lengths).clone()
+
+
+def is_picture(blob: bytes) -> bool:
+    """Whether it begins as a PNG file and is of a size to be shown."""
+    return blob.startswith(b"\x89PNG") and len(blob) < PICTURE
 
 
 # -- messages --------------------------------------------------------------------------------------
