@@ -359,7 +359,7 @@ class Answers:
             print(_text(said["output"]), end="")
         if said.get("said") == "value":
             try:
-                return plain.unpacked(said["value"], blobs)
+                return plain.unpacked(said.get("value"), blobs)
             except (plain.NotPlain, RecursionError) as error:
                 raise AnswerError(f"the answer's value cannot be read: {error}") from None
         error = _error(said, AnswerError)
@@ -418,9 +418,8 @@ def _copy_fonts(scratch: str) -> None:
 
 
 def _text(value: Any) -> str:
-    """What is told, if it is text, no longer than it may be; halves of characters as "?"."""
-    text = value[: plain.OUTPUT] if isinstance(value, str) else ""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    """What is told, if it is text, no longer than it may be."""
+    return plain.whole_text(value[: plain.OUTPUT]) if isinstance(value, str) else ""
 
 
 def _error(about: Any, other: type[Exception]) -> Exception:
