@@ -32,7 +32,7 @@ NUMBERS = {  # what somebody wrote -> what the diagnosis must say
     "rounded": (lambda k, sigma: float(f"{truth(k, sigma):.3g}"), "Was something rounded"),
     "nothing": (lambda k, sigma: None, "return"),
     "a word": (lambda k, sigma: "seven", "Real numbers are asked for; the answer is 'seven'"),
-    "a complex number": (lambda k, sigma: 1 + 1j, "the answer is complex"),
+    "a complex number": (lambda k, sigma: 1 + 1j, "the answer is (1+1j)"),
     "a list with nothing": (lambda k, sigma: [None], "Real numbers"),
     "infinite": (lambda k, sigma: float("inf"), "not finite"),
     "not a number": (lambda k, sigma: torch.tensor(float("nan")), "not finite"),
@@ -58,12 +58,7 @@ R = np.array([[0.6, -0.8], [0.8, 0.6]])
 ARRAYS = {
     "transposed": (A.T, A, None, "is it transposed?"),
     "transposed, square": (A[:, :2].T, A[:, :2], None, "but transposed"),
-    "column for vector": (
-        A[:, :1],
-        A[:, 0],
-        None,
-        "shape is another one; asked for is the shape (2,)",
-    ),
+    "column for vector": (A[:, :1], A[:, 0], None, "shape is (2, 1), asked for is the shape (2,)"),
     "reverse order": (A[0][::-1], A[0], None, "in reverse order"),
     "another order": (A[0][[1, 0, 2]], A[0], None, "in another order"),
     "one column's sign": (Q * [1, -1], Q, None, "sign of some columns"),

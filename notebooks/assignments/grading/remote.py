@@ -81,6 +81,8 @@ class Answers:
 
     def _start(self) -> None:
         self._starts += 1
+        sandbox.adopt_orphans()
+        self._others = _children()
         self._deadline = time.monotonic() + START
         self._scratch = os.path.realpath(tempfile.mkdtemp(prefix="answers-"))
         as_nobody = os.getuid() == 0 and _everybody_may_read([sys.prefix, sys.base_prefix])
@@ -170,6 +172,11 @@ class Answers:
             _kill(number)
         _kill(-self._process.pid)
         self._process.wait()
+        until = time.monotonic() + 5  # of what left its group, orphans have come to us
+        while (left := _children() - self._others) and time.monotonic() < until:
+            for number in left:
+                _kill(number)
+                os.waitpid(number, 0)
         os.close(self._in)
         os.close(self._out)
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -402,6 +409,12 @@ def _kill(number: int) -> None:
         (os.killpg if number < 0 else os.kill)(abs(number), signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         pass
+
+
+def _children() -> set[int]:
+    """The processes whose parent this one is; none where the system does not say."""
+    lists = Path("/proc/self/task").glob("*/children")
+    return {int(number) for numbers in lists for number in numbers.read_text().split()}
 
 
 def _everybody_may_read(paths: Sequence[str]) -> bool:

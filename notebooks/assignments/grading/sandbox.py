@@ -188,7 +188,7 @@ _NEWNS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
 )  # fmt: skip
 _NOSUID_NODEV, _PRIVATE = 2 | 4, 0x4000 | (1 << 18)
 _MOUNT_SETATTR, _RECURSIVE = 442, 0x8000
-_NO_NEW_PRIVS, _CAPBSET_DROP, _PDEATHSIG = 38, 24, 1
+_NO_NEW_PRIVS, _CAPBSET_DROP, _PDEATHSIG, _CHILD_SUBREAPER = 38, 24, 1, 36
 
 
 def _libc() -> Any:
@@ -285,6 +285,12 @@ def die_with_parent() -> None:
     """Have the system end this process when the one that made it ends."""
     if sys.platform.startswith("linux"):
         _libc().prctl(_PDEATHSIG, 9, 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of processes whose own ends, so that they can be found and ended."""
+    if sys.platform.startswith("linux"):
+        _libc().prctl(_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 _CREATE, _ADD_RULE, _RESTRICT = 444, 445, 446  # the same numbers on every architecture
