@@ -10,7 +10,10 @@ import os
 import py_compile
 import re
 import runpy
+import shutil
 import stat
+import subprocess
+import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -108,6 +111,41 @@ def test_what_python_compiled_of_closed_modules_is_closed_too(tmp_path, monkeypa
         "truths" in name for name in readable
     )
     assert [Path(file).name for file in sandbox["compiled_files"](closed) if "truths" in file]
+
+
+LEAVES = """
+import os, time
+from grading.remote import Answers
+answers = Answers([], [], 1 << 32, True)
+answers.ready()
+answers.allow(60, False)
+answers.run('''
+import ctypes, os, time
+ready, told = os.pipe()
+if not os.fork():
+    os.setsid()
+    ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)  # not to end with its parent
+    if not os.fork():
+        os.write(told, b'.')
+        time.sleep(60)
+    os._exit(0)
+os.wait()
+seen = os.read(ready, 1)''')
+answers.close()
+children = open(f"/proc/self/task/{os.getpid()}/children").read()
+print("left:", children, answers.closed_off)
+"""
+
+
+def test_nothing_is_left_behind_where_there_are_no_namespaces(tmp_path):
+    shutil.copytree(ASSIGNMENTS / "grading", tmp_path / "grading")
+    with (tmp_path / "grading" / "sandbox.py").open("a") as text:
+        text.write("\n\ndef namespaces(scratch, as_nobody):\n    return []\n")
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVES], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.startswith("left:  ["), done.stdout + done.stderr
+    assert "processes" not in done.stdout
 
 
 # What the judges of a page must see, and what they must let pass.
