@@ -991,6 +991,44 @@ def a_cell_that_forks(folder, patch):
     assert read_sweep(folder / "a") == rows(1, 2, 3)
 
 
+def a_cell_that_closes_all(folder, patch):
+    """As daemons do; then a file of its own has the number that the sweep's had."""
+
+    def closing(k):
+        if k == 2:
+            os.closerange(3, 100)
+            kept.extend((folder / f"mine{n}").open("w") for n in range(9))
+            for file in kept:
+                file.write("x" * (len(HEADER) + len(LINES[0]) + 2))
+                file.flush()
+        return real(k)
+
+    def told():
+        try:
+            return run(folder / "a", 1, 2, 3)
+        except SweepFileError as refusal:
+            return refusal
+
+    kept, real = [], square
+    patch.setitem(globals(), "square", functools.wraps(square)(closing))
+    if not (child := os.fork()):
+        try:
+            (folder / "told").write_text(str(told()))
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    patch.undo()
+    said = (folder / "told").read_text()
+    assert "was closed by what ran meanwhile" in said and json.dumps({"rows": rows(2)}) in said
+    assert {set(x.read_text()) == {"x"} for x in folder.glob("mine*")} == {True}
+    assert run(folder / "a", 1, 2) == rows(1, 2)
+
+
+def a_name_of_255_bytes(folder, patch):
+    path = folder / ("a" * 255)
+    assert run(path, 1) == rows(1) == run(path, 1)
+
+
 def a_child_that_lives_on(folder, patch):
     """What a killed run forked does not keep its lock."""
     ours, theirs = os.pipe()
@@ -1284,15 +1322,21 @@ WRITERS_THERE = {
 SINGLE = [
     a_folder, a_pipe, a_device, a_loop_of_links, a_link_to_no_file, a_link_into_no_folder,
     a_home_that_is_not_expanded, a_file_to_read_only, a_folder_to_read_only, reserved_settings,
-    a_file_of_before, notes_of_a_closure, notes_of_a_partial, columns_in_another_order, nothing_beside_the_file,
+    a_file_of_before, notes_of_a_closure, columns_in_another_order, nothing_beside_the_file,
     a_lock_of_somebody, two_watches_of_two_names, written_to_by_another_program,
     a_watch_whose_file_is_deleted, a_watch_on_a_full_disk, an_old_sweep_on_a_full_disk,
     a_torn_line_that_could_not_be_taken_back, an_old_sweep_that_may_be_read_by_its_owner_only,
     nothing_is_left_of_a_run_without_cells, a_file_of_ten_cells_says_what_it_holds,
-    header_of_another_study_cut,
+    header_of_another_study_cut, notes_of_a_partial, a_name_of_255_bytes,
 ]  # fmt: skip
 if hasattr(os, "fork"):
-    SINGLE += [a_cell_that_forks, a_child_that_lives_on, a_watch_in_a_child, a_limit_of_the_file]
+    SINGLE += [
+        a_cell_that_closes_all,
+        a_cell_that_forks,
+        a_child_that_lives_on,
+        a_watch_in_a_child,
+        a_limit_of_the_file,
+    ]
 
 FAULTS = {
     **table("foreign", foreign, FOREIGN),
