@@ -760,6 +760,35 @@ def a_file_of_before(folder, patch):
     assert run(path, 1, 2, measure=unnamed) == rows(1, 2)
 
 
+class Counting:
+    def __init__(self, calls=0):
+        self.calls, self.cache, self.lr = calls, {}, 1
+
+    def measure(self, k):
+        if k == 3 and self.calls == 2:
+            self.calls += 1
+            raise KeyboardInterrupt
+        self.calls += 1
+        self.cache[k] = k
+        return {"y": self.lr * k}
+
+
+def an_object_that_takes_notes(folder, patch):
+    """It is still the same study, in this process and in the next; another object is another."""
+    first, path = Counting(), folder / "a"
+    wanted = [{"k": k, "y": k} for k in (1, 2, 3)]
+    with pytest.raises(KeyboardInterrupt):
+        run(path, 1, 2, 3, measure=first.measure)
+    assert run(path, 1, 2, 3, measure=first.measure) == wanted
+    assert run(path, 1, 2, 3, measure=first.measure) == wanted
+    assert run(path, 1, 2, 3, measure=Counting().measure) == wanted
+    like = Counting(first.calls)
+    like.cache.update(first.cache)
+    refused(lambda: run(path, 1, measure=like.measure), "with other settings")
+    first.lr = 2
+    refused(lambda: run(path, 1, measure=first.measure), "with other settings")
+
+
 def notes_of_a_partial(folder, patch):
     notes = []
 
@@ -1327,7 +1356,8 @@ SINGLE = [
     a_watch_whose_file_is_deleted, a_watch_on_a_full_disk, an_old_sweep_on_a_full_disk,
     a_torn_line_that_could_not_be_taken_back, an_old_sweep_that_may_be_read_by_its_owner_only,
     nothing_is_left_of_a_run_without_cells, a_file_of_ten_cells_says_what_it_holds,
-    header_of_another_study_cut, notes_of_a_partial, a_name_of_255_bytes,
+    header_of_another_study_cut, an_object_that_takes_notes,
+    notes_of_a_partial, a_name_of_255_bytes,
 ]  # fmt: skip
 if hasattr(os, "fork"):
     SINGLE += [

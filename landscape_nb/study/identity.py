@@ -26,7 +26,7 @@ import pickle
 import types
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,30 @@ def study(measure: Any, names: list[str], settings: Mapping[str, Any] | None) ->
             )
     whole = {"cells": names, "measure": name, **fixed, **given}
     return {**whole, HELD: held} if held else whole
+
+
+# file -> whose measure wrote to it in this process, what that held first, and what it came to
+_changed: dict[Path, tuple[Any, Any, str]] = {}
+
+
+def as_begun(recorded: Row, measure: Any, path: Path) -> Row:
+    """What was recorded, with what this very object held before measuring changed it."""
+    holder, first, last = _changed.get(path, (None, None, ""))
+    if holder is not _holder(measure) or text(recorded.get(HELD)) != last:
+        return recorded
+    return {**recorded, HELD: first}
+
+
+def changed(recorded: Row, now: Row, measure: Any, path: Path) -> None:
+    """Note what measuring has made of a cache or a counter, lest it look like another study."""
+    if text(now.get(HELD)) != text(recorded.get(HELD)):
+        _changed[path] = _holder(measure), recorded.get(HELD), text(now.get(HELD))
+
+
+def _holder(measure: Any) -> Any:
+    while isinstance(measure, functools.partial):
+        measure = measure.func
+    return getattr(measure, "__self__", measure)
 
 
 def same(found: Row, wanted: Row) -> bool:
