@@ -377,7 +377,105 @@ def seeded(seed):
     return torch.Generator().manual_seed(seed)
 
 
+@dataclasses.dataclass
+class Named(dict):
+    rate: float = 0.1
+
+
+def named(**items):
+    made = Named()
+    made.update(items)
+    return made
+
+
+class Slotted:
+    __slots__ = ("z",)
+
+
+@dataclasses.dataclass
+class OnSlots(Slotted):
+    rate: float = 0.1
+
+
+def on_slots(z):
+    made = OnSlots()
+    made.z = z
+    return made
+
+
+class Made:
+    """What pickle calls is no function of a module, and its state is no dictionary."""
+
+    def __init__(self, state):
+        self.state = state
+
+    def __reduce__(self):
+        return functools.partial(Made, 0), (), self.state
+
+
+class WithUnit(torch.Tensor):
+    pass
+
+
+def inside(lr):
+    """A class that no name leads to, as of a script that has a main function."""
+
+    class Inside(torch.nn.Module):
+        rate = lr
+
+        def forward(self, x):
+            return lr * x
+
+        @classmethod
+        def of_the_class(cls, k):
+            return {"y": cls.rate}
+
+        def __call__(self, k):
+            return {"y": lr}
+
+    return Inside
+
+
+def cached(lr):
+    @functools.lru_cache
+    def measured(k):
+        return {"y": lr}
+
+    return measured
+
+
+def layers(**named):
+    return torch.nn.Sequential(Ordered(named))
+
+
+def texts(*items):
+    return np.array(items, dtype=object)
+
+
+def fields(last):
+    return np.array([(1, last)], dtype=[("a", "i4"), ("b", "f8")])
+
+
+Ordered = collections.OrderedDict
+tanh, relu = torch.nn.Tanh(), torch.nn.ReLU()
+norm = torch.nn.LayerNorm(2)
+fixed_norm = torch.nn.LayerNorm(2).requires_grad_(False)
+
 OTHERS = {
+    "dataclasses that are dictionaries": (Named(), named(lr=1)),
+    "dataclasses that hold more": ([Named()], [{"rate": 0.1}]),
+    "dataclasses on slots": (on_slots(1), on_slots(2)),
+    "states": (Made(0), Made(False)),
+    "orders": (Ordered(a=1, b=2), Ordered(b=2, a=1)),
+    "orders of layers": (layers(a=tanh, b=relu), layers(b=relu, a=tanh)),
+    "layers that are trained": (norm, fixed_norm),
+    "what classes inside hold": (inside(1)(), inside(2)()),
+    "classes inside": (inside(1), inside(2)),
+    "cached functions": (cached(1), cached(2)),
+    "arrays of objects": (texts("a", 1), texts("a", 1.0)),
+    "arrays with fields": (fields(1), fields(2)),
+    "lambdas that take many": (lambda x: x, lambda *x: x),
+    "lambdas by name": (lambda x, y: x, lambda x, *, y: x),
     "paths": (Path("/data/a"), Path("/data/b")),
     "a path and a text": (Path("a"), "a"),
     "paths in lists": ([Path("a")], [Path("b")]),
@@ -473,6 +571,10 @@ def square_of(x, k):
 
 
 SAME = {
+    "what classes inside hold": (inside(1)(), inside(1)()),
+    "classes without anything": (type("Hidden", (), {}), type("Hidden", (), {})),
+    "arrays of texts": (texts("a", None), texts("a", None)),
+    "orders": (Ordered(a=1, b=2), Ordered(a=1, b=2)),
     "not a number": (math.nan, float("nan")),
     "paths": (Path("a/b"), Path("a") / "b"),
     "tuple and list": ((1, 2), [1, 2]),
@@ -501,7 +603,15 @@ def holding():
     return loop
 
 
+def unit(name):
+    made = torch.ones(2).as_subclass(WithUnit)
+    made.unit = name
+    return made
+
+
 NO_VALUE = {
+    "a tensor with a unit": unit("m"),
+    "functions of numpy that no name leads to": np.frompyfunc(lambda x: x, 1, 1),
     "a bare object": object(),
     "a lock": threading.Lock(),
     "a generator": (x for x in "ab"),
@@ -510,7 +620,7 @@ NO_VALUE = {
     "a long whole number": 10**5000,
     "a sparse tensor": torch.eye(2).to_sparse(),
     "a tensor without values": torch.empty(2, device="meta"),
-    "a class that no name leads to": type("Hidden", (), {}),
+    "a class that no name leads to": type("Hidden", (), {"of": object()}),
 }
 
 
@@ -562,6 +672,58 @@ CARRIERS = {
 }
 
 
+def make_recursive(lr):
+    """Two functions that call each other."""
+
+    def one(k):
+        return other(k) if k > 5 else {"y": lr}
+
+    def other(k):
+        return one(k - 1)
+
+    return one
+
+
+def make_of_a_class(lr):
+    return inside(lr).of_the_class
+
+
+def make_inside(lr):
+    return inside(lr)()
+
+
+CARRIERS |= {
+    "a class method of a class inside": make_of_a_class,
+    "an object of a class inside": make_inside,
+    "a cache": cached,
+    "two functions that call each other": make_recursive,
+}
+
+CELL = """
+class Experiment:
+    lr = 1
+    def measure(self, k, power=2):
+        return {"square": k**power}
+def measure(k, power=2):
+    return {"square": k**power}
+"""
+CELLS = {
+    "a function": "measure",
+    "a method": "Experiment().measure",
+    "a partial": "functools.partial(measure, power=2)",
+}
+
+
+def a_cell_that_ran_again(measure, folder, patch):
+    """Of a notebook: what was made before it, or after it, is still the same study."""
+    exec(CELL, globals())
+    before = eval(measure, globals())
+    assert run(folder / "a", 1, measure=before) == rows(1)
+    exec(CELL, globals())
+    assert run(folder / "a", 1, 2, measure=before) == rows(1, 2)
+    assert run(folder / "a", 1, 2, 3, measure=eval(measure, globals())) == rows(1, 2, 3)
+
+
 def carried(make, folder, patch):
     path = folder / "a.jsonl"
     for _ in range(2):
@@ -584,16 +746,60 @@ def a_file_of_before(folder, patch):
     """Settings that JSON knows stood there as they do now; a lambda had no code."""
     path = folder / "a.jsonl"
     settings = {"lr": 0.1, "ks": [1, 2], "f": "math.sin", "p": ["math.pow", {"x": 2}]}
+    settings |= {"o": {"b": 1, "a": 2}}
     first = json.loads(HEADER)
     first["settings"] |= settings
     path.write_bytes(json.dumps(first).encode() + b"\n" + LINES[0] + b"\n")
     now = {"lr": 0.1, "ks": np.array([1, 2]), "f": math.sin, "p": functools.partial(math.pow, 2)}
+    now |= {"o": Ordered(b=1, a=2)}
     assert run(path, 1, 2, settings=now | {"p": ["math.pow", {"x": 2}]}) == rows(1, 2)
     first["settings"] = {"cells": ["k"], "measure": f"{__name__}.before"}
     path.write_bytes(json.dumps(first).encode() + b"\n" + LINES[0] + b"\n")
     unnamed = lambda k: square(k)  # noqa: E731
     unnamed.__qualname__ = "before"
     assert run(path, 1, 2, measure=unnamed) == rows(1, 2)
+
+
+class Counting:
+    def __init__(self, calls=0):
+        self.calls, self.cache, self.lr = calls, {}, 1
+
+    def measure(self, k):
+        if k == 3 and self.calls == 2:
+            self.calls += 1
+            raise KeyboardInterrupt
+        self.calls += 1
+        self.cache[k] = k
+        return {"y": self.lr * k}
+
+
+def an_object_that_takes_notes(folder, patch):
+    """It is still the same study, in this process and in the next; another object is another."""
+    first, path = Counting(), folder / "a"
+    wanted = [{"k": k, "y": k} for k in (1, 2, 3)]
+    with pytest.raises(KeyboardInterrupt):
+        run(path, 1, 2, 3, measure=first.measure)
+    assert run(path, 1, 2, 3, measure=first.measure) == wanted
+    assert run(path, 1, 2, 3, measure=first.measure) == wanted
+    assert run(path, 1, 2, 3, measure=Counting().measure) == wanted
+    like = Counting(first.calls)
+    like.cache.update(first.cache)
+    refused(lambda: run(path, 1, measure=like.measure), "with other settings")
+    first.lr = 2
+    refused(lambda: run(path, 1, measure=first.measure), "with other settings")
+
+
+def notes_of_a_partial(folder, patch):
+    notes = []
+
+    def noting(x, k):
+        notes.append(k)
+        return square(k)
+
+    for _ in range(2):
+        settings = {"f": functools.partial(noting, 1)}
+        assert run(folder / "a", 1, measure=square, settings=settings) == rows(1)
+        settings["f"](1)
 
 
 def notes_of_a_closure(folder, patch):
@@ -812,6 +1018,44 @@ def a_cell_that_forks(folder, patch):
         if os.getpid() != here:
             os._exit(0)
     assert read_sweep(folder / "a") == rows(1, 2, 3)
+
+
+def a_cell_that_closes_all(folder, patch):
+    """As daemons do; then a file of its own has the number that the sweep's had."""
+
+    def closing(k):
+        if k == 2:
+            os.closerange(3, 100)
+            kept.extend((folder / f"mine{n}").open("w") for n in range(9))
+            for file in kept:
+                file.write("x" * (len(HEADER) + len(LINES[0]) + 2))
+                file.flush()
+        return real(k)
+
+    def told():
+        try:
+            return run(folder / "a", 1, 2, 3)
+        except SweepFileError as refusal:
+            return refusal
+
+    kept, real = [], square
+    patch.setitem(globals(), "square", functools.wraps(square)(closing))
+    if not (child := os.fork()):
+        try:
+            (folder / "told").write_text(str(told()))
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    patch.undo()
+    said = (folder / "told").read_text()
+    assert "was closed by what ran meanwhile" in said and json.dumps({"rows": rows(2)}) in said
+    assert {set(x.read_text()) == {"x"} for x in folder.glob("mine*")} == {True}
+    assert run(folder / "a", 1, 2) == rows(1, 2)
+
+
+def a_name_of_255_bytes(folder, patch):
+    path = folder / ("a" * 255)
+    assert run(path, 1) == rows(1) == run(path, 1)
 
 
 def a_child_that_lives_on(folder, patch):
@@ -1112,10 +1356,17 @@ SINGLE = [
     a_watch_whose_file_is_deleted, a_watch_on_a_full_disk, an_old_sweep_on_a_full_disk,
     a_torn_line_that_could_not_be_taken_back, an_old_sweep_that_may_be_read_by_its_owner_only,
     nothing_is_left_of_a_run_without_cells, a_file_of_ten_cells_says_what_it_holds,
-    header_of_another_study_cut,
+    header_of_another_study_cut, an_object_that_takes_notes,
+    notes_of_a_partial, a_name_of_255_bytes,
 ]  # fmt: skip
 if hasattr(os, "fork"):
-    SINGLE += [a_cell_that_forks, a_child_that_lives_on, a_watch_in_a_child, a_limit_of_the_file]
+    SINGLE += [
+        a_cell_that_closes_all,
+        a_cell_that_forks,
+        a_child_that_lives_on,
+        a_watch_in_a_child,
+        a_limit_of_the_file,
+    ]
 
 FAULTS = {
     **table("foreign", foreign, FOREIGN),
@@ -1126,6 +1377,7 @@ FAULTS = {
     **table("one study", the_same, SAME),
     **table("no value", no_value, NO_VALUE),
     **table("carried", carried, CARRIERS),
+    **table("a cell that ran again", a_cell_that_ran_again, CELLS),
     **table("grid", bad_grid, GRIDS),
     **table("result", bad_result, RESULTS),
     **table("value", value_back, VALUES),

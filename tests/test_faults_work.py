@@ -670,3 +670,15 @@ def test_what_another_version_of_the_course_knows_is_named(folder):
     done = work.restore(work.pack(files), folder)
     assert done.tags == {"01_toy": ["answer-1"]}
     assert done.unknown == ["01_toy/answer-7", "44_new/predict-a"]
+
+
+@pytest.mark.parametrize("words", ["\ufeffx = 1", "\ufeff\ufeff", "x\ufeff"])
+def test_a_mark_of_the_learner_comes_back(words):
+    assert work.unpack(work.pack({NAME: words})) == {NAME: words}
+
+
+def test_what_a_mac_has_packed_finds_its_notebook(folder):
+    path = put(folder, "03_caf\u00e9", cell())
+    done = work.restore(work.pack({"03_cafe\u0301/answer-1.py": "mine"}), folder)
+    assert done.tags == {"03_caf\u00e9": ["answer-1"]} and not done.unknown
+    assert text(path) == "mine"

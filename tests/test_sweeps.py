@@ -367,9 +367,13 @@ def test_files_of_two_runs_joined_are_refused(tmp_path):
 
 
 def test_a_first_line_cut_short_in_a_sweep_of_other_settings_is_left_alone(tmp_path):
-    """It is not the beginning of what this sweep would write, so it could be anybody's."""
-    other = json.dumps(FIRST | {"settings": {"cells": ["other"]}})[:-3]
-    refused_untouched(tmp_path / "a.jsonl", other.encode(), "was not written by a sweep")
+    """Its own run may be writing it: it holds no rows yet, and is not this sweep's."""
+    path = tmp_path / "a.jsonl"
+    other = json.dumps(FIRST | {"settings": {"cells": ["other"]}})[:-3].encode()
+    path.write_bytes(other)
+    with pytest.raises(SweepFileError, match="was not written by a sweep"):
+        sweep(measure, GRID, path, progress=False)
+    assert read_sweep(path) == [] and path.read_bytes() == other
 
 
 @pytest.mark.parametrize("jobs", [None, 2])

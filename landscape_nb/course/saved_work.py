@@ -9,6 +9,7 @@ notebook that has changed meanwhile still takes back what it knows by tag.
 import contextlib
 import hashlib
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -182,7 +183,7 @@ def restore(content: bytes, folder: Path | str = ".") -> Restored:
         OSError: a file cannot be written; no notebook has been changed.
     """
     folder = Path(folder).absolute()
-    wanted = {name.rsplit(".", 1)[0]: text for name, text in unpack(content).items()}
+    wanted = {_plain(name.rsplit(".", 1)[0]): text for name, text in unpack(content).items()}
     with alone(folder):
         for _ in range(5):
             notebooks, unreadable = read_notebooks(folder)
@@ -197,9 +198,14 @@ def restore(content: bytes, folder: Path | str = ".") -> Restored:
         forget(_ids(notebooks, tags))
         with contextlib.suppress(OSError):  # a second copy of what the learner has chosen
             keep(folder, RESTORED, content)
-    placed = {f"{name}/{tag}" for name, found in tags.items() for tag in found}
+    placed = {_plain(f"{name}/{tag}") for name, found in tags.items() for tag in found}
     unknown = [name for name in wanted if name not in placed]
     return Restored(tags, unknown, unreadable + failed, *backups)
+
+
+def _plain(name: str) -> str:
+    """A name in one spelling: what a Mac packs has each accent as a character of its own."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _back_up(folder: Path, notebooks: Sequence[Notebook]) -> tuple[str | None, str | None]:
@@ -228,7 +234,7 @@ def _put(
     new: dict[Path, bytes] = {}
     failed = []
     for notebook in notebooks:
-        here = {tag: f"{notebook.path.stem}/{tag}" for tag in notebook.cells}
+        here = {tag: _plain(f"{notebook.path.stem}/{tag}") for tag in notebook.cells}
         found = {tag: wanted[name] for tag, name in here.items() if name in wanted}
         try:
             if _changed(notebook, found):

@@ -30,6 +30,8 @@ def pack(files: Mapping[str, str]) -> bytes:
         for name, text in sorted(files.items()):
             entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             entry.create_system = 3  # else Windows and others would differ in a byte
+            # an editor's mark at the start is dropped by `unpack`, one of the learner's is not
+            text = "\ufeff" + text if text.startswith("\ufeff") else text
             archive.writestr(entry, text.encode("utf-8", "surrogatepass"), zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 

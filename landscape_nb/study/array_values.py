@@ -4,6 +4,7 @@ Two that differ in dtype, shape or a single number never look alike.
 """
 
 import hashlib
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,16 @@ def number(value: np.generic, where: str, inner: Inner) -> Any:
 
 def array(value: np.ndarray, where: str, inner: Inner) -> Any:
     """An array; a plain one as the list of its items."""
+    if type(value) is np.ndarray and value.dtype.kind == "O":  # as pandas keeps texts
+        items = [inner(item, f"an item of {where}") for item in value.flat]
+        whole = {"#": "array", "dtype": "object", "shape": list(value.shape)}
+        if value.size <= MOST:
+            return {**whole, "value": items}
+        content = json.dumps(items, sort_keys=True).encode()
+        return {**whole, "sha256": hashlib.sha256(content).hexdigest()}
+    if type(value) is np.ndarray and value.dtype.names:  # between its fields lies anything
+        fields = [[name, inner(value[name], f"{name} of {where}")] for name in value.dtype.names]
+        return {"#": "array", "shape": list(value.shape), "fields": fields}
     if type(value) is not np.ndarray or value.dtype.kind not in "biufcUSmM":
         raise refusal(value, where, "an array of another kind than numbers, times or text")
     if value.dtype.kind in "fc" and value.dtype.itemsize > 16 or value.dtype == np.longdouble:
@@ -66,6 +77,8 @@ def tensor(value: torch.Tensor, where: str, inner: Inner) -> Any:
     """A dense tensor, wherever it lies, as the array of its values."""
     if value.layout is not torch.strided or value.is_quantized or value.is_meta:
         raise refusal(value, where, "a tensor that is not dense, or without values")
+    if type(value) not in (torch.Tensor, torch.nn.Parameter) and vars(value):
+        raise refusal(value, where, "a tensor of another kind, with attributes")
     plain = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
     try:
         return array(plain.numpy(), where, inner)

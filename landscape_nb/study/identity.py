@@ -10,34 +10,30 @@ stands with its kind,
 
 arrays and tensors with dtype and shape, large ones by the SHA-256 of their bytes, and other objects
 by what pickle would keep of them. A function or class of a module stands by its name: not by what
-is written in it. One that no name leads to (a lambda, a function inside another) stands with a
-digest of its code, its defaults and the values that it captured from outside; a list, dictionary or
-set that was empty at the start is a place for notes and may change. The values of a module's global
-names are not seen.
+is written in it. One that no name leads to stands with what it carries (`carried`); a list,
+dictionary or set in it that was empty at the start is a place for notes and may change. The values
+of a module's global names are not seen.
 """
 
 import collections
 import copyreg
-import dataclasses
 import datetime
 import decimal
 import enum
 import fractions
 import functools
-import hashlib
-import inspect
-import sys
+import pickle
 import types
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 import torch
 
 from landscape_nb.numerics import checks
-from landscape_nb.study import array_values
+from landscape_nb.study import array_values, carried
 from landscape_nb.study.array_values import Inner, Row
 from landscape_nb.study.json_lines import text
 
@@ -47,7 +43,6 @@ DEEPEST = 50  # levels of containers in containers; chosen here
 
 HELD = "measure holds"
 RESERVED = ("cells", "measure", HELD)
-_NOTES = {"#": "empty at first"}
 
 
 def study(measure: Any, names: list[str], settings: Mapping[str, Any] | None) -> Row:
@@ -64,8 +59,8 @@ def study(measure: Any, names: list[str], settings: Mapping[str, Any] | None) ->
     >>> study(round, ["k"], {"data": PurePath("a"), "lr": 0.1})
     {'cells': ['k'], 'measure': 'builtins.round', 'data': {'#': 'path', 'value': 'a'}, 'lr': 0.1}
     """
-    function, fixed = _taken_apart(measure, "measure", as_json)
-    name, held = _name_and_holdings(function, "measure", as_json)
+    function, fixed = carried.taken_apart(measure, "measure", as_json)
+    name, held = carried.name_and_holdings(function, "measure", as_json)
     given = _named(settings or {})
     for twice in sorted(fixed.keys() & given.keys()):
         if text(fixed[twice]) != text(given[twice]):
@@ -83,6 +78,30 @@ def study(measure: Any, names: list[str], settings: Mapping[str, Any] | None) ->
     return {**whole, HELD: held} if held else whole
 
 
+# file -> whose measure wrote to it in this process, what that held first, and what it came to
+_changed: dict[Path, tuple[Any, Any, str]] = {}
+
+
+def as_begun(recorded: Row, measure: Any, path: Path) -> Row:
+    """What was recorded, with what this very object held before measuring changed it."""
+    holder, first, last = _changed.get(path, (None, None, ""))
+    if holder is not _holder(measure) or text(recorded.get(HELD)) != last:
+        return recorded
+    return {**recorded, HELD: first}
+
+
+def changed(recorded: Row, now: Row, measure: Any, path: Path) -> None:
+    """Note what measuring has made of a cache or a counter, lest it look like another study."""
+    if text(now.get(HELD)) != text(recorded.get(HELD)):
+        _changed[path] = _holder(measure), recorded.get(HELD), text(now.get(HELD))
+
+
+def _holder(measure: Any) -> Any:
+    while isinstance(measure, functools.partial):
+        measure = measure.func
+    return getattr(measure, "__self__", measure)
+
+
 def same(found: Row, wanted: Row) -> bool:
     """Whether a file of these settings is of the wanted study.
 
@@ -90,15 +109,22 @@ def same(found: Row, wanted: Row) -> bool:
     """
     held, now = found.get(HELD, {}), wanted.get(HELD, {})
     if isinstance(held, dict) and set(now) <= {"code"} and not held:
-        return text({**found, HELD: 0}) == text({**wanted, HELD: 0})
+        return text({**found, HELD: 0}) == text(_noted({**found, HELD: 0}, {**wanted, HELD: 0}))
     return text(found) == text(_noted(found, wanted))
 
 
 def _noted(found: Any, wanted: Any) -> Any:
-    """The wanted settings, with the places for notes as the file has them."""
-    if found == _NOTES and isinstance(wanted, list | dict):
+    """The wanted settings, with the places for notes as the file has them.
+
+    A file of before has an OrderedDict without its order.
+    """
+    if found == carried.NOTES and isinstance(wanted, list | dict):
         return found
+    if isinstance(found, list) and isinstance(wanted, list) and len(found) == len(wanted):
+        return [_noted(*both) for both in zip(found, wanted, strict=True)]
     if isinstance(found, dict) and isinstance(wanted, dict):
+        if wanted.get("#") == "ordered" and "#" not in found:
+            wanted = {str(name): value for name, value in wanted["pairs"]}
         return {name: _noted(found.get(name), value) for name, value in wanted.items()}
     return wanted
 
@@ -132,6 +158,8 @@ def as_json(value: Any, where: str, above: tuple[int, ...] = ()) -> Any:
             raise array_values.refusal(value, where, "a whole number of more than 4200 digits")
         return value
     if id(value) in above:
+        if isinstance(value, type | types.FunctionType):
+            return {"#": "above", "value": above.index(id(value))}
         raise array_values.refusal(value, where, "it holds itself")
     if len(above) > DEEPEST:
         raise array_values.refusal(value, where, f"containers are nested deeper than {DEEPEST}")
@@ -186,136 +214,53 @@ def _time(value: Any, where: str, inner: Inner) -> Row:
 
 def _enum(value: enum.Enum, where: str, inner: Inner) -> Row:
     kept = inner(value.value, f"{where}.value")
-    return {"#": "enum", "type": _type_name(value), "name": value.name, "value": kept}
+    return {"#": "enum", "type": carried.type_name(value), "name": value.name, "value": kept}
+
+
+def _ordered(value: Mapping[Any, Any], where: str, inner: Inner) -> Row:
+    """An OrderedDict is another one in another order."""
+    pairs = [
+        [inner(name, f"a key of {where}"), inner(item, f"{where}[{name!r}]")]
+        for name, item in value.items()
+    ]
+    return {"#": "ordered", "pairs": pairs}
 
 
 def _object(value: Any, where: str, inner: Inner) -> Any:
     """Dataclasses, named tuples and what else there is: by what pickle would keep."""
-    if type(value) is object:
+    kind = type(value)
+    if kind is object:
         raise array_values.refusal(value, where, "which has no value")
-    if dataclasses.is_dataclass(value):
-        kept = {x.name: getattr(value, x.name, None) for x in dataclasses.fields(value)}
-        state = {**kept, **getattr(value, "__dict__", {})}
-        return {"#": "object", "type": _type_name(value), "state": _dict(state, where, inner)}
     try:
-        reducer = copyreg.dispatch_table.get(type(value))
+        reducer = copyreg.dispatch_table.get(kind)
         reduced = reducer(value) if reducer else value.__reduce_ex__(4)
         if isinstance(reduced, str):
-            return {"#": "global", "type": _type_name(value), "name": reduced}
+            pickle.dumps(value)  # refuses a name that does not lead to it
+            return {"#": "global", "type": carried.type_name(value), "name": reduced}
         made, arguments, state, items, pairs = (*reduced, *[None] * 4)[:5]
     except Exception as error:
         raise array_values.refusal(value, where, checks.first_line(error)) from None
     parts = {
-        "made": [_global(x) if isinstance(x, type) else inner(x, where) for x in arguments],
+        "made": [
+            carried.global_name(x) if isinstance(x, type) else inner(x, where) for x in arguments
+        ],
         "state": inner(state, f"the state of {where}"),
         "items": _list(items or (), where, inner),
         "pairs": _list(pairs or (), where, inner),
+        "class": None if carried.reached(kind) else inner(kind, f"the class of {where}"),
+        **(_layers(value) if isinstance(value, torch.nn.Module) else {}),
     }
-    kept = {name: part for name, part in parts.items() if part}
-    return {"#": "object", "type": _type_name(value), "by": _global(made), **kept}
+    kept = {name: part for name, part in parts.items() if part not in (None, [], {})}
+    by = carried.global_name(made) if hasattr(made, "__qualname__") else inner(made, where)
+    return {"#": "object", "type": carried.type_name(value), "by": by, **kept}
 
 
-# -- functions -------------------------------------------------------------------------------------
-
-
-def _global(named: Any) -> str:
-    return f"{named.__module__}.{named.__qualname__}"
-
-
-def _type_name(value: Any) -> str:
-    return _global(type(value))
-
-
-def _reached(named: Any) -> bool:
-    """Whether the name of a function or class leads to it."""
-    found: Any = sys.modules.get(named.__module__)
-    for part in named.__qualname__.split("."):
-        found = getattr(found, part, None)
-    return found is named
-
-
-def _class(value: type, where: str, inner: Inner) -> str:
-    if not _reached(value) and value.__module__ != "builtins":
-        raise array_values.refusal(value, where, "a class that no name of a module leads to")
-    return _global(value)
-
-
-def _function(value: Any, where: str, inner: Inner) -> Any:
-    """A function or a partial of one, as an argument."""
-    function, fixed = _taken_apart(value, where, inner)
-    name, held = _name_and_holdings(function, where, inner)
-    whole = {"#": "function", "name": name, **held} if held else name
-    return [whole, fixed] if fixed else whole
-
-
-def _taken_apart(function: Any, where: str, inner: Inner) -> tuple[Any, Row]:
-    """A function, and the arguments that partials have fixed, by their names."""
-    args: tuple[Any, ...] = ()
-    keywords: Row = {}
-    while isinstance(function, functools.partial):
-        args, keywords = (*function.args, *args), {**function.keywords, **keywords}
-        function = function.func
-    if not args and not keywords:
-        return function, {}
-    try:
-        parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):  # some that are written in C have none
-        parameters = []
-    names = [x.name for x in parameters if x.kind in (x.POSITIONAL_ONLY, x.POSITIONAL_OR_KEYWORD)]
-    fixed = dict(zip(names, args, strict=False))
-    if rest := args[len(names) :]:
-        fixed["*"] = list(rest)
-    for name, value in keywords.items():
-        # f(x, /, **names) may be given another x
-        fixed[f"{name} (by name)" if name in fixed else name] = value
-    return function, {name: inner(value, f"{where}'s {name}") for name, value in fixed.items()}
-
-
-def _name_and_holdings(function: Any, where: str, inner: Inner) -> tuple[str, Row]:
-    """The name of what is called, and the values that it carries."""
-    if isinstance(function, types.MethodType):
-        name, held = _name_and_holdings(function.__func__, where, inner)
-        if isinstance(function.__self__, type):
-            return f"{_global(function.__self__)}.{function.__name__}", held
-        return name, {**held, "self": inner(function.__self__, f"the object of {where}")}
-    if isinstance(function, types.FunctionType):
-        return _global(function), {} if _reached(function) else _carried(function, where, inner)
-    if isinstance(function, type):
-        return _class(function, where, inner), {}
-    if getattr(function, "__qualname__", None) and getattr(function, "__module__", None):
-        if _reached(function):
-            return _global(function), {}
-    return _type_name(function), {"self": _object(function, f"the state of {where}", inner)}
-
-
-def _carried(function: types.FunctionType, where: str, inner: Inner) -> Row:
-    """Code, defaults and captured values of a function that no name leads to."""
-    code, values = function.__code__, dict(function.__kwdefaults__ or {})
-    defaults = function.__defaults__ or ()
-    names = code.co_varnames[: code.co_argcount]
-    values.update(zip(names[len(names) - len(defaults) :], defaults, strict=True))
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-        try:
-            values[name] = cell.cell_contents
-        except ValueError:  # a name that has no value yet
-            continue
-    values = {name: value for name, value in values.items() if value is not function}
-    kept = {
-        name: dict(_NOTES)
-        if type(value) in (list, dict, set) and not value
-        else inner(value, f"{name}, which {where} holds,")
-        for name, value in values.items()
-    }
-    return {"code": _digest(code), **({"values": kept} if kept else {})}
-
-
-def _digest(code: types.CodeType) -> str:
-    constants = [
-        _digest(x) if isinstance(x, types.CodeType) else as_json(x, "a constant")
-        for x in code.co_consts
-    ]
-    whole = [code.co_code.hex(), code.co_names, code.co_varnames, code.co_freevars, constants]
-    return hashlib.sha256(text(whole).encode()).hexdigest()[:16]
+def _layers(module: torch.nn.Module) -> Row:
+    """What decides what a layer does, besides its state: their order, and what is not trained."""
+    order = list(module._modules)
+    frozen = [name for name, x in module._parameters.items() if x is not None]
+    frozen = [name for name in frozen if not module._parameters[name].requires_grad]  # type: ignore[union-attr]
+    return {"order": order if order != sorted(order) else [], "frozen": frozen}
 
 
 _EXACT: dict[type, Callable[[Any, str, Inner], Any]] = {
@@ -325,7 +270,7 @@ _EXACT: dict[type, Callable[[Any, str, Inner], Any]] = {
     set: _set,
     frozenset: _set,
     dict: _dict,
-    collections.OrderedDict: _dict,
+    collections.OrderedDict: _ordered,
     types.MappingProxyType: _dict,
     bytes: array_values.byte_string,
     bytearray: array_values.byte_string,
@@ -353,14 +298,14 @@ _INSTANCES: dict[Any, Callable[[Any, str, Inner], Any]] = {
     np.generic: array_values.number,
     np.ndarray: array_values.array,
     torch.Tensor: array_values.tensor,
-    functools.partial | types.FunctionType | types.MethodType: _function,
-    type: _class,
+    functools.partial | types.FunctionType | types.MethodType | carried.CACHED: carried.function,
+    type: carried.class_,
     types.BuiltinFunctionType: lambda value, where, inner: _builtin(value, where, inner),
 }
 
 
 def _builtin(value: Any, where: str, inner: Inner) -> Any:
     """A function written in C: of a module by its name, of an object with the object."""
-    if getattr(value, "__module__", None) and _reached(value):
-        return _global(value)
+    if getattr(value, "__module__", None) and carried.reached(value):
+        return carried.global_name(value)
     return _object(value, where, inner)

@@ -145,6 +145,11 @@ class LockedFile:
                 f"{self._shown} is not open for writing in this process; the process that opened "
                 "it, from which this one was forked, is its one writer."
             )
+        if not self._ours():
+            raise self.error(
+                f"{self._shown} was closed by what ran meanwhile, as os.closerange does. It holds "
+                f"what was finished before; what could not be added is\n{checks.shown(line, 5000)}"
+            )
         if os.fstat(self._fd).st_size != self._size:
             raise self.error(
                 f"{self._shown} was changed by another program while this {self.noun} ran. Nothing "
@@ -170,7 +175,7 @@ class LockedFile:
 
     def close(self) -> None:
         """Force all onto the disk and let go of the file."""
-        fd, self._fd = self._fd, -1
+        fd, self._fd = self._fd if self._ours() else -1, -1
         try:
             if fd >= 0 and self._process == os.getpid():
                 self._leave(fd)
@@ -204,6 +209,7 @@ class LockedFile:
                 self._fd = self._opened()
             except FileExistsError:  # made by another run, this moment
                 continue
+            self._opened_as = os.fstat(self._fd)
             if self._writable:
                 self._lock()
             if self._named():
@@ -251,7 +257,7 @@ class LockedFile:
         """Windows; and what a run of an earlier version holds."""
         beside = Path(f"{self.path}.lock") if locks else Path(f"{os.path.realpath(self.path)}.lock")
         # an earlier version's is empty; what holds something is somebody else's
-        wanted = locks is None or (beside.is_file() and beside.stat().st_size == 0)
+        wanted = locks is None or (os.path.isfile(beside) and beside.stat().st_size == 0)
         if not wanted or self._old_lock is not None:
             return
         lock = FileLock(beside, timeout=0, thread_local=False)
@@ -286,6 +292,13 @@ class LockedFile:
         os.fsync(self._fd)
         self._unsynced = False
         self._syncing += time.monotonic() - now
+
+    def _ours(self) -> bool:
+        """Whether nobody closed the file and has another one open under its number."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), self._opened_as)
+        except OSError:
+            return False
 
     def _named(self) -> bool:
         """Whether the path still leads to the file that is open."""

@@ -34,6 +34,7 @@ Cells run one after the other, or with `jobs` in processes, or wherever `joblib.
 says, a Dask cluster for example: the cells are joblib's tasks, and only this process writes.
 """
 
+import contextlib
 import itertools
 import json
 import os
@@ -85,7 +86,8 @@ def sweep(
         path: the file, created if absent.
         settings: whatever else decides the results, {name: value}. Kept in the file by value, with
             the name of `measure`, a partial's arguments, and the values that a method's object, a
-            lambda or a function inside another carries; a file with others is refused.
+            lambda or a function inside another carries; a file with others is refused. What
+            measuring itself changes in that object, a cache or a counter, makes it no other.
         jobs: joblib's n_jobs: None is one after the other, unless `joblib.parallel_config` says
             otherwise.
         progress: show a progress bar.
@@ -111,9 +113,12 @@ def sweep(
     [{'k': 2, 'square': 4}, {'k': 3, 'square': 9}]
     """
     cells = _cells(grid)
-    recorded = identity.study(measure, list(grid), settings)
-    path = Path(path)
-    with one_writer.LockedFile(path, SweepFileError, KIND.noun) as file:
+    path, real = Path(path), Path(os.path.realpath(path))
+    recorded = identity.as_begun(identity.study(measure, list(grid), settings), measure, real)
+    with (
+        contextlib.ExitStack() as stack,
+        one_writer.LockedFile(path, SweepFileError, KIND.noun) as file,
+    ):
         found = _opened(file.content, path, KIND.first_line(recorded))
         if found.settings is not None and not identity.same(found.settings, recorded):
             raise SweepFileError(KIND.difference(path, found.settings, recorded))
@@ -121,6 +126,7 @@ def sweep(
         missing = [cell for cell in cells if _key(cell, cell) not in done]
         if missing:
             _make_ready(file, recorded, found)
+            stack.callback(_note_changes, recorded, measure, real)
         columns = next((list(rows[0]) for rows in done.values()), None)
         with tqdm(
             total=len(cells),
@@ -278,6 +284,11 @@ class _File:
     end: int = 0
     lead: bytes = b""
     csv: bool = False
+
+
+def _note_changes(recorded: Row, measure: Measure, path: Path) -> None:
+    with contextlib.suppress(ValueError):  # it came to hold what can't be recorded
+        identity.changed(recorded, identity.study(measure, recorded["cells"], {}), measure, path)
 
 
 def _make_ready(file: one_writer.LockedFile, recorded: Row, found: _File) -> None:
