@@ -263,6 +263,18 @@ def watch_training(folder: Path, told: Sequence[Told], tell: Tell, writer: int) 
     watch.close()
 
 
+def begin_watch(folder: Path) -> None:
+    """As for a sweep; what PyTorch imports at its first training step is imported before a fork."""
+    begin_sweep(folder, "symlink")
+    _first_watch()
+
+
+@functools.cache
+def _first_watch() -> None:
+    with new_folder() as folder:
+        watch_training(folder, [], lambda word, unit: None, 0)
+
+
 def look_at_watch(folder: Path, told: list[Told], last: int) -> Iterator[Fault]:
     """Rows 1, 2, 3, ... each once."""
     before = [*told]
@@ -289,7 +301,7 @@ def finish_watch(folder: Path, told: list[Told], last: int) -> Iterator[Fault]:
 def watches(work: Callable, last: int) -> Kind:
     """Two writers of one file of rows."""
     return Kind(
-        begin=named(begin_sweep, alias="symlink"),
+        begin=begin_watch,
         work=work,
         look=named(look_at_watch, last=last),
         finish=named(finish_watch, last=last),
