@@ -413,7 +413,8 @@ def use_cache(folder: Path, told: Sequence[Told], tell: Tell, writer: int) -> No
     """`pretrained` without the shipped file: it trains, and keeps the runs for next time."""
     os.environ["XDG_CACHE_HOME"] = str(folder)
     pretraining._train_all = lambda progress: runs()[0]
-    for round_ in range(len(done(told)), 3):
+    # once more in any case: on a full disk it warns and goes on without, all three times
+    for round_ in range(min(len(done(told)), 2), 3):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pretraining.pretrained(folder / "none", progress=False)
@@ -428,7 +429,7 @@ def look_at_cache(folder: Path, told: list[Told]) -> Iterator[Fault]:
 
 def finish_cache(folder: Path, told: list[Told]) -> Iterator[Fault]:
     if not (folder / "landscape_nb" / pretraining.SHIPPED.name).exists():
-        yield Fault("lost", "the cache was not kept")  # on a full disk a warning says so
+        yield Fault("lost", "the cache was not kept")
 
 
 # -- a learner's work ------------------------------------------------------------------------------
