@@ -997,21 +997,21 @@ def a_full_disk(takes, folder, patch):
     assert run(path, 1, 2, 3) == rows(1, 2, 3) == read_sweep(path)
 
 
-def a_kill_where_the_first_line_does_not_fit(bytes_, folder, patch):
+def a_kill_where_the_first_line_does_not_fit(limit, folder, patch):
     """The system ends who writes beyond a limit; what is left is a file that can go on."""
     path = folder / "a"
     if not (child := os.fork()):
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, bytes_))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         try:
             run(path, 1)
         finally:
             os._exit(1)
     os.waitpid(child, 0)
-    assert read_sweep(path) == [] if path.exists() else True
+    assert not path.exists() or read_sweep(path) == []
     assert run(path, 1, 2) == rows(1, 2)
 
 
