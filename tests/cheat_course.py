@@ -129,8 +129,9 @@ class WatchedCourse(Course):
         answers = {cell: fill(text) for cell, text in cheat.answers.items()}
         notebook = answered(self.release(NAME), answers)
         cheat.damage(notebook)
-        for cell in notebook.cells:
-            cell.source = fill(cell.source)
+        for cell in notebook.cells or []:
+            if cell and isinstance(cell.get("source"), str):
+                cell.source = fill(cell.source)
         folder = self.folder / "submitted" / student / NAME
         folder.mkdir(parents=True)
         # as it is: what is no valid notebook would not be written otherwise

@@ -1036,6 +1036,26 @@ WRITING = {
     "the gradebook deleted": writing(
         "import os\nos.rename('<COURSE>/gradebook.db', '<COURSE>/lncheat-<N>.db')"
     ),
+    "the rights of the gradebook": writing(
+        "import os\nos.chmod('<COURSE>/gradebook.db', 0o640)\nprint('REACHED the rights')"
+    ),
+    "the time of the gradebook": writing(
+        "import os\nos.utime('<COURSE>/gradebook.db')\nprint('REACHED the time')"
+    ),
+    "words left in the system's memory": writing(
+        """
+        import ctypes
+        libc = ctypes.CDLL(None)
+        key = libc.syscall(248, b'user', b'lncheat', b'417', 3, -4)  # for the next submission
+        if key >= 0:
+            libc.syscall(250, 3, key)
+            print('REACHED keys')
+        shared = libc.shmget(0, 100, 0o1600)
+        if shared >= 0:
+            libc.shmctl(shared, 0, None)
+            print('REACHED shared memory')
+        """
+    ),
     "the gradebook locked": writing(BOOK + "book.execute('BEGIN EXCLUSIVE')"),
     "the check's module": writing(
         f"open('<MODULES>/tiny_checks.py', 'w').write({BENIGN_CHECKS!r})"
@@ -1895,6 +1915,8 @@ WITH_THE_TESTS = [
     # writing
     "99 for every student",
     "tests emptied in the gradebook",
+    "the rights of the gradebook",
+    "words left in the system's memory",
     "the check's module",
     "nbgrader_config.py",
     "the next student's file",

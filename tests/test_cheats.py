@@ -7,11 +7,16 @@ tests/cheats.py is the table. Here run those of it that fit into two minutes; al
 import importlib.util
 import itertools
 import os
+import py_compile
 import re
+import runpy
+import shutil
 import stat
+import subprocess
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -27,7 +32,7 @@ if sys.platform != "linux":
 
 from cheat_course import _Active, marked, prepared, told
 from cheats import CHEATS, HONEST, WITH_THE_TESTS
-from grading import answered
+from grading import ASSIGNMENTS, answered
 from test_grading import FULL, NAME, NOTHING, RIGHT, WRONG
 
 SHORT = {name: CHEATS[name] for name in WITH_THE_TESTS}
@@ -89,6 +94,81 @@ def test_a_class_with_cheats_is_marked_and_nothing_else_changes(found, course):
 def test_the_table_is_long_and_of_many_kinds():
     assert len(CHEATS) >= 200 and len(SHORT) >= 60
     assert {cheat.kind for cheat in SHORT.values()} == {cheat.kind for cheat in CHEATS.values()}
+
+
+def test_what_python_compiled_of_closed_modules_is_closed_too(tmp_path, monkeypatch):
+    package = tmp_path / "some_course"
+    (package / "checks").mkdir(parents=True)
+    for name in ("__init__.py", "checks/__init__.py", "checks/truths.py", "checks/words.py"):
+        (package / name).write_text("TRUTH = 417.25\n")
+        py_compile.compile(str(package / name))
+    monkeypatch.syspath_prepend(tmp_path)
+    sandbox = runpy.run_path(str(ASSIGNMENTS / "grading" / "sandbox.py"))
+    closed = [str(package / "checks" / "truths.py")]
+    found = sandbox["open_to"](["some_course"], closed)["open_to"]
+    readable = {
+        str(file.relative_to(package))
+        for path in map(Path, found)
+        for file in ([path] if path.is_file() else path.rglob("*"))
+        if file.is_relative_to(package) and file.suffix in (".py", ".pyc")
+    }
+    assert readable & {"checks/words.py", "__init__.py"} and not any(
+        "truths" in name for name in readable
+    )
+    assert [Path(file).name for file in sandbox["compiled_files"](closed) if "truths" in file]
+
+
+def test_a_second_name_of_a_folder_does_not_open_what_is_closed(tmp_path, monkeypatch):
+    """An environment's lib64 is a link to its lib, in which everything is installed."""
+    package = tmp_path / "lib" / "site-packages" / "some_course"
+    package.mkdir(parents=True)
+    for name in ("__init__.py", "truths.py", "words.py"):
+        (package / name).write_text("TRUTH = 417.25\n")
+    (tmp_path / "lib64").symlink_to(tmp_path / "lib")
+    (package / "up").symlink_to(tmp_path)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.syspath_prepend(package.parent)
+    sandbox = runpy.run_path(str(ASSIGNMENTS / "grading" / "sandbox.py"))
+    found = sandbox["open_to"](["some_course"], [str(package / "truths.py")])
+    mine = [Path(path).resolve() for path in found["open_to"] if "some_course" in path]
+    assert sorted(path.name for path in mine) == ["__init__.py", "words.py"]
+    assert not [path for path in found["open_to"] if package.is_relative_to(Path(path).resolve())]
+    assert str(package.parent) in found["listed"]  # where Python's import looks for names
+
+
+LEAVES = """
+import os, time
+from grading.remote import Answers
+answers = Answers([], [], 1 << 32, True)
+answers.ready()
+answers.allow(60, False)
+answers.run('''
+import ctypes, os, time
+ready, told = os.pipe()
+if not os.fork():
+    os.setsid()
+    ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)  # not to end with its parent
+    if not os.fork():
+        os.write(told, b'.')
+        time.sleep(60)
+    os._exit(0)
+os.wait()
+seen = os.read(ready, 1)''')
+answers.close()
+children = open(f"/proc/self/task/{os.getpid()}/children").read()
+print("left:", children, answers.closed_off)
+"""
+
+
+def test_nothing_is_left_behind_where_there_are_no_namespaces(tmp_path):
+    shutil.copytree(ASSIGNMENTS / "grading", tmp_path / "grading")
+    with (tmp_path / "grading" / "sandbox.py").open("a") as text:
+        text.write("\n\ndef namespaces(scratch, as_nobody):\n    return []\n")
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVES], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.startswith("left:  ["), done.stdout + done.stderr
+    assert "processes" not in done.stdout
 
 
 # What the judges of a page must see, and what they must let pass.

@@ -176,6 +176,9 @@ def _pair(found: Any, expected: Any, case: Case) -> Pair | str:
     return Pair(left, right)
 
 
+REAL = "Real numbers are asked for; the answer is"
+
+
 def _real(found: Any) -> np.ndarray | str:
     """An answer's value as real numbers, or the sentence that says what it is instead."""
     if found is None:
@@ -184,7 +187,7 @@ def _real(found: Any) -> np.ndarray | str:
         return _numbers(found)
     except (TypeError, ValueError, OverflowError, RecursionError, RuntimeError):
         shown = reprlib.repr(found) if isinstance(found, str | complex) else type(found).__name__
-        return f"Real numbers are asked for; the answer is {shown}."
+        return f"{REAL} {shown}."
 
 
 def numbers(value: Any, *shape: int) -> np.ndarray:
@@ -195,23 +198,25 @@ def numbers(value: Any, *shape: int) -> np.ndarray:
         shape: lengths of its axes; -1 where any will do.
 
     Raises:
-        AssertionError: it is anything else; the message says what, and nothing of the right value.
+        AssertionError: it is anything else; the message says what was asked for, and shows
+            neither the right value nor anything that an answer could tell its inputs by.
 
     >>> numbers([1, 2.5], 2)
     array([1. , 2.5])
     >>> numbers([[1, 2.5]], 2)
     Traceback (most recent call last):
         ...
-    AssertionError: The answer's shape is (1, 2), asked for is an array of (2).
+    AssertionError: The answer's shape is another one; asked for is an array of (2).
     """
     found = _real(value)
-    if isinstance(found, str):
-        raise AssertionError(found)
+    if isinstance(found, str):  # without the word itself, which could tell what it was asked
+        shown = NOTHING if value is None else f"{REAL} {type(value).__name__}."
+        raise AssertionError(shown)
     sizes = zip(found.shape, shape, strict=False)
     if found.ndim != len(shape) or any(size not in (-1, there) for there, size in sizes):
         asked = ", ".join("any" if size == -1 else str(size) for size in shape)
         told = f"an array of ({asked})" if shape else "a single number"
-        raise AssertionError(f"The answer's shape is {found.shape}, asked for is {told}.")
+        raise AssertionError(f"The answer's shape is another one; asked for is {told}.")
     if not np.isfinite(found).all():
         raise AssertionError("The answer is not finite.")
     return found

@@ -36,9 +36,6 @@ from typing import Any
 import plain
 import sandbox
 
-OUTPUT = 100_000  # characters of one cell or call that are kept, chosen here
-PICTURE = 2_000_000  # bytes of one picture, chosen here
-
 
 class Pipe:
     """Both ends of the way to the tests."""
@@ -77,7 +74,7 @@ class Kept(io.StringIO):
 
     def write(self, text: str) -> int:
         """Keep what there is room for."""
-        room = max(OUTPUT - self.tell(), 0)
+        room = max(plain.OUTPUT - self.tell(), 0)
         self.lost += max(len(text) - room, 0)
         super().write(text[:room])
         return len(text)
@@ -188,12 +185,12 @@ class Answers:
         for data in self._shown:
             picture = _png(data)
             pictures += [picture] if picture else []
-            texts.append("" if picture else str(data.get("text/plain", ""))[:OUTPUT] + "\n")
-        told = {"said": "ran", "output": "".join(texts)[:OUTPUT]}
+            texts.append("" if picture else str(data.get("text/plain", ""))[: plain.OUTPUT] + "\n")
+        told = {"said": "ran", "output": "".join(texts)[: plain.OUTPUT]}
         if error is not None:
             told["error"] = _about(error)
-            told["traceback"] = "\n".join(map(str, self._raised))[-OUTPUT:]
-        return told, pictures[:20]
+            told["traceback"] = "\n".join(map(str, self._raised))[-plain.OUTPUT :]
+        return told, pictures[: plain.PICTURES]
 
     def _describe(self, names: list[str]) -> tuple[plain.Message, list[bytes]]:
         packer, known = plain.Packer(), {}
@@ -310,7 +307,7 @@ def _png(data: dict[str, Any]) -> bytes | None:
     held = data.get("image/png")
     with contextlib.suppress(ValueError, TypeError):
         picture = base64.b64decode(held) if isinstance(held, str) else bytes(held or b"")
-        if picture.startswith(b"\x89PNG") and len(picture) < PICTURE:
+        if plain.is_picture(picture):
             return picture
     return None
 

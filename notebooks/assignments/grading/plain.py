@@ -19,8 +19,11 @@ from typing import Any
 
 HEADER, BLOBS = 4 << 20, 64 << 20  # bytes at most; chosen here: ten times the largest honest answer
 ITEMS, DEPTH = 200_000, 40  # of nested lists, at most; chosen here
+OUTPUT = 100_000  # characters of one cell or call that are kept, chosen here
+PICTURE, PICTURES = 2_000_000, 20  # bytes of one picture, pictures of one cell; chosen here
 _FRAME = struct.Struct(">IQ")
 _DTYPE = re.compile(r"[<>|=]?[biufc]\d{1,2}")
+_KIND = re.compile(r"bool|bfloat16|(u?int|float|complex)\d+")  # torch's that can be calculated with
 Message = dict[str, Any]
 
 
@@ -132,8 +135,10 @@ def unpacked(value: Any, blobs: list[bytes], other: Callable[[str, Any, list], A
     Raises:
         NotPlain: not what `Packer` writes.
     """
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | float):
         return value
+    if isinstance(value, str):
+        return whole_text(value)
     if isinstance(value, list):
         return [unpacked(v, blobs, other) for v in value]
     if not isinstance(value, dict) or len(value) != 1:
@@ -152,11 +157,24 @@ def unpacked(value: Any, blobs: list[bytes], other: Callable[[str, Any, list], A
             return _array(name, *held, blobs)
         if name == "tensor":
             return _tensor(*held, blobs)
-    except (TypeError, ValueError, AttributeError, IndexError, KeyError, OverflowError) as error:
+    except (
+        TypeError,
+        ValueError,
+        AttributeError,
+        IndexError,
+        KeyError,
+        RuntimeError,
+        OverflowError,
+    ) as error:
         raise NotPlain(f"what came back is damaged: {type(error).__name__}") from None
     if other is None:
         raise NotPlain(f"what came back is no data: {name[:40]!r}")
     return other(name, held, blobs)
+
+
+def whole_text(text: str) -> str:
+    """The same with "?" for halves of characters, which no file and no page could hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _blob(number: Any, blobs: list[bytes]) -> bytes:
@@ -185,7 +203,7 @@ def _array(name: str, dtype: str, shape: Any, number: Any, blobs: list[bytes]) -
 def _tensor(dtype: str, shape: Any, number: Any, blobs: list[bytes]) -> Any:
     import torch
 
-    kind = getattr(torch, dtype) if re.fullmatch(r"[a-z]+\d*\w*", dtype) else None
+    kind = getattr(torch, dtype) if _KIND.fullmatch(dtype) else None
     if not isinstance(kind, torch.dtype):
         raise NotPlain("what came back is damaged")
     raw, lengths = _blob(number, blobs), _shape(shape)
@@ -194,6 +212,11 @@ def _tensor(dtype: str, shape: Any, number: Any, blobs: list[bytes]) -> Any:
     if not raw:
         return torch.empty(lengths, dtype=kind)
     return torch.frombuffer(bytearray(raw), dtype=torch.uint8).view(kind).reshape(lengths).clone()
+
+
+def is_picture(blob: bytes) -> bool:
+    """Whether it begins as a PNG file and is of a size to be shown."""
+    return blob.startswith(b"\x89PNG") and len(blob) < PICTURE
 
 
 # -- messages --------------------------------------------------------------------------------------

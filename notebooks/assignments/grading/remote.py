@@ -27,6 +27,7 @@ from IPython.display import display
 
 from . import plain, sandbox
 
+TOGETHER = 1800.0  # seconds for all of a submission; chosen here, ten times the slowest honest one
 START = 120.0  # seconds that the process may take until it serves, and for the given cells
 RESTARTS = 20  # of one submission's process, at most; chosen here
 FUNCTIONS = (
@@ -70,6 +71,7 @@ class Answers:
         self._begun: list[str] = []  # given cells whose end nobody has waited for
         self.quiet = False
         self._starts, self._inner, self._awake = 0, 0, False
+        self._end = time.monotonic() + TOGETHER
         self._process: subprocess.Popen[bytes] | None = None
         self._bound: set[str] = set()
         self.closed_off: list[str] = []
@@ -79,6 +81,8 @@ class Answers:
 
     def _start(self) -> None:
         self._starts += 1
+        sandbox.adopt_orphans()
+        self._others = _children()
         self._deadline = time.monotonic() + START
         self._scratch = os.path.realpath(tempfile.mkdtemp(prefix="answers-"))
         as_nobody = os.getuid() == 0 and _everybody_may_read([sys.prefix, sys.base_prefix])
@@ -99,7 +103,8 @@ class Answers:
         _copy_fonts(self._scratch)
         spec = {
             "scratch": self._scratch, **sandbox.open_to(self._packages, self._closed),
-            "closed": list(self._closed), "memory": self._memory, "seconds": 3600,
+            "closed": [*self._closed, *sandbox.compiled_files(self._closed)],
+            "memory": self._memory, "seconds": 3600,
             "as_nobody": as_nobody, "unprotected": self._unprotected,
         }  # fmt: skip
         self._ready = False
@@ -118,6 +123,8 @@ class Answers:
         """
         wanted = list(self._history)
         while self._process is None:
+            if time.monotonic() > self._end:
+                raise AnswerLost(ALL_TOO_LONG)
             if self._starts > RESTARTS:
                 raise AnswerLost("the answers have ended Python too often")
             self._start()
@@ -165,6 +172,11 @@ class Answers:
             _kill(number)
         _kill(-self._process.pid)
         self._process.wait()
+        until = time.monotonic() + 5  # of what left its group, orphans have come to us
+        while (left := _children() - self._others) and time.monotonic() < until:
+            for number in left:
+                _kill(number)
+                os.waitpid(number, 0)
         os.close(self._in)
         os.close(self._out)
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -206,7 +218,7 @@ class Answers:
         return b"".join(parts)
 
     def _wait(self, reading: list[int], writing: list[int]) -> None:
-        left = self._deadline - time.monotonic()
+        left = min(self._deadline, self._end) - time.monotonic()
         if left <= 0 or not any(select.select(reading, writing, [], min(left, 1e6))):
             raise self._lost(TOO_LONG)
 
@@ -229,7 +241,7 @@ class Answers:
         self._history.append(("run", source))
         if said.get("output"):
             print(_text(said["output"]), end="")
-        for picture in pictures:
+        for picture in filter(plain.is_picture, pictures[: plain.PICTURES]):
             display({"image/png": base64.b64encode(picture).decode()}, raw=True)
         if "error" in said:
             error = _error(said["error"], AnswerError)
@@ -354,7 +366,7 @@ class Answers:
             print(_text(said["output"]), end="")
         if said.get("said") == "value":
             try:
-                return plain.unpacked(said["value"], blobs)
+                return plain.unpacked(said.get("value"), blobs)
             except (plain.NotPlain, RecursionError) as error:
                 raise AnswerError(f"the answer's value cannot be read: {error}") from None
         error = _error(said, AnswerError)
@@ -383,6 +395,7 @@ class RemoteFunction:
 
 
 ENDED = "Python ended here"
+ALL_TOO_LONG = f"all cells together took longer than {TOGETHER / 60:.0f} minutes"
 TOO_LONG = "this cell took longer than the time limit and was stopped"
 NO_SANDBOX = (
     "Nothing was marked: {why}. This system cannot keep answers from your files. Mark in a "
@@ -396,6 +409,12 @@ def _kill(number: int) -> None:
         (os.killpg if number < 0 else os.kill)(abs(number), signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         pass
+
+
+def _children() -> set[int]:
+    """The processes whose parent this one is; none where the system does not say."""
+    lists = Path("/proc/self/task").glob("*/children")
+    return {int(number) for numbers in lists for number in numbers.read_text().split()}
 
 
 def _everybody_may_read(paths: Sequence[str]) -> bool:
@@ -412,7 +431,8 @@ def _copy_fonts(scratch: str) -> None:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    """What is told, if it is text, no longer than it may be."""
+    return plain.whole_text(value[: plain.OUTPUT]) if isinstance(value, str) else ""
 
 
 def _error(about: Any, other: type[Exception]) -> Exception:

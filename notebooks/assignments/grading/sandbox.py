@@ -5,8 +5,8 @@ Four layers, each as far as the system has it:
 | layer | what it does | where |
 |---|---|---|
 | limits | memory, processor time, files, processes | every POSIX system |
-| namespaces | no network, no other process in sight, a small disk | Linux, if users may make them |
-| seccomp | no sockets, to wherever they lead | Linux on two architectures |
+| namespaces | no network, no process in sight, one small disk | Linux, where users may |
+| seccomp | no sockets, and nothing left in the system's memory | Linux on two architectures |
 | another user | nothing that only the teacher's account may read | where the teacher is root |
 | Landlock | only the files of Python, its packages and a scratch folder | Linux 5.13 and later |
 
@@ -51,8 +51,6 @@ def enter(spec: dict[str, Any]) -> list[str]:
         NotClosed: a closed file can be read, and that is not allowed by "unprotected".
     """
     made = []
-    if sys.platform.startswith("linux"):  # where memory runs out, this process is the first to go
-        Path("/proc/self/oom_score_adj").write_text("1000")
     if spec["as_nobody"]:
         _become_nobody()
         made.append("user")
@@ -110,14 +108,28 @@ def open_to(packages: Iterable[str], closed: Iterable[str]) -> dict[str, list[st
     prefixes = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix}
     wanted = [*system, *files, *prefixes]
     places = [place for name in packages if (place := _place(name))]
+    listed = list(places)
     for entry in sys.path:
         own = any(Path(entry).is_relative_to(prefix) for prefix in prefixes)
         own = own or os.path.basename(entry) in ("site-packages", "dist-packages")
         wanted += [entry] if own else _importable(entry)
-    shut = [os.path.realpath(path) for path in closed]
+        listed += [entry] if own else []
+    shut = [os.path.realpath(path) for path in [*closed, *_compiled(closed)]]
     real = dict.fromkeys(os.path.realpath(p) for p in [*wanted, *places] if os.path.exists(p))
-    parts = [part for path in real for part in _without(path, shut)]
-    return {"open_to": parts, "listed": [os.path.realpath(place) for place in places]}
+    seen: set[str] = set()
+    parts = [part for path in real for part in _without(path, shut, seen)]
+    return {"open_to": parts, "listed": [os.path.realpath(place) for place in listed]}
+
+
+def _compiled(closed: Iterable[str]) -> list[str]:
+    """The folders where Python keeps closed modules compiled, their constants included."""
+    folders = {os.path.dirname(path) for path in closed if path.endswith(".py")}
+    return [os.path.join(folder, "__pycache__") for folder in sorted(folders)]
+
+
+def compiled_files(closed: Iterable[str]) -> list[str]:
+    """What Python has kept of closed modules until now."""
+    return [str(file) for folder in _compiled(closed) for file in Path(folder).glob("*.pyc")]
 
 
 def _importable(folder: str) -> list[str]:
@@ -139,13 +151,20 @@ def _place(package: str) -> str | None:
     return os.path.dirname(spec.origin) if spec.submodule_search_locations else spec.origin
 
 
-def _without(path: str, shut: list[str]) -> list[str]:
-    """The path, or of a folder that holds something shut, its other parts."""
+def _without(path: str, shut: list[str], seen: set[str]) -> list[str]:
+    """The path, or of a folder that holds something shut, its other parts.
+
+    Links are followed first: `lib64` is often another name of the folder that holds it all.
+    """
+    path = os.path.realpath(path)
+    if path in seen:
+        return []
+    seen.add(path)
     if any(path == one or path.startswith(one + os.sep) for one in shut):
         return []
     if not any(one.startswith(path.rstrip(os.sep) + os.sep) for one in shut):
         return [path]
-    return [part for entry in os.scandir(path) for part in _without(entry.path, shut)]
+    return [part for entry in os.scandir(path) for part in _without(entry.path, shut, seen)]
 
 
 # -- limits ----------------------------------------------------------------------------------------
@@ -178,7 +197,8 @@ _NEWNS, _NEWIPC, _NEWUSER, _NEWPID, _NEWNET = (
     0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000,
 )  # fmt: skip
 _NOSUID_NODEV, _PRIVATE = 2 | 4, 0x4000 | (1 << 18)
-_NO_NEW_PRIVS, _CAPBSET_DROP, _PDEATHSIG = 38, 24, 1
+_MOUNT_SETATTR, _RECURSIVE = 442, 0x8000
+_NO_NEW_PRIVS, _CAPBSET_DROP, _PDEATHSIG, _CHILD_SUBREAPER = 38, 24, 1, 36
 
 
 def _libc() -> Any:
@@ -192,6 +212,7 @@ def namespaces(scratch: str, as_nobody: bool) -> list[str]:
     """
     if not sys.platform.startswith("linux"):
         return []
+    Path("/proc/self/oom_score_adj").write_text("1000")  # where memory runs out, the first to go
     libc, user, group = _libc(), os.getuid(), os.getgid()
     kinds = _NEWNS | _NEWIPC | _NEWPID | _NEWNET
     if user == 0:
@@ -204,6 +225,11 @@ def namespaces(scratch: str, as_nobody: bool) -> list[str]:
     else:
         return []
     libc.mount(None, b"/", None, ctypes.c_ulong(_PRIVATE), None)
+    # Landlock lets an owner change rights and times of what it cannot open; this does not.
+    read_only = ctypes.create_string_buffer(struct.pack("=QQQQ", 1, 0, 0, 0))
+    libc.syscall(
+        _MOUNT_SETATTR, -100, b"/", ctypes.c_uint(_RECURSIVE), read_only, ctypes.c_size_t(32)
+    )
     owner, owners = (NOBODY, NOBODY) if as_nobody else (user, group)
     options = f"size={DISK},mode=700,uid={owner},gid={owners}"
     for place in (scratch, "/run"):  # /run: doors to other programs, such as a container's
@@ -234,29 +260,32 @@ def _drop_capabilities() -> None:
 
 
 _SECCOMP, _FILTER, _REFUSE, _PASS = 22, 2, 0x00050000 | errno.EACCES, 0x7FFF0000
-_SOCKET = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}  # architecture, number
+# The architecture, and its numbers of: socket; shmget, semget, msgget, mq_open, add_key,
+# request_key, keyctl, which leave words in the system's memory for the next submission to read.
+_CALLS = {
+    "x86_64": (0xC000003E, (41, 29, 64, 68, 240, 248, 249, 250)),
+    "aarch64": (0xC00000B7, (198, 194, 190, 186, 180, 217, 218, 219)),
+}
 _IO_URING_SETUP, _OTHER_ABI = 425, 0x40000000
 
 
 def _no_sockets() -> bool:
     """Refuse to make sockets, also those that other calls or other numbers of it would make."""
-    architecture, socket = _SOCKET.get(platform.machine(), (0, 0))
+    architecture, calls = _CALLS.get(platform.machine(), (0, ()))
     if not architecture or not sys.platform.startswith("linux"):
         return False
     load, equal, at_least, give = 0x20, 0x15, 0x35, 0x06
-    program = b"".join(
-        struct.pack("=HBBI", *step)
-        for step in (
-            (load, 0, 0, 4),  # the architecture of the call
-            (equal, 0, 5, architecture),
-            (load, 0, 0, 0),  # its number
-            (at_least, 3, 0, _OTHER_ABI),
-            (equal, 2, 0, socket),
-            (equal, 1, 0, _IO_URING_SETUP),
-            (give, 0, 0, _PASS),
-            (give, 0, 0, _REFUSE),
-        )
-    )
+    calls = (*calls, _IO_URING_SETUP)
+    steps = [
+        (load, 0, 0, 4),  # the architecture of the call
+        (equal, 0, len(calls) + 3, architecture),
+        (load, 0, 0, 0),  # its number
+        (at_least, len(calls) + 1, 0, _OTHER_ABI),
+        *((equal, len(calls) - at, 0, call) for at, call in enumerate(calls)),
+        (give, 0, 0, _PASS),
+        (give, 0, 0, _REFUSE),
+    ]
+    program = b"".join(struct.pack("=HBBI", *step) for step in steps)
     held = ctypes.create_string_buffer(program)
     whole = struct.pack("@HP", len(program) // 8, ctypes.addressof(held))
     return _libc().prctl(_SECCOMP, _FILTER, ctypes.create_string_buffer(whole), 0, 0) == 0
@@ -266,6 +295,12 @@ def die_with_parent() -> None:
     """Have the system end this process when the one that made it ends."""
     if sys.platform.startswith("linux"):
         _libc().prctl(_PDEATHSIG, 9, 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of processes whose own ends, so that they can be found and ended."""
+    if sys.platform.startswith("linux"):
+        _libc().prctl(_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 _CREATE, _ADD_RULE, _RESTRICT = 444, 445, 446  # the same numbers on every architecture
