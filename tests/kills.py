@@ -263,6 +263,18 @@ def watch_training(folder: Path, told: Sequence[Told], tell: Tell, writer: int) 
     watch.close()
 
 
+def begin_watch(folder: Path) -> None:
+    """As for a sweep; what PyTorch imports at its first training step is imported before a fork."""
+    begin_sweep(folder, "symlink")
+    _first_watch()
+
+
+@functools.cache
+def _first_watch() -> None:
+    with new_folder() as folder:
+        watch_training(folder, [], lambda word, unit: None, 0)
+
+
 def look_at_watch(folder: Path, told: list[Told], last: int) -> Iterator[Fault]:
     """Rows 1, 2, 3, ... each once."""
     before = [*told]
@@ -289,7 +301,7 @@ def finish_watch(folder: Path, told: list[Told], last: int) -> Iterator[Fault]:
 def watches(work: Callable, last: int) -> Kind:
     """Two writers of one file of rows."""
     return Kind(
-        begin=named(begin_sweep, alias="symlink"),
+        begin=begin_watch,
         work=work,
         look=named(look_at_watch, last=last),
         finish=named(finish_watch, last=last),
@@ -401,7 +413,8 @@ def use_cache(folder: Path, told: Sequence[Told], tell: Tell, writer: int) -> No
     """`pretrained` without the shipped file: it trains, and keeps the runs for next time."""
     os.environ["XDG_CACHE_HOME"] = str(folder)
     pretraining._train_all = lambda progress: runs()[0]
-    for round_ in range(len(done(told)), 3):
+    # once more in any case: on a full disk it warns and goes on without, all three times
+    for round_ in range(min(len(done(told)), 2), 3):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             pretraining.pretrained(folder / "none", progress=False)
@@ -416,7 +429,7 @@ def look_at_cache(folder: Path, told: list[Told]) -> Iterator[Fault]:
 
 def finish_cache(folder: Path, told: list[Told]) -> Iterator[Fault]:
     if not (folder / "landscape_nb" / pretraining.SHIPPED.name).exists():
-        yield Fault("lost", "the cache was not kept")  # on a full disk a warning says so
+        yield Fault("lost", "the cache was not kept")
 
 
 # -- a learner's work ------------------------------------------------------------------------------

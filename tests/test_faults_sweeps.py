@@ -20,6 +20,7 @@ import operator
 import os
 import pathlib
 import shutil
+import signal
 import stat
 import threading
 
@@ -1240,6 +1241,24 @@ def a_full_disk(takes, folder, patch):
     assert run(path, 1, 2, 3) == rows(1, 2, 3) == read_sweep(path)
 
 
+def a_kill_where_the_first_line_does_not_fit(limit, folder, patch):
+    """The system ends who writes beyond a limit; what is left is a file that can go on."""
+    path = folder / "a"
+    if not (child := os.fork()):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        try:
+            run(path, 1)
+        finally:
+            os._exit(1)
+    os.waitpid(child, 0)
+    assert not path.exists() or read_sweep(path) == []
+    assert run(path, 1, 2) == rows(1, 2)
+
+
 def monkey(patch, place, name, value):
     context = pytest.MonkeyPatch.context()
     inside = context.__enter__()
@@ -1267,7 +1286,7 @@ def a_limit_of_the_file(folder, patch):
         except OSError as error:
             return error
 
-    assert "too large" in in_another_process(limited)
+    assert "No space left" in in_another_process(limited)
     assert (folder / "a").read_bytes() == HEADER + b"\n" + LINES[0] + b"\n"
     assert run(folder / "a", 1, 2, 3) == rows(1, 2, 3)
 
@@ -1383,6 +1402,11 @@ FAULTS = {
     **table("value", value_back, VALUES),
     **tables("second writer", second_writer, WRITERS_THERE),
     **tables("gone", gone, GONE),
+    **table(
+        "killed at byte",
+        a_kill_where_the_first_line_does_not_fit,
+        {str(at): at for at in (0, 1, 2, 10, 11, 50) if hasattr(os, "fork")},
+    ),
     **table("full disk, bytes taken", a_full_disk, {"none": 0, "one": 1, "most": 30}),
     **table(
         "no locks",

@@ -20,6 +20,8 @@ from types import SimpleNamespace
 
 import pytest
 
+pytest.importorskip("fcntl", reason="links, modes, pipes and forks as POSIX has them")
+
 from landscape_nb.course import cells_run, work_files, work_zip
 from landscape_nb.course import saved_work as work
 from landscape_nb.course.saved_work import WorkFileError
@@ -620,7 +622,7 @@ def keep_restoring(folder, me, start):
 def test_two_kernels_at_once_lose_nothing(folder):
     path = put(folder, "03_x", *[cell(f"answer-{n}", STUB, id=f"i{n}") for n in (1, 2)])
     fork = multiprocessing.get_context("fork")
-    start = fork.Barrier(2)
+    start = fork.Barrier(2, timeout=60)  # one that never comes is a failure
     kernels = [fork.Process(target=keep_restoring, args=(folder, n, start)) for n in "12"]
     for kernel in kernels:
         kernel.start()

@@ -19,6 +19,8 @@ import build
 import export
 import nbformat
 import pytest
+
+pytest.importorskip("fcntl", reason="links, modes, pipes and forks as POSIX has them")
 import torch
 
 from landscape_nb import EmpiricalLoss

@@ -20,12 +20,17 @@ import pytest
 # In continuous integration a missing nbgrader is a failure: a skip there would never be noticed.
 if importlib.util.find_spec("nbgrader") is None and "CI" not in os.environ:
     pytest.skip("needs nbgrader: pip install 'landscape_nb[course]'", allow_module_level=True)
+if sys.platform != "linux":
+    pytest.skip(
+        "answers are closed off on Linux only; elsewhere nothing is marked (TEACHING.md)",
+        allow_module_level=True,
+    )
 
 from grading import Course, answered, assignment, cell_named, labelled, named_cells
 
 ASSIGNMENTS = Path(__file__).resolve().parent.parent / "notebooks" / "assignments" / "source"
 NAME = "01_tiny_squares"
-CELL_LIMIT = 4  # seconds
+CELL_LIMIT = 10  # seconds, of which only endless loops need all; a busy machine needs some
 SOLUTION = re.compile(r"[ \t]*### BEGIN SOLUTION\n(.*?)[ \t]*### END SOLUTION", re.DOTALL)
 
 # What stands for landscape_nb.course here: a package that the setup cell imports.
@@ -398,9 +403,12 @@ def test_what_a_killed_run_left_half_done_is_done_again(handed_out):
     for student in ("maria", "jo"):
         course.hand_in(student, NAME, answered(course.release(NAME), RIGHT))
     course.nbgrader("autograde", NAME, "--student", "jo")
+    for file in (course.folder / "autograded" / "jo" / NAME).iterdir():
+        file.chmod(0o664)  # as nbgrader leaves it where several teachers share the course
     half = course.folder / "autograded" / "maria" / NAME / f"{NAME}.ipynb"
     half.parent.mkdir(parents=True)
     nbformat.write(course.release(NAME), half)
+    half.chmod(0o644)
     page = course.folder / "feedback" / "jo" / NAME / f"{NAME}.html"
     page.parent.mkdir(parents=True)
     page.write_text("<html><body>half a pa")

@@ -3,8 +3,10 @@
 import random
 from dataclasses import replace
 
-import kills
 import pytest
+
+pytest.importorskip("resource", reason="forks, and limits of the system, as POSIX has them")
+import kills
 from killing import Outcome, at_random, every_call, undisturbed
 
 SHORT = [

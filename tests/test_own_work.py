@@ -1,4 +1,7 @@
-"""Functions out of reach: whatever the name they were called by, and only while an answer runs."""
+"""Functions out of reach: whatever the name they were called by, and only while an answer runs.
+
+Which kinds of function can be: test_out_of_reach.py.
+"""
 
 import functools
 import statistics
@@ -57,58 +60,6 @@ def test_a_function_is_out_of_reach_by_any_name(answer):
 
 def test_an_answer_of_ones_own_is_not_touched():
     assert unaided(lambda x, y=2: x * y, "landscape_nb.enough_data")(3, y=5) == 15
-
-
-def decorated(function):
-    @functools.wraps(function)
-    def around(*arguments):
-        return function(*arguments) + held
-
-    held = 1
-    return around
-
-
-@decorated
-def plus_two(x, *, y=2):
-    return x + y
-
-
-def counts_up():
-    yield 1
-
-
-class Holder:
-    @classmethod
-    def of_class(cls):
-        return 1
-
-    def method(self):
-        return 1
-
-    @staticmethod
-    def static():
-        return 1
-
-
-HERE = __name__
-CODES = {
-    "decorated": ("plus_two", lambda: plus_two(1)),
-    "under its decorator": ("plus_two", lambda: plus_two.__wrapped__(1)),
-    "a generator": ("counts_up", lambda: list(counts_up())),
-    "a method": ("Holder.method", lambda: Holder().method()),
-    "a class's method": ("Holder.of_class", Holder.of_class),
-    "static": ("Holder.static", Holder.static),
-    "a closure": ("plus_one", lambda: plus_one(1)),
-}
-plus_one = (lambda n: lambda x: x + n)(1)
-
-
-@pytest.mark.parametrize(("name", "call"), CODES.values(), ids=CODES)
-def test_every_kind_of_python_function_can_be_out_of_reach(name, call):
-    before = call()
-    with out_of_reach([f"{HERE}.{name}"]), pytest.raises(NotYourOwn):
-        call()
-    assert call() == before
 
 
 NO_FUNCTIONS = {

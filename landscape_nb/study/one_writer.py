@@ -41,6 +41,7 @@ except ImportError:  # Windows
 
 # Share of the time for forcing lines onto the disk, and seconds that are free. Chosen here.
 SYNC_SHARE, SYNC_FREE = 0.05, 0.05
+WHOLE_WRITES = 3  # tries, as a network's file system may take a part for once; chosen here
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -279,11 +280,16 @@ class LockedFile:
     # -- writing and leaving -----------------------------------------------------------------------
 
     def _write(self, data: bytes) -> None:
-        os.lseek(self._fd, self._end, os.SEEK_SET)
-        rest = memoryview(data)
-        while rest:  # a disk that is nearly full takes a part
-            rest = rest[os.write(self._fd, rest) :]
-        self._unsynced = True
+        for _ in range(WHOLE_WRITES):
+            os.lseek(self._fd, self._end, os.SEEK_SET)
+            if (taken := os.write(self._fd, data)) == len(data):
+                self._unsynced = True
+                return
+            # A disk that is nearly full takes a part. It is not left there while the rest is tried:
+            # ended at that moment, a file would hold the first bytes of a line, in a new file so
+            # few that they could be anybody's.
+            os.ftruncate(self._fd, self._end)
+        raise OSError(errno.ENOSPC, f"No space left: {taken} of {len(data)} bytes were taken")
 
     def _sync(self) -> None:
         now = time.monotonic()

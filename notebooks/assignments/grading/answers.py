@@ -22,9 +22,11 @@ only give other answers.
 import base64
 import builtins
 import contextlib
+import inspect
 import io
 import os
 import pickle
+import pkgutil
 import sys
 import threading
 import traceback
@@ -272,9 +274,9 @@ def out_of_reach(names: list[str]) -> Iterator[None]:
 
 
 def _found(name: str) -> Any:
-    module, _, attribute = name.rpartition(".")
-    found = getattr(__import__(module, fromlist=[attribute]), attribute)
-    return getattr(found, "__wrapped__", found)
+    """The function of this name, as it was written: under its decorators, and of a class's too."""
+    found = inspect.unwrap(pkgutil.resolve_name(name))
+    return getattr(found, "__func__", found)
 
 
 def _refusing(name: str, function: Any) -> Any:

@@ -46,17 +46,19 @@ def forget_unfinished(course: Path, command: str) -> None:
     return fcntl.flock(lock, fcntl.LOCK_SH)
 
 
-def _writable(file: Path) -> bool:
-    return bool(file.stat().st_mode & 0o222)
+def _not_closed(file: Path) -> bool:
+    """Whether it has not the mode that nbgrader gives at the end, to one teacher's or several's."""
+    mode = file.stat().st_mode & 0o777
+    return bool(mode & 0o222) and mode != 0o664
 
 
 def _cut_short(file: Path) -> bool:
     return file.suffix == ".html" and b"</html>" not in file.read_bytes()[-100:]
 
 
-# Making a marked copy read-only is nbgrader's last step; of a page it is the end.
+# nbgrader's last step is the mode of a marked copy; of a page it is the end.
 _UNFINISHED = {
-    "autograde": ("autograded", _writable),
+    "autograde": ("autograded", _not_closed),
     "generate_feedback": ("feedback", _cut_short),
 }
 
