@@ -208,7 +208,7 @@ class Answers:
         packer = plain.Packer()
         with _captured() as printed:
             try:
-                value = packer.pack(self._called(message, blobs))
+                value = self._called(message, blobs, packer)
                 said: plain.Message = {"said": "value", "value": value}
             except BaseException as error:  # SystemExit too: it ends the call, not the marking
                 said, packer.blobs = {"said": "raised", **_about(error)}, []
@@ -219,7 +219,8 @@ class Answers:
         except plain.TooMuch as error:
             self._pipe.send({"said": "raised", **_about(error), "output": ""})
 
-    def _called(self, message: plain.Message, blobs: list[bytes]) -> Any:
+    def _called(self, message: plain.Message, blobs: list[bytes], packer: plain.Packer) -> Any:
+        """The packed value: a generator's items are made while they are packed."""
         names = self._shell.user_ns
 
         def other(name: str, held: Any, blobs: list[bytes]) -> Any:
@@ -234,8 +235,9 @@ class Answers:
         function = names[message["name"]]
         with out_of_reach(message["without"]):
             if message["do"] == "beside":
-                return pickle.loads(blobs[message["function"]])(function, *arguments)
-            return function(*arguments, **options)
+                beside = pickle.loads(blobs[message["function"]])
+                return packer.pack(beside(function, *arguments))
+            return packer.pack(function(*arguments, **options))
 
     def _callback(self, number: int) -> Callable[..., Any]:
         """A function that stands for one of the tests'."""
