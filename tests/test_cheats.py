@@ -202,7 +202,9 @@ def test_what_comes_over_the_border_is_held_to_its_bounds(text, met):
     told = {"FOLDER": ASSIGNMENTS, "SECONDS": seconds, "TEXT": text}
     program = re.sub("|".join(told), lambda name: repr(told[name[0]]), DIRECTLY)
     program = program.replace(repr(ASSIGNMENTS), repr(str(ASSIGNMENTS)))
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=40
+    )
     assert done.stdout.startswith(met), done.stdout[:500] + done.stderr
 
 
