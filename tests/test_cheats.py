@@ -113,6 +113,24 @@ def test_what_python_compiled_of_closed_modules_is_closed_too(tmp_path, monkeypa
     assert [Path(file).name for file in sandbox["compiled_files"](closed) if "truths" in file]
 
 
+def test_a_second_name_of_a_folder_does_not_open_what_is_closed(tmp_path, monkeypatch):
+    """An environment's lib64 is a link to its lib, in which everything is installed."""
+    package = tmp_path / "lib" / "site-packages" / "some_course"
+    package.mkdir(parents=True)
+    for name in ("__init__.py", "truths.py", "words.py"):
+        (package / name).write_text("TRUTH = 417.25\n")
+    (tmp_path / "lib64").symlink_to(tmp_path / "lib")
+    (package / "up").symlink_to(tmp_path)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.syspath_prepend(package.parent)
+    sandbox = runpy.run_path(str(ASSIGNMENTS / "grading" / "sandbox.py"))
+    found = sandbox["open_to"](["some_course"], [str(package / "truths.py")])
+    mine = [Path(path).resolve() for path in found["open_to"] if "some_course" in path]
+    assert sorted(path.name for path in mine) == ["__init__.py", "words.py"]
+    assert not [path for path in found["open_to"] if package.is_relative_to(Path(path).resolve())]
+    assert str(package.parent) in found["listed"]  # where Python's import looks for names
+
+
 LEAVES = """
 import os, time
 from grading.remote import Answers

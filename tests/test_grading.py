@@ -392,6 +392,35 @@ def test_students_who_send_back_the_folder_are_told_apart(handed_out):
     assert collected == ["Bo Li", "Eva Roth"]
 
 
+def test_what_a_killed_run_left_half_done_is_done_again(handed_out):
+    """Its copies are there, so that nbgrader alone would skip these students and tell nobody."""
+    course = handed_out.copy("killed")
+    for student in ("maria", "jo"):
+        course.hand_in(student, NAME, answered(course.release(NAME), RIGHT))
+    course.nbgrader("autograde", NAME, "--student", "jo")
+    half = course.folder / "autograded" / "maria" / NAME / f"{NAME}.ipynb"
+    half.parent.mkdir(parents=True)
+    nbformat.write(course.release(NAME), half)
+    page = course.folder / "feedback" / "jo" / NAME / f"{NAME}.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("<html><body>half a pa")
+    log = course.nbgrader("autograde", NAME)
+    assert "Skipping existing assignment" in log and "student with ID 'jo'" not in log
+    assert {name: course.marks(NAME)["maria"][name] for name in TESTS} == FULL
+    course.nbgrader("generate_feedback", NAME)
+    assert "Score: 2.0 / 2.0" in course.feedback("jo", NAME)
+
+
+def test_a_configuration_that_fails_stops_everything(handed_out):
+    """Without it nbgrader would go on, and run answers beside their tests."""
+    course = handed_out.copy("broken")
+    (course.folder / "grading" / "preprocessors.py").write_text("import nowhere_to_be_found")
+    course.hand_in("maria", NAME, answered(course.release(NAME), RIGHT))
+    log = course.nbgrader("autograde", NAME, fails=True)
+    assert "so nothing is done" in log
+    assert not (course.folder / "autograded").exists()
+
+
 def test_a_machine_without_the_package_gives_an_error_and_no_zeros(handed_out):
     course = Course(handed_out.copy("bare").folder)  # whose kernels do not find tiny_checks
     course.hand_in("maria", NAME, answered(course.release(NAME), RIGHT))

@@ -31,10 +31,17 @@ try:
     )
 
     sys.path.insert(0, str(FOLDER))
-    from grading.preprocessors import KeepTestsHidden, RestoreCells, SeparateExecute
+    from grading.preprocessors import (
+        KeepTestsHidden,
+        RestoreCells,
+        SeparateExecute,
+        forget_unfinished,
+    )
 except Exception as error:  # nbgrader would go on without this file, and mark without protection
     raise SystemExit(f"{__file__} cannot be used, so nothing is done: {error!r}") from error
 sys.path.remove(str(FOLDER))
+
+forget_unfinished(Path.cwd(), "".join(sys.argv[1:2]))
 
 CELL_SECONDS = 60  # chosen here; the slowest answer of the course takes a few seconds
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,41 @@ MARKUP = re.compile(r"<[a-zA-Z/!?]")
 PICTURE, BASE64 = re.compile(r"image/(png|jpeg|gif|webp)"), re.compile(r"[A-Za-z0-9+/=\s]+")
 FOLDER = Path(__file__).resolve().parent.parent
 SECONDS_MORE = 60  # for the tests' own work, beyond what answers may take; chosen here
+
+
+def forget_unfinished(course: Path, command: str) -> None:
+    """Remove the copies that a run which was killed has left half done; nbgrader would skip them.
+
+    Whoever they are of would have no marks, or half a page, and nobody would be told. Nothing is
+    done while another run is at work. The lock is held until this process ends.
+    """
+    if command not in _UNFINISHED:
+        return
+    lock = os.open(course, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return fcntl.flock(lock, fcntl.LOCK_SH)
+    folder, unfinished = _UNFINISHED[command]
+    for copy in course.glob(f"{folder}/*/*"):
+        if copy.is_dir() and any(unfinished(file) for file in copy.rglob("*") if file.is_file()):
+            shutil.rmtree(copy)
+    return fcntl.flock(lock, fcntl.LOCK_SH)
+
+
+def _writable(file: Path) -> bool:
+    return bool(file.stat().st_mode & 0o222)
+
+
+def _cut_short(file: Path) -> bool:
+    return file.suffix == ".html" and b"</html>" not in file.read_bytes()[-100:]
+
+
+# Making a marked copy read-only is nbgrader's last step; of a page it is the end.
+_UNFINISHED = {
+    "autograde": ("autograded", _writable),
+    "generate_feedback": ("feedback", _cut_short),
+}
 
 
 class RestoreCells(NbGraderPreprocessor):

@@ -108,14 +108,17 @@ def open_to(packages: Iterable[str], closed: Iterable[str]) -> dict[str, list[st
     prefixes = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix}
     wanted = [*system, *files, *prefixes]
     places = [place for name in packages if (place := _place(name))]
+    listed = list(places)
     for entry in sys.path:
         own = any(Path(entry).is_relative_to(prefix) for prefix in prefixes)
         own = own or os.path.basename(entry) in ("site-packages", "dist-packages")
         wanted += [entry] if own else _importable(entry)
+        listed += [entry] if own else []
     shut = [os.path.realpath(path) for path in [*closed, *_compiled(closed)]]
     real = dict.fromkeys(os.path.realpath(p) for p in [*wanted, *places] if os.path.exists(p))
-    parts = [part for path in real for part in _without(path, shut)]
-    return {"open_to": parts, "listed": [os.path.realpath(place) for place in places]}
+    seen: set[str] = set()
+    parts = [part for path in real for part in _without(path, shut, seen)]
+    return {"open_to": parts, "listed": [os.path.realpath(place) for place in listed]}
 
 
 def _compiled(closed: Iterable[str]) -> list[str]:
@@ -148,13 +151,20 @@ def _place(package: str) -> str | None:
     return os.path.dirname(spec.origin) if spec.submodule_search_locations else spec.origin
 
 
-def _without(path: str, shut: list[str]) -> list[str]:
-    """The path, or of a folder that holds something shut, its other parts."""
+def _without(path: str, shut: list[str], seen: set[str]) -> list[str]:
+    """The path, or of a folder that holds something shut, its other parts.
+
+    Links are followed first: `lib64` is often another name of the folder that holds it all.
+    """
+    path = os.path.realpath(path)
+    if path in seen:
+        return []
+    seen.add(path)
     if any(path == one or path.startswith(one + os.sep) for one in shut):
         return []
     if not any(one.startswith(path.rstrip(os.sep) + os.sep) for one in shut):
         return [path]
-    return [part for entry in os.scandir(path) for part in _without(entry.path, shut)]
+    return [part for entry in os.scandir(path) for part in _without(entry.path, shut, seen)]
 
 
 # -- limits ----------------------------------------------------------------------------------------
