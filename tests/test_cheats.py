@@ -207,6 +207,10 @@ HELD = {  # what an answer is, and what the tests' side must meet
         FORGED.replace("**MESSAGE", "'said': 'value', 'output': 'x' * 100_001"),
         "x" * 100_000 + "None",
     ),
+    "what is lost of a flood is counted": (
+        "print('x' * 200_000)\ndef answer(x): return 1",
+        "x" * 99_900 + "\n[100101 more characters were printed]",
+    ),
     "a cell without end": (
         "while True: pass",
         "AnswerLost this cell took longer than the time limit",

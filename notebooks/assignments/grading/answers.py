@@ -72,7 +72,7 @@ class Kept(io.StringIO):
 
     def write(self, text: str) -> int:
         """Keep what there is room for."""
-        room = max(plain.OUTPUT - self.tell(), 0)
+        room = max(plain.OUTPUT - 100 - self.tell(), 0)  # 100 for the note of what is lost
         self.lost += max(len(text) - room, 0)
         super().write(text[:room])
         return len(text)
