@@ -171,6 +171,70 @@ def test_nothing_is_left_behind_where_there_are_no_namespaces(tmp_path):
     assert "processes" not in done.stdout
 
 
+DIRECTLY = """
+import sys
+sys.path.insert(0, FOLDER)
+from grading import remote
+remote.TOGETHER = SECONDS
+answers = remote.Answers([], [], 1 << 32, True)
+try:
+    answers.ready()
+    answers.allow(60, False)
+    answers.run(TEXT)
+    names = {}
+    answers.bind("answer", names)
+    print(repr(names["answer"].unaided(["textwrap.dedent"])(1)))
+except Exception as error:
+    print(type(error).__name__, error)
+answers.close()
+"""
+FORGED = """
+import gc, json, struct
+pipe = next(o for o in gc.get_objects() if type(o).__name__ == "Answers")._pipe
+def answer(x):
+    told = json.dumps({"blobs": [], **MESSAGE}).encode()
+    pipe._outgoing.write(struct.pack(">IQ", len(told), 0) + told)
+    pipe._outgoing.flush()
+"""
+HELD = {  # what an answer is, and what the tests' side must meet
+    "a generator that calls for help later": (
+        "import textwrap\ndef answer(x): return (textwrap.dedent(' a') for _ in range(2))",
+        "RuntimeError write it yourself",
+    ),
+    "a number that calls for help later": (
+        "import textwrap\nclass Later:\n    def __float__(self):\n"
+        "        return float(len(textwrap.dedent(' a')))\ndef answer(x): return Later()",
+        "RuntimeError write it yourself",
+    ),
+    "half a character": ("def answer(x): return 'a\\ud800'", "'a?'"),
+    "a message without its value": (FORGED.replace("**MESSAGE", "'said': 'value'"), "None"),
+    "more printed than may be kept": (
+        FORGED.replace("**MESSAGE", "'said': 'value', 'output': 'x' * 100_001"),
+        "x" * 100_000 + "None",
+    ),
+    "what is lost of a flood is counted": (
+        "print('x' * 200_000)\ndef answer(x): return 1",
+        "x" * 99_900 + "\n[100101 more characters were printed]",
+    ),
+    "a cell without end": (
+        "while True: pass",
+        "AnswerLost this cell took longer than the time limit",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "met"), HELD.values(), ids=HELD)
+def test_what_comes_over_the_border_is_held_to_its_bounds(text, met):
+    seconds = 8 if "while" in text else 600  # for all cells together
+    told = {"FOLDER": ASSIGNMENTS, "SECONDS": seconds, "TEXT": text}
+    program = re.sub("|".join(told), lambda name: repr(told[name[0]]), DIRECTLY)
+    program = program.replace(repr(ASSIGNMENTS), repr(str(ASSIGNMENTS)))
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=40
+    )
+    assert done.stdout.startswith(met), done.stdout[:500] + done.stderr
+
+
 # What the judges of a page must see, and what they must let pass.
 @pytest.mark.parametrize(
     ("page", "active"),

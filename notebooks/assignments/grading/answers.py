@@ -74,7 +74,7 @@ class Kept(io.StringIO):
 
     def write(self, text: str) -> int:
         """Keep what there is room for."""
-        room = max(plain.OUTPUT - self.tell(), 0)
+        room = max(plain.OUTPUT - 100 - self.tell(), 0)  # 100 for the note of what is lost
         self.lost += max(len(text) - room, 0)
         super().write(text[:room])
         return len(text)
@@ -210,7 +210,7 @@ class Answers:
         packer = plain.Packer()
         with _captured() as printed:
             try:
-                value = packer.pack(self._called(message, blobs))
+                value = self._called(message, blobs, packer)
                 said: plain.Message = {"said": "value", "value": value}
             except BaseException as error:  # SystemExit too: it ends the call, not the marking
                 said, packer.blobs = {"said": "raised", **_about(error)}, []
@@ -221,7 +221,8 @@ class Answers:
         except plain.TooMuch as error:
             self._pipe.send({"said": "raised", **_about(error), "output": ""})
 
-    def _called(self, message: plain.Message, blobs: list[bytes]) -> Any:
+    def _called(self, message: plain.Message, blobs: list[bytes], packer: plain.Packer) -> Any:
+        """The packed value: a generator's items are made while they are packed."""
         names = self._shell.user_ns
 
         def other(name: str, held: Any, blobs: list[bytes]) -> Any:
@@ -236,8 +237,9 @@ class Answers:
         function = names[message["name"]]
         with out_of_reach(message["without"]):
             if message["do"] == "beside":
-                return pickle.loads(blobs[message["function"]])(function, *arguments)
-            return function(*arguments, **options)
+                beside = pickle.loads(blobs[message["function"]])
+                return packer.pack(beside(function, *arguments))
+            return packer.pack(function(*arguments, **options))
 
     def _callback(self, number: int) -> Callable[..., Any]:
         """A function that stands for one of the tests'."""
