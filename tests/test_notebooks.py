@@ -159,9 +159,10 @@ def test_every_picture_has_alt_text(notebook):
 
 
 def test_code_cells_are_short(notebook):
-    added = ("# the teacher's tests",)  # a line that the build puts on top
     long = [c.source for c in code_cells(notebook) if c.source.count("\n") >= 20]
-    assert [text for text in long if text.count("\n") > 20 or not text.startswith(added)] == []
+    # only in solutions; they look at all that an answer may give before they compare it
+    hidden = [text for text in long if text.startswith("# the teacher's tests")]
+    assert [text for text in long if text not in hidden or text.count("\n") >= 30] == []
 
 
 @pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)

@@ -378,12 +378,7 @@ def refuse_unless_file(path: Path, error: type[ValueError]) -> None:
 
 
 def whole(path: Path, error: type[ValueError]) -> bytes:
-    """What a file holds.
-
-    Raises:
-        FileNotFoundError: no such file.
-        error: it is no file.
-    """
+    """What a file holds; a FileNotFoundError where there is none, `error` where it is no file."""
     refuse_unless_file(path, error)
     return path.read_bytes()
 
