@@ -108,6 +108,13 @@ CODE_CELLS = (
 )
 
 
+def _without_number(driver) -> list[str]:
+    """The texts of code cells that have not been run."""
+    cells = driver.execute_script(CODE_CELLS)
+    texts = ["".join(cell["source"]) for cell in cells if cell["execution_count"] is None]
+    return [text for text in texts if text.strip()]
+
+
 class JupyterBrowser:
     """JupyterLab on `folder` and a headless Chromium that looks at it; a context manager."""
 
@@ -213,13 +220,14 @@ class JupyterBrowser:
         if error:
             raise RuntimeError(f"Run All Cells failed: {error}")
         self.wait_idle()
+        # a cell's number comes with the reply, which may follow the news that the kernel is idle
+        self._wait(lambda driver: not _without_number(driver), "a cell was not run")
         for cell in self._driver.execute_script(CODE_CELLS):
             source = "".join(cell["source"])
             expected = "raises-exception" in cell["metadata"].get("tags", [])  # an open exercise
             errors = [o for o in cell["outputs"] if o["output_type"] == "error" and not expected]
-            if errors or (source.strip() and cell["execution_count"] is None):
-                detail = errors[0]["evalue"] if errors else "not run"
-                raise RuntimeError(f"a cell failed in the browser: {detail}\n{source}")
+            if errors:
+                raise RuntimeError(f"a cell failed in the browser: {errors[0]['evalue']}\n{source}")
 
     def restart_kernel(self) -> None:
         """Start the kernel afresh, as Kernel > Restart Kernel does after its question."""
