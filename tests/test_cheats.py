@@ -4,9 +4,7 @@ tests/cheats.py is the table. Here run those of it that fit into two minutes; al
 `python tests/cheat_course.py`.
 """
 
-import importlib.util
 import itertools
-import os
 import py_compile
 import re
 import runpy
@@ -20,16 +18,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-
-# In continuous integration a missing nbgrader is a failure: a skip there would never be noticed.
-if importlib.util.find_spec("nbgrader") is None and "CI" not in os.environ:
-    pytest.skip("needs nbgrader: pip install 'landscape_nb[course]'", allow_module_level=True)
-if sys.platform != "linux":
-    pytest.skip(
-        "answers are closed off on Linux only; elsewhere nothing is marked (TEACHING.md)",
-        allow_module_level=True,
-    )
-
 from cheat_course import _Active, marked, prepared, told
 from cheats import CHEATS, HONEST, WITH_THE_TESTS
 from grading import ASSIGNMENTS, answered
@@ -169,6 +157,35 @@ def test_nothing_is_left_behind_where_there_are_no_namespaces(tmp_path):
     )
     assert done.stdout.startswith("left:  ["), done.stdout + done.stderr
     assert "processes" not in done.stdout
+
+
+ENDS_AT_ONCE = """
+from grading import remote
+answers = remote.Answers([], [], 1 << 32, True)
+answers.begin('import os; os._exit(0)')
+try:
+    answers.ready()
+except RuntimeError as error:
+    print(error)
+answers.close()
+remote.RESTARTS, remote.Path.with_name = 3, lambda path, name: "/nowhere/to/be/found.py"
+try:
+    answers.ready()
+except remote.AnswerLost as error:
+    print(error)
+"""
+
+
+def test_given_cells_that_end_python_and_a_process_that_never_starts_are_told():
+    """No student's mark can depend on either."""
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS_AT_ONCE],
+        cwd=ASSIGNMENTS, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [
+        "the given cells fail here: AnswerError('AnswerLost: Python ended here')",
+        "the answers have ended Python too often",
+    ], done.stdout + done.stderr
 
 
 DIRECTLY = """

@@ -7,20 +7,12 @@ given: its checks can call it, and see nothing else of it.
 import re
 from functools import cached_property
 
-import build
 import forms
 import numpy as np
 import pytest
 import torch
 from border import RemoteAnswer
-
-SOURCES = {path.stem: build.read_source(path) for path in build.source_paths()}
-EXERCISES = [
-    (name, number)
-    for name, source in SOURCES.items()
-    for number, cells in forms.exercises(source).items()
-    if "answer" in cells
-]
+from test_exercises import EXERCISES, SOURCES
 
 
 def numbers_in(value):

@@ -100,6 +100,7 @@ class Answers:
         os.close(to_them)
         os.close(from_them)
         self._out, self._in = from_us, to_us
+        os.set_blocking(self._out, False)
         _copy_fonts(self._scratch)
         spec = {
             "scratch": self._scratch, **sandbox.open_to(self._packages, self._closed),
@@ -134,7 +135,8 @@ class Answers:
                 for step in wanted:
                     self._repeat(step)
             except AnswerLost:
-                del wanted[len(self._history)]  # what has ended it this time
+                if self._ready:
+                    del wanted[len(self._history)]  # what has ended it this time
         self._wait_for_start()
 
     def _repeat(self, step: tuple[str, str]) -> None:
@@ -157,7 +159,10 @@ class Answers:
                 raise RuntimeError(NO_SANDBOX.format(why=said.get("message")))
             self._ready, self.closed_off = True, said["closed"]
         while self._begun:
-            said, _ = self._read()
+            try:
+                said, _ = self._read()
+            except AnswerLost as error:
+                said = {"error": {"kind": "AnswerLost", "message": str(error)}}
             if "error" in said:
                 raise RuntimeError(
                     f"the given cells fail here: {_error(said['error'], AnswerError)!r}"
@@ -190,7 +195,6 @@ class Answers:
 
     def _write(self, message: plain.Message, blobs: Sequence[bytes] = ()) -> None:
         data = memoryview(plain.frame(message, blobs))
-        os.set_blocking(self._out, False)
         while data:
             self._wait([], [self._out])
             try:
