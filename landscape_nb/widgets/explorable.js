@@ -51,6 +51,7 @@ function show(parts, read, model, el) {
     picture.node,
   );
   root.dataset.lmSuppressShortcuts = "true"; // in Jupyter, keys pressed in here are for here
+  root.landscapeState = () => read(model); // for who asks, such as tests
   el.append(root);
 
   const draw = () => {
