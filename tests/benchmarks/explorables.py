@@ -39,14 +39,17 @@ MOVE = """
       if (last) frames.push(now - last);
       last = now;
       if (count === moves) return done([work, frames]);
-      const drawn = root.dataset.drawn, start = performance.now();
+      const drawn = root.dataset.drawn;
+      let before;
+      requestAnimationFrame(() => { before = performance.now(); });
+      const start = performance.now();
       input.value = low + (high - low) * (0.5 - 0.5 * Math.cos(count / 9));
       input.dispatchEvent(new Event('input', {bubbles: true}));
       count += 1;
       const dispatched = performance.now() - start;
       requestAnimationFrame(after => {  // asked for after the explorable's own: it has drawn
         root.getBoundingClientRect().width;  // style and layout
-        if (root.dataset.drawn !== drawn) work.push(dispatched + performance.now() - after);
+        if (root.dataset.drawn !== drawn) work.push(dispatched + performance.now() - before);
         step(after);
       });
     };
