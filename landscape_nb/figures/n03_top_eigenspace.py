@@ -324,7 +324,8 @@ def _ends_close_in(
         plots.curve(ax, np.arange(1, len(sizes) + 1), sizes, name, label=label, **look)
     ax.axvline(m, color=plots.GREY, linewidth=1)
     ax.axhline(tolerance, color=plots.VERMILLION, linestyle=":")
-    ax.set(yscale="log", ylim=(1e-12, 3), xlabel="steps m", ylabel="size")
+    ax.set(yscale="log", xlim=(0, len(sizes) + 1), ylim=(1e-12, 3))
+    ax.set(xlabel="steps m", ylabel="size")
     ax.set_title("How the ends close in (dotted: tolerance)", fontsize=10)
     ax.legend(frameon=False, fontsize=8, loc="upper right")
 

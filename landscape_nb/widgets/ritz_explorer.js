@@ -112,6 +112,7 @@ function errors({ missed, residuals, ranges: { m: [first, last] } }) {
   const present = plot.line("m", { colour: "line", width: 1.2 });
   const level = plot.line("tolerance", { colour: "vermillion", dash: ":", width: 1.8 });
   const word = plot.words("tolerance", { colour: "ink", anchor: "end", dx: -4, dy: -5 });
+  plot.words("end", { anchor: "end", dx: -4, dy: -8 }).set(last, SIZES[0], "curves end at rounding");
   const marks = looks.map((look) => plot.dots(`${look.name} now`, { ...look, size: 1.3 }));
   return {
     parts: [plot.node, legend(looks)],

@@ -66,14 +66,15 @@ function spectrum({ steps, spectra, near }) {
   const lowest = Math.min(...spectra.map((values) => values.at(-1)));
   const range = [2 * Math.min(lowest, -near * reach), 1.6 * reach];
   const stretched = 10 ** Math.floor(Math.log10(near * reach));
-  const ends = [0.8, 1.25 * N];
+  const [ends, tens] = [[0.8, 1.25 * N], [1, 10, 100, 1000, 10000]];
   const plot = axes({
     height: 360, title: "Every eigenvalue at its rank",
-    x: { range: ends, log: true, label: "rank (1 is the largest)" },
+    x: { range: ends, log: true, ticks: tens.filter((rank) => rank <= N), label: "rank (1 is the largest)" },
     y: { range, stretched, ticks: signed(range, stretched), label: "eigenvalue, stretched around zero" },
   });
   const band = plot.shape("band", "rect", {
     x: plot.box.left, width: plot.box.right - plot.box.left, fill: "var(--ln-faint)",
+    stroke: "var(--ln-line)", "stroke-dasharray": "2 3",
   });
   plot.line("zero", { colour: "line", width: 1 }).set(ends, [0, 0]);
   const gap = plot.line("gap", { colour: "vermillion", dash: "--" });
@@ -101,16 +102,16 @@ function spectrum({ steps, spectra, near }) {
 }
 
 function losses({ steps, losses: heights }) {
-  const most = Math.max(...heights);
+  const [most, edge] = [Math.max(...heights), 0.02 * (steps.at(-1) - steps[0])];
   const plot = axes({
     height: 260, title: "The training loss",
-    x: { range: [steps[0], steps.at(-1)], label: "step" },
+    x: { range: [steps[0] - edge, steps.at(-1) + edge], label: "step" },
     y: { range: [0, 1.08 * most], label: "loss" },
   });
   plot.line("loss", { colour: "line", width: 2 }).set(steps, heights);
   const here = plot.line("step", { colour: "line", width: 1 });
   const mark = plot.dots("loss now", { colour: "blue", marker: "D", size: 1.4 });
-  const word = plot.words("loss now", { dy: -10 });
+  const word = plot.words("loss now", { dy: -12 });
   return {
     parts: [plot.node],
     draw({ step }, { loss }) {

@@ -122,3 +122,9 @@ def _fit_together(
             "Each spectrum must begin with its largest eigenvalue, which must be positive, and "
             "descend. Sort it, for example with .flip(0) after torch.linalg.eigvalsh."
         )
+    last = spectra.shape[1] - 1
+    if not 1 <= min(places) <= max(places) <= last:
+        raise ValueError(
+            f"places must lie in 1..{last}, between two eigenvalues; got "
+            f"{min(places)}..{max(places)}."
+        )
