@@ -46,7 +46,10 @@ def test_begins_at_the_last_step_and_moves():
         ({"losses": [1.0]}, r"each of the 2 steps; got spectra \(2, 6\), losses \(1,\)"),
         ({"places": [1]}, r"each of the 2 steps; .* places \(1,\)"),
         ({"spectra": SPECTRA[0]}, r"each of the 2 steps; got spectra \(6,\)"),
-        ({"spectra": [row[::-1] for row in SPECTRA]}, r"must begin with its largest .* \.flip\(0\)"),
+        (
+            {"spectra": [row[::-1] for row in SPECTRA]},
+            r"begin with its largest .* \.flip\(0\)",
+        ),
         ({"spectra": [[0.0, -1.0]] * 2}, r"largest eigenvalue, which must be positive"),
         ({"places": [0, 3]}, r"places must lie in 1\.\.5, .* got 0\.\.3"),
         ({"places": [2, 6]}, r"places must lie in 1\.\.5, .* got 2\.\.6"),
@@ -67,12 +70,12 @@ def test_what_a_stored_notebook_keeps():
 
 
 def test_a_page_carries_26_spectra_of_610_eigenvalues_in_150_kB():
-    spectra = -np.sort(-np.random.default_rng(0).normal(size=(26, 610)) ** 5)
+    spectra = -np.sort(-(np.random.default_rng(0).normal(size=(26, 610)) ** 5))
     explorer = SpectrumExplorer(range(26), spectra, np.ones(26), [1] * 26)
     assert len(json.dumps(explorer.state())) < 150_000
 
 
-# -- the stretched axis, read off the picture -------------------------------------------------------
+# -- the stretched axis, read off the picture ------------------------------------------------------
 
 needs_browser = pytest.mark.skipif(
     not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,

@@ -49,7 +49,11 @@ class RitzExplorer(Explorable, module="ritz_explorer"):
         m: int | None = None,
         tolerance: float = 1e-3,
     ) -> None:
-        values, rows, sizes = np.sort(true)[::-1], _rows(ritz, "ritz"), _rows(residuals, "residuals")
+        values, rows, sizes = (
+            np.sort(true)[::-1],
+            _rows(ritz, "ritz"),
+            _rows(residuals, "residuals"),
+        )
         if len(rows) != len(sizes):
             raise ValueError(
                 "There must be residuals for the Ritz values of every step; got Ritz values for "
