@@ -50,10 +50,12 @@ def test_begins_at_the_last_step_and_moves():
             {"spectra": [row[::-1] for row in SPECTRA]},
             r"begin with its largest .* \.flip\(0\)",
         ),
+        ({"spectra": [SPECTRA[0], [4.0, 2, 3, 0, 0, 0]]}, r"and descend\. Sort it"),
         ({"spectra": [[0.0, -1.0]] * 2}, r"largest eigenvalue, which must be positive"),
         ({"places": [0, 3]}, r"places must lie in 1\.\.5, .* got 0\.\.3"),
         ({"places": [2, 6]}, r"places must lie in 1\.\.5, .* got 2\.\.6"),
     ],
+    ids=lambda part: " ".join(part) if isinstance(part, dict) else part[:30],
 )
 def test_refusals(change, message):
     with pytest.raises(ValueError, match=message):
@@ -97,7 +99,7 @@ def test_eigenvalues_stand_where_the_axis_says(tmp_path):
             const all = chosen => [...plot.querySelectorAll(chosen)];
             return [
               all('[data-axis=y]').map(t => [Number(t.dataset.value), t.getAttribute('d')]),
-              all('[data-part=dots]').map(m => m.getAttribute('d')).join(''),
+              ['positive', 'negative'].map(m => all(`[data-mark=${m}]`)[0].getAttribute('d')),
             ];""")
     heights = np.array([float(re.search(r",(\S+)h", d)[1]) for _, d in ticks])
     values = np.array([value for value, _ in ticks])
@@ -107,9 +109,9 @@ def test_eigenvalues_stand_where_the_axis_says(tmp_path):
     here = explorer.data["steps"].index(explorer.step)
     shown = np.array(explorer.data["spectra"][here])
     expected = start + slope * np.arcsinh(shown / min(values[values > 0]))
-    drawn = _heights(marks)
-    assert len(drawn) == len(shown)
-    assert np.abs(drawn - expected).max() < 0.05
+    drawn = [_heights(d) for d in marks]
+    assert [len(heights) for heights in drawn] == [(shown >= 0).sum(), (shown < 0).sum()]
+    assert np.abs(np.concatenate(drawn) - expected).max() < 0.05
 
 
 def _heights(path: str) -> np.ndarray:
