@@ -117,7 +117,7 @@ function losses({ steps, losses: heights }) {
     draw({ step }, { loss }) {
       here.set([step, step], [0, 1.08 * most]);
       mark.set([step], [loss]);
-      const side = step > (steps[0] + steps.at(-1)) / 2 ? "end" : "start";
+      const side = step > steps.at(-1) - 6 * edge ? "end" : "start"; // a loss falls: free on its right
       word.node.setAttribute("text-anchor", side);
       word.set(step, loss, ` ${fixed(loss, 2)} `);
     },
