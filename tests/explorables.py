@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from landscape_nb.widgets import BowlExplorer
+from landscape_nb.widgets import BowlExplorer, RitzExplorer, SpectrumExplorer
 from landscape_nb.widgets.es_modules import page_script, page_style
 from landscape_nb.widgets.explorable import Explorable
 
@@ -21,12 +21,37 @@ def bowl(random: np.random.Generator) -> BowlExplorer:
     return BowlExplorer(lr=lr, kappa=kappa, steps=int(random.integers(1, 60)))
 
 
+def ritz(random: np.random.Generator) -> RitzExplorer:
+    """A Lanczos run on random eigenvalues; residuals from the last row of the eigenvectors."""
+    true = np.sort(random.normal(size=60))
+    q, *_ = np.linalg.qr(np.vander(true, 13, increasing=True) * random.normal(size=(60, 1)))
+    T = q.T @ (true[:, None] * q)
+    pairs = [np.linalg.eigh(T[:m, :m]) for m in range(1, 13)]
+    values, vectors = zip(*pairs, strict=True)
+    residuals = [abs(T[m, m - 1] * V[-1]) for m, V in enumerate(vectors, 1)]
+    m, tolerance = int(random.integers(1, 13)), 10 ** random.uniform(-9, -1)
+    return RitzExplorer(true, values, residuals, m, tolerance)
+
+
+def spectrum(random: np.random.Generator) -> SpectrumExplorer:
+    steps = np.cumsum(random.integers(1, 9, size=6)).tolist()
+    spectra = 2 * random.normal(size=(6, 90)) ** 5
+    spectra[:, 0] = 3.0
+    spectra = -np.sort(-spectra)
+    losses, places = np.sort(random.uniform(0, 3, 6))[::-1], random.integers(1, 20, size=6)
+    return SpectrumExplorer(steps, spectra, losses, places, int(random.choice(steps)))
+
+
 EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
     "bowl_explorer": bowl,
+    "ritz_explorer": ritz,
+    "spectrum_explorer": spectrum,
 }
 # settings that a slider moves, from top to bottom
 STEPS: dict[str, list[str]] = {
     "bowl_explorer": ["lr", "kappa"],
+    "ritz_explorer": ["m", "tolerance"],
+    "spectrum_explorer": ["step"],
 }
 
 

@@ -281,33 +281,53 @@ def share_errors(steps: Sequence[int], vectors: Sequence[int], errors: ArrayLike
     )
 
 
-def closing_in(m: int, theta: Tensor, converged: Tensor, true: Tensor) -> tuple[bytes, str]:
-    """Ritz values over the true spectrum, as (PNG, sentence) for a slider.
+def closing_in(
+    m: int,
+    converged: Sequence[float],
+    others: Sequence[float],
+    true: Sequence[float],
+    curves: Mapping[str, Sequence[float]],
+    tolerance: float,
+) -> bytes:
+    """Ritz values over the true spectrum, and how its ends close in with the steps, as PNG.
 
     Args:
         m: number of steps.
-        theta: Ritz values, (m,), ascending.
-        converged: which of them have a small residual, (m,); these are filled.
+        converged: Ritz values with a small residual.
+        others: Ritz values without.
         true: all eigenvalues, (N,), descending.
+        curves: "largest", "smallest", "residual" -> size after 1, 2, .. steps.
+        tolerance: residual below which a pair has converged.
     """
-    figure, ax = plots.new_figure(width=7.0, height=2.3)
-    ax.vlines(true, 0, 0.55, color=plots.GREY, linewidth=0.6)
-    for chosen, colour, fill in (
-        (converged, plots.BLUE, "full"),
-        (~converged, plots.VERMILLION, "none"),
+    figure, (left, right) = plots.new_figure(2, width=5.0, height=3.6)
+    left.vlines(true, 0, 0.5, color=plots.GREY, linewidth=0.6)
+    left.plot(converged, [0.6] * len(converged), "o", color=plots.BLUE)
+    left.plot(others, [0.86] * len(others), "o", color=plots.VERMILLION, fillstyle="none")
+    left.set(ylim=(0, 1), xlabel="eigenvalue")
+    left.set_yticks([0.25, 0.6, 0.86], ["true", "Ritz,\nconverged", "Ritz,\nnot yet"])
+    left.set_title(f"m = {m}: Ritz values over the true spectrum", fontsize=10)
+    _ends_close_in(right, m, curves, tolerance)
+    return plots.still(figure)
+
+
+def _ends_close_in(
+    ax: Axes, m: int, curves: Mapping[str, Sequence[float]], tolerance: float
+) -> None:
+    for name, label, colour, dash, marker in (
+        ("largest", "largest eigenvalue missed by", plots.BLUE, "-", "s"),
+        ("residual", "residual of that pair", plots.BLACK, "--", "o"),
+        ("smallest", "smallest eigenvalue missed by", plots.GREEN, "-.", "^"),
     ):
-        height = np.full(int(chosen.sum()), 0.8)
-        ax.plot(theta[chosen], height, "o", color=colour, fillstyle=fill)
-    ax.set(xlim=(-0.36, 0.93), ylim=(0, 1), xlabel="eigenvalue")
-    ax.set_yticks([0.28, 0.8], ["true", "Ritz"])
-    ax.set_title(f"m = {m}", fontsize=10)
-    upper, lower = (int((converged & side).sum()) for side in (theta > 0, theta < 0))
-    ends = true[0] - theta[-1], theta[0] - true[-1]
-    high, low = ("no more than rounding" if d < 1e-12 else f"{d:.0e}" for d in ends)
-    return plots.to_png(figure), (
-        f"After {m} steps {upper} Ritz values have converged at the upper end, {lower} at the "
-        f"lower end. The largest eigenvalue is missed by {high}, the smallest by {low}."
-    )
+        # on a logarithmic axis a size of 0, only rounding, ends a curve
+        sizes = np.where(np.array(curves[name]) > 0, curves[name], np.nan)
+        look = {"color": colour, "marker": marker, "linestyle": dash, "markevery": [m - 1]}
+        plots.curve(ax, np.arange(1, len(sizes) + 1), sizes, name, label=label, **look)
+    ax.axvline(m, color=plots.GREY, linewidth=1)
+    ax.axhline(tolerance, color=plots.VERMILLION, linestyle=":")
+    ax.set(yscale="log", xlim=(0, len(sizes) + 1), ylim=(1e-12, 3))
+    ax.set(xlabel="steps m", ylabel="size")
+    ax.set_title("How the ends close in (dotted: tolerance)", fontsize=10)
+    ax.legend(frameon=False, fontsize=8, loc="upper right")
 
 
 def own_steps(

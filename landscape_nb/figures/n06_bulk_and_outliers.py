@@ -80,29 +80,33 @@ def lines_between(
 
 
 def step_of_training(
-    step: int, loss: float, values: np.ndarray, place: int, gap: float, close: float, reach: float
-) -> tuple[bytes, str]:
-    """Picture and sentence of one state of the slider: the spectrum at one step.
+    step: int,
+    values: np.ndarray,
+    found: Mapping[str, float],
+    curve: tuple[Sequence[int], Sequence[float]],
+    reach: tuple[float, float],
+) -> bytes:
+    """The spectrum at one step of training, and the loss over all steps, as PNG.
 
     Args:
         step: of training.
-        loss: the training loss there.
         values: all eigenvalues, the largest first.
-        place: after how many of them the largest gap comes.
-        gap: the ratio across it.
-        close: share of eigenvalues within a hundredth of the largest around zero.
-        reach: the largest eigenvalue of all states, which sets the axis.
+        found: "place": after how many of them the largest gap comes; "band": half the height of
+            what counts as close to zero; "loss" there.
+        curve: steps and training losses.
+        reach: the largest and the smallest eigenvalue of all steps, which set the axis.
     """
-    figure, ax = plots.new_figure(width=5.6)
-    _sorted(ax, values, "digits", DIGITS)
-    ax.axvline(place + 0.5, color=plots.VERMILLION, linewidth=1, linestyle="--")
-    ax.text(place + 0.7, 0.95 * reach, "largest gap", color=plots.VERMILLION, fontsize=9)
-    ax.set(ylim=(-0.3 * reach, 1.05 * reach), title=f"Step {step}, training loss {loss:.2f}")
-    return plots.to_png(figure), (
-        f"Step {step}: training loss {loss:.2f}, largest eigenvalue {values[0]:.2f}, smallest "
-        f"{values[-1]:.3f}. The largest gap comes after number {place} (ratio {gap:.1f}, dashed), "
-        f"and {close:.0%} of the eigenvalues are within a hundredth of the largest around zero."
-    )
+    figure, (left, right) = plots.new_figure(2, width=5.0)
+    left.axhspan(-found["band"], found["band"], color="#D5D9DF")
+    _sorted(left, values, "digits", {**DIGITS, "linestyle": "none"})
+    left.axvline(found["place"] + 0.5, color=plots.VERMILLION, linewidth=1, linestyle="--")
+    left.set_yscale("asinh", linear_width=10 ** np.floor(np.log10(0.01 * reach[0])), base=10)
+    left.set(ylim=(2 * min(reach[1], -0.01 * reach[0]), 1.6 * reach[0]))
+    left.set_title(f"Step {step} (dashed: largest gap; shaded: near zero)", fontsize=10)
+    plots.curve(right, *curve, "loss", color=plots.GREY, marker=None)
+    right.plot([step], [found["loss"]], "D", color=plots.BLUE, markersize=8)
+    right.set(xlabel="step", ylabel="training loss", ylim=(0, None))
+    return plots.still(figure)
 
 
 def hill_to_the_twin(t: ArrayLike, heights: np.ndarray) -> None:

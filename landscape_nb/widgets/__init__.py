@@ -9,9 +9,18 @@ from typing import Any
 from landscape_nb.widgets.bowl_explorer import BowlExplorer
 from landscape_nb.widgets.explorer import Explorer
 from landscape_nb.widgets.picture_slider import PictureSlider
+from landscape_nb.widgets.ritz_explorer import RitzExplorer
+from landscape_nb.widgets.spectrum_explorer import SpectrumExplorer
 from landscape_nb.widgets.step_explorer import StepExplorer
 
-__all__ = ["BowlExplorer", "Explorer", "PictureSlider", "StepExplorer"]
+__all__ = [
+    "BowlExplorer",
+    "Explorer",
+    "PictureSlider",
+    "RitzExplorer",
+    "SpectrumExplorer",
+    "StepExplorer",
+]
 
 
 def __getattr__(name: str) -> Any:

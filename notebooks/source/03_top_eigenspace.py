@@ -28,7 +28,7 @@ from landscape_nb.figures import n03_top_eigenspace as figures
 from landscape_nb.numerics import eigensolver
 from landscape_nb.study.evidence import stored
 from landscape_nb.theory.intervals import mean_interval
-from landscape_nb.widgets import PictureSlider
+from landscape_nb.widgets import RitzExplorer
 
 # %%
 torch.set_num_threads(1)
@@ -545,18 +545,19 @@ figures.ghosts(ritz, {keep: overlap_after_each_step(B) for keep, (_, B) in runs.
 
 
 # %%
-def ritz_pairs(H, T, B, m):
-    """The Ritz values after m steps, ascending, and their residuals."""
+def ritz_pairs(HB, T, B, m):
+    """The Ritz values after m steps, ascending, and their residuals; HB: the products made."""
     theta, Y = torch.linalg.eigh(T[:m, :m])
-    U = B[:m].T @ Y
-    return theta, (H @ U - U * theta).norm(dim=0)
+    HU, U = HB[:, :m] @ Y, B[:m].T @ Y
+    return theta, (HU - U * theta).norm(dim=0)
 
 
 # %%
 A, _ = with_spectrum([10] * 4 + [7, 5] + torch.linspace(0, 2, 294).tolist(), 1)
 T, B = lanczos(lambda v: A @ v, q, 60, keep=True)
+AB = A @ B.T  # the products that the run has made
 for m in range(3, 61):
-    theta, residuals = ritz_pairs(A, T, B, m)
+    theta, residuals = ritz_pairs(AB, T, B, m)
     if residuals[-3:].max() < 1e-4:
         break
 
@@ -1003,9 +1004,11 @@ for low, high in zip(edges, edges[1:]):
 #
 # ## 8. Watch the Ritz values close in
 #
-# One Lanczos run on the network *before training*, where the spectrum has two ends. The slider is
-# the number of steps. Grey strokes are the true eigenvalues, circles the Ritz values: filled ones
-# have a residual below $10^{-3}$.
+# One Lanczos run on the network *before training*, where the spectrum has two ends. Drag the slider
+# for the number of steps $m$, or use the arrow keys, or press Play. Left: strokes are the true
+# eigenvalues, circles the Ritz values, filled and one row lower when their residual is below the
+# tolerance. Right: how far the largest and the smallest Ritz value still are from the ends, and the
+# residual of the top pair, which one knows without the truth.
 #
 # **Predict.** Where is the first Ritz value to converge: at the top, at the bottom, or in the
 # crowded middle?
@@ -1018,18 +1021,13 @@ q = torch.randn(N, generator=seeded(9), dtype=F64)
 T, B = lanczos(lambda v: H_start @ v, q, 96, keep=True)
 lowest, highest = torch.stack([values[[0, -1]] for values in ritz_after_each_step(T)]).T
 
-
 # %%
-def ritz_picture(m):
-    """The Ritz values after m steps over the true spectrum, with a sentence."""
-    theta, residuals = ritz_pairs(H_start, T, B, m)
-    return figures.closing_in(m, theta, residuals < 1e-3, start_values)
-
+HB = H_start @ B.T
+ritz, residuals = zip(*(ritz_pairs(HB, T, B, m) for m in range(1, 97)))
 
 # %% tags=["nbval-ignore-output"]
-sizes = [1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96]
-slider = PictureSlider("m", {m: ritz_picture(m) for m in sizes}, value=24)
-slider
+explorer = RitzExplorer(start_values, ritz, residuals, m=24)
+explorer
 
 # %% [markdown]
 # **Try this.**
@@ -1038,18 +1036,17 @@ slider
 #    close to the mean of all eigenvalues.)
 # 2. Go on until the first circle is filled. At which end is it?
 # 3. Go to 96. What has happened in the middle, between -0.1 and 0.2?
+# 4. At $m = 24$, make the tolerance a thousand times smaller. How many pairs are lost, and how many
+#    more steps win them back?
 
 # %% tags=["nbval-ignore-output"]
-slider.slider.value = 96
-print(textwrap.fill(slider.sentence(), 95))
-slider.slider.value = 24
+explorer.m = 96
+print(textwrap.fill(explorer.sentence(), 95))
+explorer.m = 24
 
 # %%
-for m in range(1, 97):
-    converged = ritz_pairs(H_start, T, B, m)[1] < 1e-3
-    if converged.any():
-        break
-place = "top" if converged[-1] else "bottom" if converged[0] else "middle"
+first = next(small for small in (r < 1e-3 for r in residuals) if small.any())
+place = "top" if first[-1] else "bottom" if first[0] else "middle"
 print("the first to converge is at the", place)
 
 # %%
@@ -1059,9 +1056,12 @@ reveal_choice(question, first_guess, place, ["top", "middle", "bottom"])
 # %% [markdown]
 # The ends come first, because they are *alone*: what counts is the distance to the neighbours,
 # relative to the width of the spectrum. The top stands apart here and is found with a few dozen
-# products; the lower end is more crowded and takes longer. The middle, with hundreds of eigenvalues
-# side by side, is never resolved one by one; there the Ritz values spread out and stand for many.
-# That is why the same run can give outliers one by one and the bulk as a density.
+# products; the lower end is more crowded and takes longer. On the right each
+# curve, once it falls, is nearly straight: about the same factor at every step. The error of the top
+# eigenvalue falls almost twice as steeply as its residual: it is about the residual squared, over a
+# gap (section 5). The middle, with hundreds
+# of eigenvalues side by side, is never resolved one by one; there the Ritz values spread out and
+# stand for many. That is why the same run can give outliers one by one and the bulk as a density.
 
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: sections 6 to 8.

@@ -35,7 +35,7 @@ from landscape_nb.figures import n06_bulk_and_outliers as figures
 from landscape_nb.figures import n06_ten_seeds as ten_seeds
 from landscape_nb.study.evidence import basin, bulk, stored
 from landscape_nb.theory.class_structure import class_structure, subspace_overlap
-from landscape_nb.widgets import PictureSlider
+from landscape_nb.widgets import SpectrumExplorer
 
 # %%
 cost = Cost()
@@ -430,30 +430,20 @@ print("as far as the continued end, towards the independent one: up by", basins[
 #
 # ## 6. Move along training
 #
-# The digits network of width 8 (seed 0) at eight steps. Which part of the picture moves until step 24? What
-# happens to the negative eigenvalues then?
+# The digits network of width 8 (seed 0), at every fourth step. Drag the slider, use the arrow keys, or
+# press Play. The vertical axis is stretched around zero, so that small eigenvalues of both signs show.
+# Which part of the picture moves until step 24? What happens to the negative eigenvalues then?
 
 # %%
 path = paths["digits", 0]
-kept = (0, 4, 8, 12, 18, 25, 35, 50)
+kept = range(0, len(path.ws), 2)  # every fourth step: the path holds every second
 along_training = {int(path.steps[i]): spectrum(nets["digits", 0, 8], path.ws[i]) for i in kept}
-loss_at = dict(zip(path.steps.tolist(), path.values.tolist()))
-reach = max(float(values[0]) for values in along_training.values())
-
-
-# %%
-def state(step):
-    """Picture and sentence of one step; the axes are the same for all."""
-    values = along_training[step]
-    place = bulk.largest_gap(values, 30)
-    close = float((values.abs() < 1e-2 * values[0]).double().mean())
-    gap = float(values[place - 1] / values[place])
-    return figures.step_of_training(step, loss_at[step], values, place, gap, close, reach)
-
 
 # %% tags=["nbval-ignore-output"]
-slider = PictureSlider("step", {step: state(step) for step in along_training}, value=100)
-slider
+places = [bulk.largest_gap(values, 30) for values in along_training.values()]
+spectra = torch.stack(list(along_training.values()))
+explorer = SpectrumExplorer(list(along_training), spectra, path.values[::2], places)
+explorer
 
 # %% [markdown]
 # At step 0 there are large eigenvalues of either sign. Then the positive
@@ -476,11 +466,11 @@ print("independent: barrier above 0.1, all six:", min(barriers("independent", "t
 kept = next(r["barrier"] for r in stored.rows("basin") if (r["kind"], r["seed"]) == ("blobs", 0))
 here = barrier(lines["blobs", 0, "continued", "training"])
 print("a barrier measured here is the stored one:", abs(here - kept) < 0.01)
-slider.slider.value = 0
-print("the picture's sentence follows the slider:", slider.sentence().startswith("Step 0:"))
+explorer.step = 0
+print("the picture's sentence follows the slider:", explorer.sentence().startswith("Step 0:"))
 less = float(along_training[100][-1]) > float(along_training[0][-1])
 print("step 100 has less negative curvature than step 0:", less)
-slider.slider.value = 100
+explorer.step = 100
 
 # %% [markdown]
 # ## 7. Going deeper
