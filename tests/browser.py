@@ -99,13 +99,6 @@ TO_COMMAND_MODE = (
     window.jupyterapp.commands.execute('notebook:enter-command-mode').then(() => {
       panel.content.activeCell.node.focus(); done(null); });"""
 )
-# A file dialogue cannot be driven: its input is put into the page, where a test can fill it.
-CATCH_FILE_DIALOGUE = """
-    document.querySelectorAll('input.caught').forEach(input => input.remove());
-    HTMLInputElement.prototype.click = function () {
-      if (this.type !== 'file') { return HTMLElement.prototype.click.call(this); }
-      this.classList.add('caught'); document.body.append(this);
-    };"""
 CODE_CELLS = (
     PANEL
     + """
@@ -320,10 +313,9 @@ class JupyterBrowser:
         return self._wait(lambda _: condition(), message, timeout)
 
     def upload(self, selector: str, path: Path) -> None:
-        """Press a button that asks for a file, and choose this one."""
-        self.run_script(CATCH_FILE_DIALOGUE)
-        self.find(selector).click()
-        self._driver.find_element(By.CSS_SELECTOR, "input.caught").send_keys(str(path))
+        """Choose a file for a label's field; the dialogue itself cannot be driven."""
+        field = self.find(selector).find_element(By.CSS_SELECTOR, "input[type=file]")
+        field.send_keys(str(path))
 
     def wait_for_change(self, read, before, what: str, timeout: float = 20):
         """The first value of read() that differs from `before`."""
