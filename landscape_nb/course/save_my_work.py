@@ -61,10 +61,9 @@ class SaveMyWork(anywidget.AnyWidget):
         """A button was pressed, or the page answers what it was asked."""
         match message:
             case {"pressed": "save", "view": view}:
-                self.words = ""  # so that the same words are spoken again
                 self._after_saving(view, self._save)
             case {"pressed": "restore", "view": view}:
-                self.words = ""
+                self.words = ""  # so that the same refusal is spoken again
                 self._chosen(view, message.get("unreadable"), *map(bytes, buffers))
             case {"answer": answer, "number": number} if number in self._waiting:
                 self._waiting.pop(number)(answer)
