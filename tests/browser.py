@@ -5,6 +5,8 @@
         lab.run_all()
         lab.press_keys(".ln-sigma .noUi-handle", Keys.ARROW_RIGHT)
 
+JupyterBrowser(folder, app="notebook") is the same in Jupyter Notebook 7.
+
 The server listens on localhost only, keeps its token, and works on the folder it is given: give it
 a copy. Its settings, runtime files and browser profile live in a temporary folder of their own.
 """
@@ -52,6 +54,10 @@ SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
 
+# What `python -m` starts, and where it shows one notebook alone. Notebook 7 is made of JupyterLab's
+# parts: the same commands, settings and elements.
+APPS = {"lab": ("jupyterlab", "doc/tree"), "notebook": ("notebook", "notebooks")}
+
 # `app` is JupyterLab itself (--expose-app-in-browser), `panel` the notebook in front.
 PANEL = "const app = window.jupyterapp, panel = app && app.shell.currentWidget;"
 IS_READY = (
@@ -93,13 +99,6 @@ TO_COMMAND_MODE = (
     window.jupyterapp.commands.execute('notebook:enter-command-mode').then(() => {
       panel.content.activeCell.node.focus(); done(null); });"""
 )
-# A file dialogue cannot be driven: its input is put into the page, where a test can fill it.
-CATCH_FILE_DIALOGUE = """
-    document.querySelectorAll('input.caught').forEach(input => input.remove());
-    HTMLInputElement.prototype.click = function () {
-      if (this.type !== 'file') { return HTMLElement.prototype.click.call(this); }
-      this.classList.add('caught'); document.body.append(this);
-    };"""
 CODE_CELLS = (
     PANEL
     + """
@@ -116,11 +115,15 @@ def _without_number(driver) -> list[str]:
 
 
 class JupyterBrowser:
-    """JupyterLab on `folder` and a headless Chromium that looks at it; a context manager."""
+    """A front end on `folder` and a headless Chromium that looks at it; a context manager."""
 
-    def __init__(self, folder: Path, timeout: float = 300):
-        """`timeout` (seconds) bounds every single wait, the run of a whole notebook included."""
+    def __init__(self, folder: Path, timeout: float = 300, app: str = "lab"):
+        """`timeout` (seconds) bounds every single wait, the run of a whole notebook included.
+
+        `app` is "lab" (JupyterLab) or "notebook" (Notebook 7).
+        """
         self.folder, self.timeout = Path(folder), timeout
+        self._module, self._place = APPS[app]
 
     def __enter__(self) -> JupyterBrowser:
         """Start server and browser; on failure nothing is left running."""
@@ -168,7 +171,7 @@ class JupyterBrowser:
         self._log = private / "server.log"
         with self._log.open("w") as log:
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "jupyterlab", *options],
+                [sys.executable, "-m", self._module, *options],
                 stdout=log,
                 stderr=log,
                 env=os.environ
@@ -180,11 +183,11 @@ class JupyterBrowser:
                     "JUPYTERLAB_WORKSPACES_DIR": str(private / "workspaces"),
                 },
             )
-        self._wait(self._server_answers, "JupyterLab did not start")
+        self._wait(self._server_answers, f"{self._module} did not start")
 
     def _server_answers(self, *_) -> bool:
         if self._server.poll() is not None:
-            raise RuntimeError(f"JupyterLab ended at once:\n{self._log.read_text()}")
+            raise RuntimeError(f"{self._module} ended at once:\n{self._log.read_text()}")
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with direct.open(f"{self._url}/api/status?token={self._token}", timeout=5):
@@ -212,7 +215,7 @@ class JupyterBrowser:
 
     def open_notebook(self, name: str) -> None:
         """Show one notebook, without side bars, and wait until its kernel is there."""
-        self._driver.get(f"{self._url}/doc/tree/{name}?token={self._token}")
+        self._driver.get(f"{self._url}/{self._place}/{name}?token={self._token}")
         self.wait_idle()
 
     def wait_idle(self) -> None:
@@ -315,10 +318,9 @@ class JupyterBrowser:
         return self._wait(lambda _: condition(), message, timeout)
 
     def upload(self, selector: str, path: Path) -> None:
-        """Press a button that asks for a file, and choose this one."""
-        self.run_script(CATCH_FILE_DIALOGUE)
-        self.find(selector).click()
-        self._driver.find_element(By.CSS_SELECTOR, "input.caught").send_keys(str(path))
+        """Choose a file for a label's field; the dialogue itself cannot be driven."""
+        field = self.find(selector).find_element(By.CSS_SELECTOR, "input[type=file]")
+        field.send_keys(str(path))
 
     def wait_for_change(self, read, before, what: str, timeout: float = 20):
         """The first value of read() that differs from `before`."""

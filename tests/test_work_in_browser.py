@@ -1,6 +1,5 @@
 """Save my work, as a learner uses it: type, press the button, lose everything, get it back."""
 
-import base64
 import os
 
 import nbformat
@@ -39,12 +38,12 @@ RUN = (
 COMMAND = PANEL + "app.commands.execute(arguments[0]).then(arguments[arguments.length - 1]);"
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+@pytest.fixture(scope="module", params=["lab", "notebook"])
+def lab(request, tmp_path_factory):
     assert CHROMIUM and CHROMEDRIVER, "install chromium and chromedriver"
     folder = tmp_path_factory.mktemp("lab")
     nbformat.write(new_notebook(cells=CELLS, metadata=KERNEL), folder / "01_tiny.ipynb")
-    with JupyterBrowser(folder) as browser:
+    with JupyterBrowser(folder, timeout=60, app=request.param) as browser:
         yield browser
 
 
@@ -52,6 +51,11 @@ def lab(tmp_path_factory):
 DEAFEN = """window.lnDeaf = event => event.isTrusted || event.stopImmediatePropagation();
   window.addEventListener('keydown', window.lnDeaf, true);"""
 HEAR = "window.removeEventListener('keydown', window.lnDeaf, true);"
+LINK = ".ln-work .ln-readout a[download='my_work.zip']"
+LINKED = """const done = arguments[arguments.length - 1];
+  fetch(arguments[0].href).then(reply => reply.arrayBuffer())
+    .then(buffer => done(Array.from(new Uint8Array(buffer))));"""
+FOCUSED = "const e = document.activeElement; return (e.labels?.[0] ?? e).textContent;"
 DIALOG = """return [...document.querySelectorAll('.jp-Dialog button')].map(b => b.textContent);"""
 CHOOSE = """[...document.querySelectorAll('.jp-Dialog button')]
   .find(b => b.textContent === arguments[0]).click();"""
@@ -83,8 +87,7 @@ def test_an_answer_is_saved_lost_and_brought_back(lab, tmp_path):
     lab.wait_idle()
 
     lab.find(".ln-work .ln-save").click()
-    link = lab.find(".ln-work .ln-readout a[download='my_work.zip']")
-    content = base64.b64decode(link.get_attribute("href").partition("base64,")[2])
+    content = bytes(lab.await_script(LINKED, lab.find(LINK)))
     files = work.unpack(content)
     assert files == {"01_tiny/predict-guess.py": "guess = 1", "01_tiny/answer-1.py": TYPED}
     assert "Saved answers and predictions: 2, from notebooks: 1." in said(lab)
@@ -180,14 +183,132 @@ def test_the_buttons_work_by_keyboard_and_speak(lab):
     reached = []
     for _ in range(2):
         lab.press(Keys.TAB)
-        reached.append(lab.run_script("return document.activeElement.textContent.trim()"))
-    assert reached[0].startswith("Restore my work") and reached[1] == "Download my_work.zip"
+        reached.append(lab.run_script(FOCUSED))
+    assert reached == ["Restore my work", "Download my_work.zip"]
 
 
 def test_after_a_restart_of_the_kernel_the_buttons_say_what_to_do(lab):
     lab.open_notebook("01_tiny.ipynb")
     lab.run_all()
+    lab.find(".ln-work .ln-save")
     lab.restart_kernel()
-    shown = "return getComputedStyle(document.querySelector('.ln-work'), '::before').content"
-    lab.wait_until(lambda: "run this cell again" in lab.run_script(shown), "no words")
+    lab.wait_until(lambda: "run this cell again" in said(lab), "no words")
     assert lab.run_script("return !document.querySelector('.ln-work .ln-save').offsetParent")
+    lab.run_all()
+    assert lab.find(".ln-work .ln-save") and said(lab) == ""
+
+
+BUSY = """from pathlib import Path
+import time
+while not Path("go_on").exists(): time.sleep(0.05)
+Path("go_on").unlink()"""
+START = PANEL + "panel.sessionContext.session.kernel.requestExecute({code: arguments[0]});"
+# Another notebook beside this one, in which the learner goes on typing.
+ELSEWHERE = """const other = document.createElement('div'), field = document.createElement('input');
+  other.className = 'jp-Document'; other.append(field); document.body.append(other); field.focus();
+  return document.activeElement === field"""
+COUNT_SAVES = """window.lnSaves = 0; window.addEventListener('keydown', event => {
+  if (!event.isTrusted && event.key === 's' && event.ctrlKey) window.lnSaves += 1; }, true);"""
+
+
+def open_and_run(lab):
+    lab.open_notebook("01_tiny.ipynb")
+    lab.run_all()
+    lab.run_script(TYPE, 2, TYPED)
+
+
+def test_a_busy_kernel_is_waited_for_in_words(lab):
+    open_and_run(lab)
+    lab.run_script(START, BUSY)
+    lab.find(".ln-work .ln-save").click()
+    lab.wait_until(lambda: "still running a cell" in said(lab), "no words")
+    (lab.folder / "go_on").touch()
+    lab.wait_until(lambda: "This notebook was saved first." in said(lab), "nothing saved", 60)
+
+
+def test_who_has_gone_to_another_notebook_meanwhile_keeps_what_is_typed_there(lab):
+    """Keys and menus act on the notebook in use; it must not be that one."""
+    open_and_run(lab)
+    lab.run_script(COUNT_SAVES)
+    lab.run_script(START, BUSY)
+    lab.find(".ln-work .ln-save").click()
+    assert lab.run_script(ELSEWHERE)
+    (lab.folder / "go_on").touch()
+    lab.wait_until(lambda: "what is only typed does not" in said(lab), "no words", 60)
+    assert lab.run_script("return window.lnSaves") == 0
+
+
+def test_of_two_views_of_the_same_buttons_only_the_one_that_was_used_acts(lab):
+    lab.open_notebook("01_tiny.ipynb")
+    lab.run_script(TYPE, 3, "buttons = SaveMyWork()\ndisplay(buttons, buttons)")
+    lab.run_all()
+    lab.run_script(COUNT_SAVES)
+    both = "return [...document.querySelectorAll('.ln-work .ln-readout')].map(e => e.innerText)"
+    lab.wait_until(lambda: len(lab.run_script(both)) == 2, "not two views")
+    lab.run_script("document.querySelectorAll('.ln-work .ln-save')[1].click()")
+    lab.wait_until(lambda: "saved first" in lab.run_script(both)[0], "nothing saved", 60)
+    said_by = lab.run_script(both)
+    assert said_by[0] == said_by[1] and lab.run_script("return window.lnSaves") == 1
+    lab.run_script(TYPE, 3, "SaveMyWork()")
+    lab.await_script(COMMAND, "docmanager:save")
+
+
+def test_a_file_that_is_too_large_is_refused_and_the_kernel_lives(lab, tmp_path):
+    """A longer message than 10 MB would cut the connection to the kernel."""
+    open_and_run(lab)
+    large = tmp_path / "film.zip"
+    with large.open("wb") as file:
+        file.truncate(50_000_000)
+    lab.upload(".ln-work .ln-restore", large)
+    lab.wait_until(lambda: "Nothing was changed" in said(lab), "no refusal", 60)
+    assert "more than 10 MB" in said(lab)
+    lab.find(".ln-work .ln-save").click()
+    lab.wait_until(lambda: "Saved answers" in said(lab), "nothing saved", 60)
+
+
+# Sizes of what is pressed, colours on their ground, and what sticks out to the right.
+SHOWN = """const rgb = text => text.match(/[\\d.]+/g).map(Number);
+  const clear = text => (rgb(text)[3] ?? 1) === 0;
+  const ground = e => { while (clear(getComputedStyle(e).backgroundColor)) e = e.parentElement;
+    return rgb(getComputedStyle(e).backgroundColor); };
+  const parts = [...document.querySelectorAll(
+    '.ln-work button, .ln-work label, .ln-work a, .ln-work .ln-readout')];
+  return parts.map(e => ({name: e.className || e.tagName, height: e.offsetHeight,
+    right: e.getBoundingClientRect().right, colour: rgb(getComputedStyle(e).color),
+    ground: ground(e)}));"""
+OUTLINE = """const e = document.activeElement, shown = e.closest('label') ?? e;
+  return getComputedStyle(shown).outlineStyle + ' ' + getComputedStyle(shown).outlineWidth"""
+
+
+def contrast(one, other):
+    """As the Web Content Accessibility Guidelines (2.2) define it."""
+
+    def luminance(colour):
+        shares = [c / 255 for c in colour[:3]]
+        line = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares]
+        return 0.2126 * line[0] + 0.7152 * line[1] + 0.0722 * line[2]
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+@pytest.mark.parametrize("width", [1366, 390])
+def test_buttons_are_large_and_words_readable_in_each_theme_and_width(lab, theme, width):
+    lab.set_viewport(width, 900)
+    open_and_run(lab)
+    lab.set_theme(theme)
+    try:
+        lab.press_keys(".ln-work .ln-save", Keys.ENTER)
+        lab.wait_until(lambda: "Saved answers" in said(lab), "nothing saved", 60)
+        shown = lab.run_script(SHOWN)
+        assert [part["name"] for part in shown] == ["ln-save", "ln-restore", "ln-readout", "A"]
+        assert min(part["height"] for part in shown[:2]) >= 44
+        assert max(part["right"] for part in shown) <= width
+        assert min(contrast(part["colour"], part["ground"]) for part in shown) >= 4.5
+        for _ in range(2):
+            lab.press(Keys.TAB)
+            assert lab.run_script(OUTLINE) == "solid 3px"
+    finally:
+        lab.set_theme("JupyterLab Light")
+        lab.set_viewport()

@@ -1,131 +1,122 @@
 """Two buttons: pack the answers and predictions of all notebooks, and bring them back."""
 
-import base64
+import asyncio
+import contextlib
+import functools
 import html
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ipywidgets import (
-    HTML,
-    Button,
-    FileUpload,
-    HBox,
-    Layout,
-    VBox,
-)
+import anywidget
+from traitlets import Bytes, Int, Unicode
 
 from landscape_nb.course import saved_work as work
 from landscape_nb.course.cells_run import own_notebook
-from landscape_nb.course.front_end import Page
 from landscape_nb.course.learner_cells import notebooks_in, printable
+from landscape_nb.course.work_zip import LARGEST
 
-# The page must hide nothing that it needs to say after a restart.
-_WORK_STYLE = """
-.ln-work.jupyter-widgets-disconnected .widget-hbox { display: none; }
-.ln-work .jupyter-widgets-disconnected::before { content: none; }
-.ln-work.jupyter-widgets-disconnected::before {
-  content: "The kernel was restarted: run this cell again to save or restore.";
-  font: inherit; font-weight: bold; color: inherit; white-space: normal; line-height: 1.5;
-}
-"""
-
-# The place of the answer is there before the answer, so that a screen reader speaks it.
-_NAME_STATUS = """
-const words = root.querySelector('.ln-readout .widget-html-content');
-if (words) words.setAttribute('role', 'status');
-"""
 SAVING = 10.0  # seconds, chosen here: what a slow server takes to save a notebook of 2 MB
 SETTLING = 0.5  # seconds, chosen here: JupyterLab asks for the file again right after saving it
 _SHOWN = (
     " This notebook was loaded again and shows them (if not: File &gt; Reload Notebook from Disk)."
 )
 KEYS = "<b>Ctrl+S</b> (Cmd+S on a Mac)"
+# its address, the zip itself, is given to it by the page
+_LINK = f'<a download="{work.SAVED}">Download {work.SAVED}</a>'
 
 
-class SaveMyWork(VBox):
+class SaveMyWork(anywidget.AnyWidget):
     """A button that packs the learner's answers and predictions, and one that brings them back.
 
     The zip lies beside the notebooks as my_work.zip, and a link hands it to the browser, because
-    a session on a server may end with all its files. Where the page allows it, either button first
-    has the open notebook saved, and a restored one is loaded again.
+    a session on a server may end with all its files. A kernel cannot see what is typed but not
+    saved. So either button first has the open notebook saved by the page, where that can be done,
+    and a restored one is loaded again: see save_my_work.js, which also lists the messages.
 
     Args:
         folder: where the notebooks lie; the present one by default.
 
     Attributes:
-        button: saves when clicked.
-        upload: restores the zip that is chosen.
-        readout: what happened, as HTML.
+        words: what happened, as HTML; synchronised.
+        packed: the last zip that was saved, as bytes; synchronised.
+        largest: of a file to restore never more bytes than this and one are sent; synchronised.
     """
+
+    _esm = Path(__file__).with_suffix(".js").read_text("utf-8")
+    _css = Path(__file__).with_suffix(".css").read_text("utf-8")
+    words = Unicode().tag(sync=True)
+    packed = Bytes().tag(sync=True)
+    largest = Int(LARGEST).tag(sync=True)
 
     def __init__(self, folder: Path | str = ".") -> None:
         self._folder = Path(folder).absolute()  # whatever a cell does to the present one later
-        self._page_listens = False
-        self._waiting: Callable[[bool], str] | None = None
-        self._before: dict[Path, tuple] = {}
-        self._reloaded_words = ""
-        wide = Layout(width="auto")
-        self.button = Button(
-            description="Save my work", icon="download", layout=wide,
-            tooltip="pack the answers and predictions of all notebooks into a zip",
-        )  # fmt: skip
-        self.upload = FileUpload(accept=".zip", description="Restore my work", layout=wide)
-        self.readout = HTML()
-        self.button.on_click(lambda _: self._after_saving(self._save))
-        self.upload.observe(self._uploaded, names="value")
-        answers = {
-            "here": self._page_is_here, "saving": self._page_saves, "deaf": self._page_is_deaf,
-            "reloaded": self._page_reloaded,
-        }  # fmt: skip
-        self._page = Page(answers, _WORK_STYLE, _NAME_STATUS)
-        for name, part in {"work": self, "save": self.button, "restore": self.upload}.items():
-            part.add_class(f"ln-{name}")
-        self.readout.add_class("ln-readout")
-        super().__init__([HBox([self.button, self.upload]), self.readout, self._page])
+        self._asked = 0
+        self._waiting: dict[int, Callable[[str], None]] = {}  # number of a request -> what follows
+        super().__init__()
+        self.on_msg(self._hear)
 
-    def _after_saving(self, do: Callable[[bool], str]) -> None:
-        """Do something when the page has saved the open notebook, or at once if none listens."""
-        if not self._page_listens:
-            return self._tell(do, False)
-        self._page_listens = False  # it says so before each click
-        self._waiting, self._before = do, _written(self._folder)
-        self._say("Saving the open notebook &hellip;")
-        self._page.ask("save")
+    def _hear(self, _: object, message: dict[str, Any], buffers: list[memoryview]) -> None:
+        """A button was pressed, or the page answers what it was asked."""
+        match message:
+            case {"pressed": "save", "view": view}:
+                self._after_saving(view, self._save)
+            case {"pressed": "restore", "view": view}:
+                self.words = ""  # so that the same refusal is spoken again
+                self._chosen(view, message.get("unreadable"), *map(bytes, buffers))
+            case {"answer": answer, "number": number} if number in self._waiting:
+                self._waiting.pop(number)(answer)
 
-    def _page_is_here(self) -> None:
-        self._page_listens = True
+    def _ask(self, view: str, request: str, then: Callable[[str], None]) -> int:
+        """Have one view's page save the open notebook ("save"), or load it again ("reload")."""
+        self._asked += 1
+        self._waiting[self._asked] = then
+        self.send({"view": view, "ask": request, "number": self._asked})
+        return self._asked
 
-    def _page_saves(self) -> None:
-        if self._waiting is not None:
-            self._go_on(_wait_for_change(self._folder, self._before))
+    def _after_saving(self, view: str, do: Callable[[str, bool], str]) -> None:
+        """Do something when the page has saved the open notebook, or cannot."""
+        before = _written(self._folder)
 
-    def _page_is_deaf(self) -> None:
-        self._go_on(False)
+        def go_on(answer: str) -> None:
+            saved = answer == "saving" and _wait_for_change(self._folder, before)
+            self._tell(functools.partial(do, view, saved))
 
-    def _go_on(self, saved: bool) -> None:
-        if self._waiting is not None:
-            do, self._waiting = self._waiting, None
-            self._tell(do, saved)
+        self.words = "Saving the open notebook &hellip;"
+        self._give_up_later(self._ask(view, "save", go_on))
 
-    def _page_reloaded(self) -> None:
-        self._say(self._reloaded_words)
+    def _give_up_later(self, number: int) -> None:
+        """A page that was closed meanwhile will never answer."""
+        answer = {"answer": "silent", "number": number}
+        with contextlib.suppress(RuntimeError):  # outside a kernel no loop runs
+            loop = asyncio.get_running_loop()
+            # Twice: an answer that came while a cell was running is heard first.
+            give_up = functools.partial(self._hear, self, answer, [])
+            loop.call_later(SAVING, loop.call_later, SETTLING, give_up)
 
-    def _tell(self, do: Callable[..., str], *arguments: Any) -> None:
+    def _chosen(self, view: str, unreadable: str | None, content: bytes = b"") -> None:
+        """Restore a chosen file, unless it is refused at once."""
+        try:
+            if unreadable is not None:
+                raise work.WorkFileError(f"The browser could not read the file ({unreadable}).")
+            work.unpack(content)
+        except work.WorkFileError as error:  # before anything is saved
+            self._refuse(error)
+        else:
+            self._after_saving(view, functools.partial(self._restore, content))
+
+    def _tell(self, do: Callable[[], str]) -> None:
         """Show what was done, or why it could not be."""
         try:
-            self._say(do(*arguments))
+            self.words = do()
         except Exception as error:  # a button that does nothing would look as if it had
             self._refuse(error)
 
     def _refuse(self, error: Exception) -> None:
-        self._say(f"<b>Nothing was changed.</b> {_shown(str(error))}")
+        self.words = f"<b>Nothing was changed.</b> {_shown(str(error))}"
 
-    def _say(self, words: str) -> None:
-        self.readout.value = f'<div style="line-height:1.5">{words}</div>'
-
-    def _save(self, saved: bool) -> str:
+    def _save(self, view: str, saved: bool) -> str:
         not_written = ""
         try:
             content, found = work.save(self._folder)
@@ -140,12 +131,11 @@ class SaveMyWork(VBox):
         if not found.files:
             return self._nothing(saved) + left_out
         notebooks = len({name.split("/")[0] for name in found.files})
-        link = f"data:application/zip;base64,{base64.b64encode(content).decode()}"
+        self.packed = content
         return (
             f"{not_written}"
             f"Saved answers and predictions: {len(found.files)}, from notebooks: {notebooks}. "
-            f'<a style="text-decoration:underline" download="{work.SAVED}" href="{link}">'
-            f"Download {work.SAVED}</a>.{left_out}"
+            f"{_LINK}.{left_out}"
         )
 
     def _nothing(self, saved: bool) -> str:
@@ -159,35 +149,24 @@ class SaveMyWork(VBox):
             return "There is nothing to save yet: no answer and no prediction has been changed."
         return "<b>Nothing was saved: no changed answer or prediction was found.</b>"
 
-    def _uploaded(self, change: dict) -> None:
-        if change["new"]:
-            content = bytes(change["new"][0].content)
-            self.upload.value = ()  # so that the same file can be chosen again
-            try:
-                work.unpack(content)
-            except work.WorkFileError as error:  # before anything is saved
-                self._refuse(error)
-            else:
-                self._after_saving(lambda saved: self._restore(content, saved))
-
-    def _restore(self, content: bytes, saved: bool) -> str:
+    def _restore(self, content: bytes, view: str, saved: bool) -> str:
         done = work.restore(content, self._folder)
         told = [f"{_shown(name)}: {len(tags)}" for name, tags in done.tags.items()]
         words = f"Restored answers and predictions: {', '.join(told) or 'none'}."
         own = own_notebook()
         others = [name for name in done.tags if own is None or name != own.stem]
         rest = _kept(done) + _no_place(done.unknown) + _left_out(done.unreadable)
-        self._reloaded_words = f"{words}{_SHOWN}{_reload(others)}{rest}"
+        reloaded = f"{words}{_SHOWN}{_reload(others)}{rest}"
         if saved and done.tags:
-            self._page.ask("reload")
+            self._ask(view, "reload", lambda _: self.set_trait("words", reloaded))
         return words + _reload(done.tags) + rest
 
-    def _repr_mimebundle_(
-        self, include: Any = None, exclude: Any = None, **kwargs: Any
-    ) -> tuple[dict, dict]:
-        data = super()._repr_mimebundle_(include=include, exclude=exclude, **kwargs)
-        data["text/plain"] = "Two buttons: Save my work, Restore my work."
-        return data, {}
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        data["text/plain"] = (
+            "Two buttons: Save my work, Restore my work. To have them here, run this cell."
+        )
+        return data, metadata
 
 
 def _written(folder: Path) -> dict[Path, tuple]:
