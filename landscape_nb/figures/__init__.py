@@ -4,7 +4,7 @@ Imports numerics, theory and problems. The only folder that knows matplotlib. He
 that all notebooks share; what one notebook draws is in the file of its number.
 """
 
-from landscape_nb.figures.explorers import BowlPicture, ExplorerPicture, StepPicture
+from landscape_nb.figures.explorers import ExplorerPicture, StepPicture
 from landscape_nb.figures.guesses import guess_among_options, guess_on_a_line
 from landscape_nb.figures.maps import (
     contour_maps,
@@ -40,7 +40,6 @@ from landscape_nb.figures.plots import (
 __all__ = [
     "BLACK",
     "BLUE",
-    "BowlPicture",
     "ExplorerPicture",
     "GREEN",
     "GREY",

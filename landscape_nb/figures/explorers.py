@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from landscape_nb.figures import plots
 from landscape_nb.figures.fast_figure import FastFigure
 from landscape_nb.figures.plots import BLACK, BLUE, GREEN, GREY, SKY, VERMILLION, curve, log_log
 from landscape_nb.theory.moments import Moment
@@ -108,75 +110,52 @@ class ExplorerPicture:
         return self.fast.png()
 
 
-class BowlPicture:
-    """The picture behind `BowlExplorer`: steps on a two-dimensional bowl, and their losses.
+WIDTHS = (0.1, 0.2, 0.4, 0.8, 1.6)  # half-widths of the bowl's level curves along x
+REACH = 1.9  # the bowl is shown this much to either side
+LOSSES = (1e-9, 1e3)  # ends of the bowl's loss axis
+
+
+def bowl_picture(kappa: float, path: np.ndarray, losses: np.ndarray) -> bytes:
+    """Steps on a two-dimensional bowl, and their losses, as PNG.
 
     Left: level curves of L = (x^2 + y^2 / kappa) / 2, each half as wide as the next, and the path.
-    Right: the loss after each step, and the part of it that each direction contributes. What
-    leaves the picture is drawn on its edge.
+    Right: the loss after each step, and the part of it that each direction contributes.
 
     Args:
-        steps: number of steps of every path.
+        kappa: the condition number.
+        path: points (x, y), (steps + 1, 2).
+        losses: parts of the loss along x and along y, (steps + 1, 2).
     """
-
-    WIDTHS = (0.1, 0.2, 0.4, 0.8, 1.6)  # half-widths of the level curves along x
-    REACH = 1.9  # the left picture shows this much to either side
-    LOSSES = (1e-9, 1e3)  # ends of the loss axis
-
-    def __init__(self, steps: int) -> None:
-        figure = Figure(figsize=(9.0, 4.1), layout="constrained", dpi=100)
-        left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
-        for ax in (left, right):
-            ax.spines[["top", "right"]].set_visible(False)
-        reach = (-self.REACH, self.REACH)
-        left.set(xlim=reach, ylim=reach, aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
-        left.set(xlabel="x, the sharp direction", ylabel="y, the flat direction")
-        left.set_title("The bowl from above, and the path", fontsize=10)
-        left.plot(0, 0, "+", color=GREEN, markersize=11, markeredgewidth=2)
-
-        angle = np.linspace(0, 2 * np.pi, 121)
-        self._circle = np.cos(angle), np.sin(angle)
-        look = {"color": GREY, "linewidth": 1.0}
-        self.levels = [left.plot(*self._circle, **look)[0] for _ in self.WIDTHS]
-        self.path = curve(left, [0], [0], "path", color=BLACK, marker="o", linewidth=1.0)
-        self._start = left.plot(0, 0, "D", color=BLACK, markersize=6)[0]
-        self._name = left.annotate(
-            "start", (0, 0), xytext=(8, 4), textcoords="offset points", fontsize=9
+    figure, (left, right) = plots.new_figure(2, width=4.5, height=4.0)
+    ends = (-REACH, REACH)
+    left.set(xlim=ends, ylim=ends, aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+    left.set(xlabel="x, the sharp direction", ylabel="y, the flat direction")
+    left.set_title("The bowl from above, and the path", fontsize=10)
+    angle = np.linspace(0, 2 * np.pi, 121)
+    for width in WIDTHS:
+        left.plot(
+            width * np.cos(angle), width * kappa**0.5 * np.sin(angle), color=GREY, linewidth=1.0
         )
+    left.plot(0, 0, "+", color=GREEN, markersize=11, markeredgewidth=2)
+    # far outside, Agg's integers would overflow; where the path leaves looks the same
+    curve(left, *np.clip(path, -1e3, 1e3).T, "path", color=BLACK, marker="o", linewidth=1.0)
+    left.plot(*path[0], "D", color=BLACK, markersize=6)
+    left.annotate("start", path[0], xytext=(8, 4), textcoords="offset points", fontsize=9)
+    _bowl_losses(right, losses)
+    return plots.still(figure)
 
-        blank = np.full(steps + 1, np.nan)
-        count = np.arange(steps + 1)
-        right.set(yscale="log", xlim=(-0.5, steps + 0.5), ylim=self.LOSSES)
-        right.set(xlabel="step", ylabel="loss")
-        self.parts = [
-            curve(right, count, blank, "loss", color=BLACK, marker=None, linewidth=4, alpha=0.5),
-            curve(right, count, blank, "part of x (sharp)", color=VERMILLION, marker="^"),
-            curve(right, count, blank, "part of y (flat)", color=BLUE, marker="s", linestyle="--"),
-        ]
-        right.legend(
-            frameon=False, fontsize=9, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0)
-        )
-        moving = [*self.levels, self.path, self._start, self._name, *self.parts]
-        self.fast = FastFigure(figure, moving, [BLACK, GREY, BLUE, GREEN, VERMILLION])
 
-    def png(self, kappa: float, path: np.ndarray, losses: np.ndarray) -> bytes:
-        """Draw one state.
-
-        Args:
-            kappa: the condition number.
-            path: points (x, y), (steps + 1, 2).
-            losses: parts of the loss along x and along y, (steps + 1, 2).
-        """
-        cosine, sine = self._circle
-        for line, width in zip(self.levels, self.WIDTHS, strict=True):
-            line.set_data(width * cosine, width * kappa**0.5 * sine)
-        # far outside, Agg's integers would overflow; where the path leaves looks the same
-        self.path.set_data(*np.clip(path, -1e3, 1e3).T)
-        self._start.set_data(path[:1, 0], path[:1, 1])
-        self._name.xy = tuple(path[0])
-        for line, part in zip(self.parts, (losses.sum(1), *losses.T), strict=True):
-            line.set_ydata(np.clip(part, *self.LOSSES))
-        return self.fast.png()
+def _bowl_losses(ax: Axes, losses: np.ndarray) -> None:
+    count = np.arange(len(losses))
+    ax.set(yscale="log", xlim=(-0.5, len(count) - 0.5), ylim=LOSSES, xlabel="step", ylabel="loss")
+    looks: list[dict] = [
+        {"label": "loss", "color": GREY, "marker": None, "linewidth": 4},
+        {"label": "part of x (sharp)", "color": VERMILLION, "marker": "^"},
+        {"label": "part of y (flat)", "color": BLUE, "marker": "s", "linestyle": "--"},
+    ]
+    for part, look in zip((losses.sum(1), *losses.T), looks, strict=True):
+        curve(ax, count, part, "", **look)
+    ax.legend(frameon=False, fontsize=9, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
 class StepPicture:

@@ -57,6 +57,12 @@ def to_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def still(figure: Figure) -> bytes:
+    """The figure as PNG, with a line that tells a reader of the stored notebook what to do."""
+    figure.supxlabel("A still picture: run this notebook to move it.", fontsize=9, color=GREY)
+    return to_png(figure)
+
+
 def show(figure: Figure, sentence: str, lead: str = "What you should see.") -> None:
     """Display a figure with the sentence that says what to see in it, after a lead in bold.
 

@@ -1,0 +1,63 @@
+"""One table of explorables, and a page with them: what their tests in a browser share.
+
+EXAMPLES names for each ES module a function that draws a random state of its explorable, and
+STEPS the settings that a slider moves.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from landscape_nb.widgets import BowlExplorer
+from landscape_nb.widgets.es_modules import page_script, page_style
+from landscape_nb.widgets.explorable import Explorable
+
+
+def bowl(random: np.random.Generator) -> BowlExplorer:
+    lr, kappa = random.uniform(0.1, 2.4), 50 ** random.uniform()
+    return BowlExplorer(lr=lr, kappa=kappa, steps=int(random.integers(1, 60)))
+
+
+EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
+    "bowl_explorer": bowl,
+}
+# settings that a slider moves, from top to bottom
+STEPS: dict[str, list[str]] = {
+    "bowl_explorer": ["lr", "kappa"],
+}
+
+PAGE = """<!doctype html><html lang="en"{theme}><meta charset="utf-8"><title>Explorables</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+:root {{ color-scheme: light dark; }}
+[data-theme=light] {{ color-scheme: light; }} [data-theme=dark] {{ color-scheme: dark; }}
+body {{ margin: 0 auto; padding: 1rem; max-width: 62rem; background: Canvas; color: CanvasText; }}
+{style}</style>
+<main><h1>Explorables</h1>{figures}</main><script>{script}</script></html>"""
+
+
+def figure(name: str, explorable: Explorable) -> str:
+    """An explorable's place in a page, as the exported pages have it."""
+    stored = explorable._repr_mimebundle_()[1]["explorable"]
+    state = json.dumps(stored["state"]).replace("<", "\\u003c")
+    return (
+        f'<figure class="explorable" id="{escape(name)}" data-module="{stored["module"]}">'
+        f'<script type="application/json">{state}</script></figure>'
+    )
+
+
+def page(shown: Mapping[str, Explorable], path: Path, theme: str = "") -> Path:
+    """Write a page with these explorables, by the ids that they shall have; returns its path."""
+    path.write_text(
+        PAGE.format(
+            theme=f' data-theme="{theme}"' if theme else "",
+            style=page_style(),
+            figures="".join(figure(name, one) for name, one in shown.items()),
+            script=page_script().replace("</script", "<\\/script"),
+        ),
+        "utf-8",
+    )
+    return path

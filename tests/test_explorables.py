@@ -1,0 +1,101 @@
+"""Every explorable in a browser, on a page without a kernel: its numbers are the package's.
+
+The oracle is the Python class of the same name, which shares no line with the ES module.
+"""
+
+import math
+import os
+import re
+
+import numpy as np
+import pytest
+from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
+from explorables import EXAMPLES, page
+from selenium import webdriver
+
+from landscape_nb.widgets.es_modules import FOLDER, explorables
+
+# In continuous integration a missing browser is a failure: a skip there would never be noticed.
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
+    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
+)
+RANDOM_STATES = 40
+
+
+@pytest.fixture(scope="module")
+def browser():
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in CHROMIUM_FLAGS:
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def modules(browser, tmp_path_factory):
+    """A page that holds the modules, and one explorable of each."""
+    shown = {name: make(np.random.default_rng(0)) for name, make in EXAMPLES.items()}
+    browser.get(page(shown, tmp_path_factory.mktemp("page") / "page.html").as_uri())
+    return browser
+
+
+FOUND = """
+    const module = window.landscapeExplorables[arguments[0]];
+    return arguments[1].map(state => {
+      const numbers = module.numbers(state);
+      // what JSON has no word for travels as text
+      const told = JSON.stringify(numbers, (_, v) =>
+        typeof v === 'number' && !Number.isFinite(v) ? String(v) : v);
+      return [told, module.sentence(state, numbers)];
+    });"""
+
+
+def differences(one, other, path=""):
+    """Where two trees of numbers differ by more than 1e-12, relative or absolute."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return [d for key in one for d in differences(one[key], other[key], f"{path}.{key}")]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return [d for i, pair in pairs for d in differences(*pair, f"{path}[{i}]")]
+    if isinstance(one, str) and one in ("NaN", "Infinity", "-Infinity"):
+        one = float(one)
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        same = one == other or math.isclose(one, other, rel_tol=1e-12, abs_tol=1e-300)
+        same = same or (math.isnan(one) and math.isnan(other))
+    else:
+        same = type(one) is type(other) and one == other
+    return [] if same else [f"{path}: {one!r} in the browser, {other!r} in Python"]
+
+
+def test_differences_are_found():
+    assert differences({"a": [1.0, 2.0]}, {"a": [1.0, 2.0 + 1e-13]}) == []
+    assert differences({"a": [1.0, 2.0]}, {"a": [1.0, 2.0 + 1e-11]}) != []
+    assert differences({"a": 1}, {"b": 1}) and differences([1], [1, 2]) and differences("x", 1)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_numbers_and_words_are_those_of_python(name, modules):
+    import json
+
+    random = np.random.default_rng(1)
+    shown = [EXAMPLES[name](random) for _ in range(RANDOM_STATES)]
+    told = modules.execute_script(FOUND, name, [one.state() for one in shown])
+    for one, (numbers, sentence) in zip(shown, told, strict=True):
+        assert differences(json.loads(numbers), one.numbers()) == []
+        assert sentence == one.sentence()
+
+
+def test_every_module_is_tried():
+    assert list(EXAMPLES) and set(EXAMPLES) == set(explorables())
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.js")), ids=lambda path: path.stem)
+def test_imports_and_exports_are_of_the_kind_that_is_understood(path):
+    """Anything else would stay in the text, and no browser would load it."""
+    from landscape_nb.widgets import es_modules
+
+    text = es_modules._value(path.stem)
+    assert not re.findall(r"^\s*(?:import|export)\b.*", text, re.MULTILINE)
