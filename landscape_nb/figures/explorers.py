@@ -138,7 +138,8 @@ def bowl_picture(kappa: float, path: np.ndarray, losses: np.ndarray) -> bytes:
         )
     left.plot(0, 0, "+", color=GREEN, markersize=11, markeredgewidth=2)
     # far outside, Agg's integers would overflow; where the path leaves looks the same
-    curve(left, *np.clip(path, -1e3, 1e3).T, "path", color=BLACK, marker="o", linewidth=1.0)
+    x, y = np.clip(path, -1e3, 1e3).T
+    curve(left, x, y, "path", color=BLACK, marker="o", linewidth=1.0)
     left.plot(*path[0], "D", color=BLACK, markersize=6)
     left.annotate("start", path[0], xytext=(8, 4), textcoords="offset points", fontsize=9)
     _bowl_losses(right, losses)
