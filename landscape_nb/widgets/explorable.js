@@ -50,7 +50,6 @@ function show(parts, read, model, el) {
     words,
     picture.node,
   );
-  root.dataset.lmSuppressShortcuts = "true"; // in Jupyter, keys pressed in here are for here
   el.append(root);
 
   const draw = () => {
@@ -72,13 +71,28 @@ function show(parts, read, model, el) {
   const events = parts.traits.map((name) => `change:${name}`);
   for (const event of events) model.on(event, ask);
   const unwatch = followTheme(root);
+  const unkeep = keepKeys(root);
   draw();
   return () => {
     cancelAnimationFrame(asked);
     for (const event of events) model.off(event, ask);
     for (const part of [...controls, picture]) part.stop?.();
     unwatch();
+    unkeep();
   };
+}
+
+/**
+ * Keys pressed in here are for here: JupyterLab's D D would delete the cell. It asks the element
+ * that has the keyboard alone, no other around it. Ctrl+S and the like stay JupyterLab's.
+ */
+function keepKeys(root) {
+  const keep = ({ target, ctrlKey, metaKey }) => {
+    if (root.contains(target))
+      target.toggleAttribute("data-lm-suppress-shortcuts", !(ctrlKey || metaKey));
+  };
+  window.addEventListener("keydown", keep, true); // before JupyterLab looks
+  return () => window.removeEventListener("keydown", keep, true);
 }
 
 /** New words at once for the eye; for the ear when the moving has stopped. */
