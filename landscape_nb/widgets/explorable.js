@@ -86,7 +86,7 @@ function show(parts, read, model, el) {
  * Keys pressed in here are for here: JupyterLab's D D would delete the cell. It asks the element
  * that has the keyboard alone, no other around it. Ctrl+S and the like stay JupyterLab's.
  */
-function keepKeys(root) {
+export function keepKeys(root) {
   const keep = ({ target, ctrlKey, metaKey }) => {
     if (root.contains(target))
       target.toggleAttribute("data-lm-suppress-shortcuts", !(ctrlKey || metaKey));
@@ -189,14 +189,17 @@ function followTheme(root) {
   };
 }
 
-/** Whether the first ground behind an element that hides what is below it is dark. */
+/**
+ * Whether the first ground behind an element that hides what is below it is dark. Where there is
+ * none (a frame that another page lies behind), the words around it tell: light ones stand on dark.
+ */
 function isDark(element) {
   for (let part = element; part; part = part.parentElement) {
     const [r, g, b, opaque] = channels(getComputedStyle(part).backgroundColor);
     if (opaque > 127) return 0.2126 * r + 0.7152 * g + 0.0722 * b < 127;
   }
-  const scheme = getComputedStyle(document.documentElement).colorScheme;
-  return scheme.includes("dark") && matchMedia("(prefers-color-scheme: dark)").matches;
+  const [r, g, b] = channels(getComputedStyle(element.parentElement).color);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 127;
 }
 
 let canvas;
