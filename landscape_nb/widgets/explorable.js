@@ -50,6 +50,7 @@ function show(parts, read, model, el) {
     words,
     picture.node,
   );
+  root.landscapeState = () => read(model); // for who asks, such as tests
   el.append(root);
 
   const draw = () => {
