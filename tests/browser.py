@@ -26,7 +26,6 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from hands import drag
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
@@ -309,10 +308,6 @@ class JupyterBrowser:
         element = self.find(selector)
         self._driver.execute_script("arguments[0].focus()", element)
         element.send_keys(*keys)
-
-    def drag(self, selector: str, *shares: float, finger: bool = False) -> None:
-        """Press at the first share of an element's width, move to the others, let go."""
-        drag(self._driver, self.find(selector), *shares, finger=finger)
 
     def text(self, selector: str) -> str:
         """What a reader sees written in an element."""

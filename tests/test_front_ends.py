@@ -15,6 +15,7 @@ import pytest
 from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS, PANEL, JupyterBrowser
 from build import WIDGET_VIEW, tidy
 from explorables import EXAMPLES, page
+from moving import by_mouse, by_touch, press
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from numpy.random import default_rng
 from selenium import webdriver
@@ -33,6 +34,7 @@ from landscape_nb.widgets import BowlExplorer
 
 bowl, seen = BowlExplorer(), []
 bowl.observe(lambda change: seen.append(change.new), "lr")
+bowl.add_class("test-bowl")
 bowl"""
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
 SLIDER = ".ln-explorable [data-trait=lr] input"
@@ -68,6 +70,9 @@ def opened(front_end):
 @pytest.fixture
 def bowl(opened):
     """The explorable as it is first shown; nobody has moved it."""
+    # a move of the test before, still on its way to the kernel, would undo what is set here
+    heard = lambda: float(asked(opened, "bowl.lr")) == pytest.approx(place(opened))  # noqa: E731
+    opened.wait_until(heard, "the kernel has not heard of the last move")
     asked(opened, "bowl.set_trait('lr', 1.8), bowl.set_trait('kappa', 10.0), seen.clear()")
     says(opened, BowlExplorer())
     return opened
@@ -120,19 +125,11 @@ def test_the_stored_picture_says_what_to_do(name, monkeypatch):
 # ---- when it is run ------------------------------------------------------------------------
 
 
-def by_keys(front_end):
-    front_end.press_keys(SLIDER, Keys.HOME, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_LEFT)
+def by_keys(driver, name, trait, share):
+    press(driver, name, trait, Keys.HOME, Keys.ARROW_RIGHT, Keys.ARROW_RIGHT, Keys.ARROW_LEFT)
 
 
-def by_mouse(front_end):
-    front_end.drag(SLIDER, 0.3, 0.6, 0.8)
-
-
-def by_finger(front_end):
-    front_end.drag(SLIDER, 0.3, 0.6, 0.8, finger=True)
-
-
-HANDS = {"keys": by_keys, "mouse": by_mouse, "finger": by_finger}
+HANDS = {"keys": by_keys, "mouse": by_mouse, "finger": by_touch}
 
 
 def place(front_end):
@@ -142,7 +139,7 @@ def place(front_end):
 @needs_browser
 @pytest.mark.parametrize("hand", HANDS)
 def test_it_moves_and_the_kernel_hears_of_it(bowl, hand):
-    HANDS[hand](bowl)
+    HANDS[hand](bowl.driver, "bowl", "lr", 0.2)
     bowl.wait_for_change(lambda: place(bowl), 1.8, "the slider")
     lr = place(bowl)
     assert 0.1 < lr < 2.4
@@ -152,7 +149,7 @@ def test_it_moves_and_the_kernel_hears_of_it(bowl, hand):
 
 @needs_browser
 def test_after_a_click_the_keys_go_to_the_slider(bowl):
-    bowl.drag(SLIDER, 0.5)
+    by_mouse(bowl.driver, "bowl", "lr", 0.2)
     bowl.wait_for_change(lambda: place(bowl), 1.8, "the slider")
     before = place(bowl)
     bowl.press(Keys.ARROW_LEFT)
@@ -264,7 +261,7 @@ def test_after_a_restart_of_the_kernel_it_still_moves(front_end, hand):
     front_end.run_all()
     says(front_end, BowlExplorer())
     front_end.restart_kernel()
-    HANDS[hand](front_end)
+    HANDS[hand](front_end.driver, "bowl", "lr", 0.2)
     front_end.wait_for_change(lambda: place(front_end), 1.8, "the slider")
     says(front_end, BowlExplorer(lr=place(front_end)))
     assert front_end.run_script(BROKEN) == []  # ipywidgets' sign is a broken chain
