@@ -6,10 +6,6 @@
 
 const QUIET = 300; // ms without a move after which a screen reader is given the new words
 
-// Keys pressed in these are for them: Jupyter looks for data-lm-suppress-shortcuts on the very part
-// that has the keyboard, before its own shortcuts (arrows, j, k, d d, Shift+Enter) take a key.
-const KEYED = new Set(["input", "button", "select"]);
-
 /** An HTML element with properties; children may be elements or text. */
 export function html(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -17,7 +13,6 @@ export function html(tag, properties = {}, ...children) {
     if (name.includes("-")) element.setAttribute(name, value);
     else element[name] = value;
   }
-  if (KEYED.has(tag) || "tabIndex" in properties) element.dataset.lmSuppressShortcuts = "true";
   element.append(...children);
   return element;
 }
@@ -77,13 +72,28 @@ function show(parts, read, model, el) {
   const events = parts.traits.map((name) => `change:${name}`);
   for (const event of events) model.on(event, ask);
   const unwatch = followTheme(root);
+  const unkeep = keepKeys(root);
   draw();
   return () => {
     cancelAnimationFrame(asked);
     for (const event of events) model.off(event, ask);
     for (const part of [...controls, picture]) part.stop?.();
     unwatch();
+    unkeep();
   };
+}
+
+/**
+ * Keys pressed in here are for here: JupyterLab's D D would delete the cell. It asks the element
+ * that has the keyboard alone, no other around it. Ctrl+S and the like stay JupyterLab's.
+ */
+export function keepKeys(root) {
+  const keep = ({ target, ctrlKey, metaKey }) => {
+    if (root.contains(target))
+      target.toggleAttribute("data-lm-suppress-shortcuts", !(ctrlKey || metaKey));
+  };
+  window.addEventListener("keydown", keep, true); // before JupyterLab looks
+  return () => window.removeEventListener("keydown", keep, true);
 }
 
 /** New words at once for the eye; for the ear when the moving has stopped. */
@@ -180,14 +190,17 @@ function followTheme(root) {
   };
 }
 
-/** Whether the first ground behind an element that hides what is below it is dark. */
+/**
+ * Whether the first ground behind an element that hides what is below it is dark. Where there is
+ * none (a frame that another page lies behind), the words around it tell: light ones stand on dark.
+ */
 function isDark(element) {
   for (let part = element; part; part = part.parentElement) {
     const [r, g, b, opaque] = channels(getComputedStyle(part).backgroundColor);
     if (opaque > 127) return 0.2126 * r + 0.7152 * g + 0.0722 * b < 127;
   }
-  const scheme = getComputedStyle(document.documentElement).colorScheme;
-  return scheme.includes("dark") && matchMedia("(prefers-color-scheme: dark)").matches;
+  const [r, g, b] = channels(getComputedStyle(element.parentElement).color);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 127;
 }
 
 let canvas;
