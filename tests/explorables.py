@@ -6,12 +6,15 @@ STEPS the settings that a slider moves.
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from html import escape
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from landscape_nb.widgets import BowlExplorer
+import landscape_nb as ln
+from landscape_nb.widgets import BowlExplorer, EnoughExplorer, NextDigit
 from landscape_nb.widgets.es_modules import page_script, page_style
 from landscape_nb.widgets.explorable import Explorable
 
@@ -21,12 +24,47 @@ def bowl(random: np.random.Generator) -> BowlExplorer:
     return BowlExplorer(lr=lr, kappa=kappa, steps=int(random.integers(1, 60)))
 
 
+def enough(random: np.random.Generator) -> EnoughExplorer:
+    """Curves that fall, jump or stay, with zeros; a tolerance anywhere, or that equals a mean."""
+    m, R = int(random.integers(1, 9)), int(random.integers(2, 6))
+    ks = np.cumsum(random.integers(1, 60, size=m))
+    shape = (ks / ks[0]) ** random.uniform(-3, 0.5) * 10 ** random.normal(0, 0.3, size=m)
+    curves = shape * 10 ** random.normal(0, random.uniform(0, 0.5), size=(R, m))
+    curves[:, random.uniform(size=m) < 0.1] = 0.0  # at a k all runs, and so their mean
+    heights = [*curves.mean(0)[curves.mean(0) > 0], random.choice([1e-9, 1e9])]
+    tolerance = random.choice([*heights, 10 ** random.uniform(-3, 1)])
+    return EnoughExplorer(ks.tolist(), curves.tolist(), float(tolerance))
+
+
+@cache
+def digits_and_minimum(seed: int, k: int) -> tuple[ln.EmpiricalLoss, torch.Tensor, torch.Tensor]:
+    """A small network's loss on 60 digits, roughly trained on k of them, and three directions."""
+    generator = torch.Generator().manual_seed(seed)
+    model = ln.models.MLP([64, 4, 10], generator=generator)
+    entropy = torch.nn.CrossEntropyLoss(reduction="none")
+    loss = ln.EmpiricalLoss(model, entropy, *ln.data.digits(60, seed=seed), l2=1e-2)
+    w = ln.fit(loss, k, tol=1e-1, progress=False).w
+    return loss, w, ln.random_subspace(len(w), 3, generator)
+
+
+def next_digit(random: np.random.Generator) -> NextDigit:
+    seed, k = int(random.integers(4)), int(random.integers(1, 3)) * 20
+    loss, w, U = digits_and_minimum(seed, k)
+    shown = NextDigit(loss, w, k, U, digit=int(random.integers(10)), sigma=random.uniform(1e-4, 1))
+    shown.D = int(random.integers(1, 4))
+    return shown
+
+
 EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
     "bowl_explorer": bowl,
+    "enough_explorer": enough,
+    "next_digit": next_digit,
 }
 # settings that a slider moves, from top to bottom
 STEPS: dict[str, list[str]] = {
     "bowl_explorer": ["lr", "kappa"],
+    "enough_explorer": ["tolerance"],
+    "next_digit": ["D", "sigma"],
 }
 
 PAGE = """<!doctype html><html lang="en"{theme}><meta charset="utf-8"><title>Explorables</title>
