@@ -34,11 +34,12 @@ def enough_curve(
     title = "From which k on is the change small enough?"
     plots.log_log(ax, "number of samples k", f"criterion \u0394(k) [{unit}]", title, ticks=ks)
     ax.fill_between(ks, low, high, color=plots.BLUE, alpha=0.15, linewidth=0)
+    runs = "runs" if len(curves) > 1 else ""
     for j, run in enumerate(np.array(curves)):
-        ax.plot(ks, run, color=plots.GREY, linewidth=0.8, label="" if j else "runs")
+        ax.plot(ks, run, color=plots.GREY, linewidth=0.8, label="" if j else runs)
     for edge, label in ((low, f"{100 * found.level:g} % band of the mean"), (high, "")):
         ax.plot(ks, edge, color=plots.BLUE, linewidth=1.2, linestyle=":", label=label)
-    plots.curve(ax, ks, mean, "mean of the runs", color=plots.BLACK, marker="o")
+    plots.curve(ax, ks, mean, "mean", color=plots.BLACK, marker="o")
     ax.axhline(tolerance, color=plots.VERMILLION, linestyle="--", label="tolerance")
     ax.set(xlim=(ks[0] / 1.15, ks[-1] * 1.15), ylim=heights)
     _interval(ax, found, tolerance, heights[0] * (heights[1] / heights[0]) ** 0.03)

@@ -30,18 +30,18 @@ def next_digit(
         ax = part.subplots()
         ax.spines[["top", "right"]].set_visible(False)
         draw(ax, data, data["digits"][chosen], found)
-    figure.suptitle(f"Next: {names[chosen]}", fontsize=11)
+    figure.suptitle(f"{names[chosen]}, comes next", fontsize=11)
     return plots.still(figure)
 
 
 def _images(part: SubFigure, digits: Sequence[Mapping[str, Any]], chosen: int) -> None:
     half = len(digits) // 2
-    part.suptitle("Which digit comes next? The easiest, and the hardest", fontsize=10)
+    part.suptitle("The easiest and the hardest: label \u2192 seen as, and the loss", fontsize=10)
     for j, (ax, one) in enumerate(zip(part.subplots(2, half).flat, digits, strict=True)):
         ax.imshow(np.reshape(one["image"], (8, 8)), cmap="gray_r", vmin=0, vmax=16)
         loss = one["slice"][len(one["slice"]) // 2]
         ax.set_title(f"{one['label']} \u2192 {one['taken']}", fontsize=10)
-        ax.set(xticks=[], yticks=[], xlabel=f"loss {loss:.2g}")
+        ax.set(xticks=[], yticks=[], xlabel=f"{loss:.2g}")
         for spine in ax.spines.values():
             spine.set(color=plots.VERMILLION if j == chosen else plots.GREY)
             spine.set_linewidth(4 if j == chosen else 0.8)
@@ -55,7 +55,7 @@ def _slice(ax: Axes, data: Mapping, one: Mapping, found: Mapping) -> None:
     ax.plot(0, found["before"], "o", color=plots.BLACK)
     ax.plot(0, found["after"][middle], "D", color=plots.VERMILLION)
     ax.set(xlabel="step along the sharpest direction", ylabel="mean loss", ylim=(0, None))
-    ax.set_title(f"At the solution: I = {found['increment']:.1e}", fontsize=10)
+    ax.set_title(f"At the solution: I = {found['increment']:.2g}", fontsize=10)
     ax.legend(frameon=False, fontsize=9)
 
 
@@ -66,7 +66,8 @@ def _parts(ax: Axes, data: Mapping, one: Mapping, found: Mapping) -> None:
     ax.axvline(0, color=plots.BLACK, linewidth=0.8)
     for row, share in zip(rows, shares.values(), strict=True):
         at = min(max(share, 0.0), 1.2) + 0.02
-        ax.text(at, row, f"{100 * share:.1f} %", va="center", fontsize=9)
+        percent = 0.0 if abs(share) < 5e-4 else 100 * share  # not -0.0
+        ax.text(at, row, f"{percent:.1f} %", va="center", fontsize=9)
     ax.set_yticks(rows, list(shares))
     ax.set(xlim=(-0.5, 1.5), xticks=[-0.5, 0, 0.5, 1], xlabel="share of this digit's criterion")
     ax.set_title(f"The criterion: {found['total']:.1e} loss\u00b2", fontsize=10)

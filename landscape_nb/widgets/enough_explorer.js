@@ -112,7 +112,7 @@ function picture({ data }, set) {
   const looks = {
     run: { name: "run", label: "runs", colour: "line", dash: "-", width: 0.9 },
     edge: { name: "edge", label: `${general(100 * level)} % band of the mean`, colour: "blue", dash: ":" },
-    mean: { name: "mean", label: "mean of the runs", dash: "-", marker: "o" },
+    mean: { name: "mean", label: "mean", dash: "-", marker: "o" },
     tolerance: { name: "tolerance", label: "tolerance: drag it", colour: "vermillion", dash: "--", width: 2.4 },
     K: { name: "K", label: "K, and its interval on the k axis", marker: "D" },
   };
@@ -131,8 +131,9 @@ function picture({ data }, set) {
   const name = plot.words("K-name", { anchor: "start" });
   const handle = dragged(plot, ranges.tolerance, set);
   const stage = html("div", { className: "ln-stage" }, plot.node, handle.node);
+  const named = Object.values(looks).slice(curves.length > 1 ? 0 : 1); // one curve is no run
   return {
-    node: html("div", { className: "ln-panel ln-wide" }, stage, legend(Object.values(looks))),
+    node: html("div", { className: "ln-panel ln-wide" }, stage, legend(named)),
     draw({ tolerance }, found) {
       line.set(ends, [tolerance, tolerance]);
       handle.show(tolerance);
@@ -182,7 +183,10 @@ function dragged({ node: plot, y, box }, [low, high], set) {
   const node = html("div", { className: "ln-strip" }, knob);
   node.style.left = `${(100 * box.left) / SIZE.width}%`;
   let shown = low;
-  const move = (value) => set({ tolerance: Math.max(low, Math.min(high, value)) });
+  const move = (value) => {
+    shown = Math.max(low, Math.min(high, value)); // two keys may come between two frames
+    set({ tolerance: shown });
+  };
   // the slider's own places, so that both ways lead to the same numbers
   const step = (steps) => {
     const place = STEP * (Math.round(Math.log10(shown) / STEP) + steps);

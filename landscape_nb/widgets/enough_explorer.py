@@ -65,6 +65,12 @@ class EnoughExplorer(Explorable, module="enough_explorer"):
             band = bands.runs_band(rows, level)
         else:
             rows = bands.as_numbers("curves", curves)
+            shapes = [tuple(rows.shape[1:]), *(tuple(edge.shape) for edge in band)]
+            if shapes != [(len(grid),)] * 4:
+                raise ValueError(
+                    f"Rows of curves, and mean, low and high of the band, must hold one number for "
+                    f"each of the {len(grid)} ks; got shapes {shapes}."
+                )
         data = {
             "ks": grid,
             "curves": [[_short(y) for y in row] for row in rows.tolist()],

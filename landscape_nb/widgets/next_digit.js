@@ -51,20 +51,19 @@ function percent(share) {
 }
 
 /** The present state in words. */
-export function sentence({ digit, D, sigma, data: { k, digits, losses } }, found) {
+export function sentence({ digit, data: { k, digits, losses } }, found) {
   const one = digits[digit];
   const m = losses.length;
   const who = `${capital(article(one.label))}, ${seenAs(one)} (probability ${fixed(one.p, 2)})`;
   const told = PARTS.map((name) => `${name} ${percent(found.shares[name])}`).join(", ");
   const after = found.after[(found.after.length - 1) / 2];
   return (
-    `${who}, loss ${general(found.loss, 2)}: number ${one.rank} of ${m} unseen digits, from the ` +
-    `easiest to the hardest. As the next sample it moves the mean loss at the solution ` +
-    `from ${general(found.before, 3)} to ${general(after, 3)}: ` +
-    `I = (${general(found.loss, 2)} - ${general(found.before, 2)}) / ${k + 1} = ` +
-    `${scientific(found.increment, 1)}. Of the squared increments of all ${m} it alone carries ` +
-    `${percent(found.carried)}. Its criterion with D = ${D}, sigma = ` +
-    `${scientific(sigma, 1)} is ${scientific(found.total, 1)} loss²: ${told}.`
+    `${who}, loss ${general(found.loss, 2)}: number ${one.rank} of ${m} unseen, easiest first. ` +
+    `As the next sample it moves the mean loss at the solution from ${general(found.before, 3)} ` +
+    `to ${general(after, 3)}: I = (${general(found.loss, 2)} - ` +
+    `${general(found.before, 2)}) / ${k + 1} = ${general(found.increment, 2)}. It carries ` +
+    `${percent(found.carried)} of the squared increments of all ${m}. Its criterion is ` +
+    `${scientific(found.total, 1)} loss²: ${told}.`
   );
 }
 
@@ -108,8 +107,8 @@ function imagesOf({ digits }, set) {
     "fieldset",
     { className: "ln-fieldset" },
     html("legend", {}, "Which digit comes next?"),
-    ...row(`The ${half} easiest of the unseen`, all.slice(0, half)),
-    ...row(`The ${half} hardest: label → what the network says`, all.slice(half)),
+    ...row(`The ${half} easiest: label → seen as, loss`, all.slice(0, half)),
+    ...row(`The ${half} hardest`, all.slice(half)),
   );
   return {
     node: panel(group),
@@ -153,7 +152,7 @@ function sliceOf({ k, steps, before, digits }) {
   // the same axis for all ten, so that they can be compared
   const top = Math.max(...digits.flatMap((one) => before.map((v, j) => (k * v + one.slice[j]) / (k + 1))));
   const plot = axes({
-    title: "The landscape before and after",
+    title: " ",
     x: { range: [steps[0], steps.at(-1)], label: "step along the sharpest direction" },
     y: { range: [0, 1.05 * Math.max(top, ...before)], label: "mean loss" },
   });
@@ -167,7 +166,6 @@ function sliceOf({ k, steps, before, digits }) {
   const at = plot.line("increment", { colour: "vermillion", width: 2.4 });
   plot.dots("solution", { marker: "o" }).set([0], [before[(before.length - 1) / 2]]);
   const moved = plot.dots("moved", { colour: "vermillion", marker: "D" });
-  const name = plot.words("I", { anchor: "start", dx: 10, dy: -6 });
   return {
     node: panel(plot.node, legend(looks)),
     draw(_, found) {
@@ -175,7 +173,7 @@ function sliceOf({ k, steps, before, digits }) {
       after.set(steps, found.after);
       at.set([0, 0], [found.before, high]);
       moved.set([0], [high]);
-      name.set(0, Math.max(high, found.before), `I = ${scientific(found.increment, 1)}`);
+      plot.heading.textContent = `Mean loss before and after: I = ${general(found.increment, 2)}`;
     },
   };
 }

@@ -96,13 +96,12 @@ class NextDigit(Explorable, module="next_digit"):
         m, shares = len(data["losses"]), found["shares"]
         told = ", ".join(f"{name} {_percent(shares[name])}" for name in PARTS)
         return (
-            f"{_named(one, found['loss'])}: number {one['rank']} of {m} unseen digits, from the "
-            f"easiest to the hardest. As the next sample it moves the mean loss at the solution "
-            f"from {found['before']:.3g} to {found['after'][STEPS // 2]:.3g}: "
-            f"I = ({found['loss']:.2g} - {found['before']:.2g}) / {data['k'] + 1} = "
-            f"{found['increment']:.1e}. Of the squared increments of all {m} it alone carries "
-            f"{_percent(found['carried'])}. Its criterion with D = {self.D}, sigma = "
-            f"{self.sigma:.1e} is {found['total']:.1e} loss\u00b2: {told}."
+            f"{_named(one, found['loss'])}: number {one['rank']} of {m} unseen, easiest first. "
+            f"As the next sample it moves the mean loss at the solution from {found['before']:.3g} "
+            f"to {found['after'][STEPS // 2]:.3g}: I = ({found['loss']:.2g} - "
+            f"{found['before']:.2g}) / {data['k'] + 1} = {found['increment']:.2g}. It carries "
+            f"{_percent(found['carried'])} of the squared increments of all {m}. Its criterion is "
+            f"{found['total']:.1e} loss\u00b2: {told}."
         )
 
     def purpose(self) -> str:
