@@ -218,9 +218,10 @@ next_digit = NextDigit(loss, fits[middle].w, 271, tops[0][middle].vectors)
 next_digit
 
 # %% [markdown]
-# *What you should see.* The hardest digit more than doubles the mean loss, by itself; the easiest lowers it by a
-# thousandth of that amount or so: it can lose no more than the little that is left. The ten stand at the ends of the
-# last panel's curve, which runs along zero and then shoots up. That is the heavy tail.
+# *What you should see.* The hardest digit more than doubles the mean loss, all by itself. The easiest lowers it hundreds of times less:
+# it can take away no more than its share of the little that is left. The last panel runs along zero and then shoots
+# up: that is the heavy tail. At small $\sigma$ every criterion is its value. An easy digit's value falls below half of
+# it near $\sigma = 0.07$, a hard one's only at several tenths.
 #
 # So we average over **every** unseen sample as the next one. That costs nothing extra:
 # `next_sample_models` returns value, gradient and curvature of all of them in one pass. From here

@@ -755,8 +755,8 @@ reveal_choice("Does the CNN need less data for 1e-4?", cnn_needs_less, less, [Tr
 EnoughExplorer(study_ks, curves["one layer"], 1e-4)
 
 # %% [markdown]
-# *What you should see.* The band is flat and wide where runs differ, and a flat band makes a wide interval. Ten times stricter takes two
-# to three times as many digits, because the curve falls faster than $k^{-2}$.
+# *What you should see.* "Not reached" enters a little below $10^{-5}$: the larger $K$, the longer its interval. Ten times
+# stricter takes 2 to 2.5 times as many digits; if $k^{-2}$ were all, it would take $\sqrt{10} \approx 3.2$ times.
 #
 # ### Going deeper: what is this $K$ worth?
 #
