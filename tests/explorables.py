@@ -26,7 +26,7 @@ def bowl(random: np.random.Generator) -> BowlExplorer:
 
 def enough(random: np.random.Generator) -> EnoughExplorer:
     """Curves that fall, jump or stay, with zeros; a tolerance anywhere, or that equals a mean."""
-    m, R = int(random.integers(1, 9)), int(random.integers(2, 6))
+    m, R = int(random.integers(4, 9)), int(random.integers(2, 6))
     ks = np.cumsum(random.integers(1, 60, size=m))
     shape = (ks / ks[0]) ** random.uniform(-3, 0.5) * 10 ** random.normal(0, 0.3, size=m)
     curves = shape * 10 ** random.normal(0, random.uniform(0, 0.5), size=(R, m))
@@ -75,9 +75,30 @@ def bowl_marks(one: BowlExplorer) -> dict[str, tuple]:
     return {"path": (x, y), **{name: (count, line) for name, line in heights.items()}}
 
 
+def enough_marks(one: EnoughExplorer) -> dict[str, tuple]:
+    ks, band = one.data["ks"], np.exp(one._logs())
+    ends = ks[0] / 1.15, ks[-1] * 1.15
+    return {"tolerance": (ends, [one.tolerance] * 2), "mean": (ks, band[0]), "edge": (ks, band[2])}
+
+
+def next_digit_marks(one: NextDigit) -> dict[str, tuple]:
+    data, found = one.data, one.numbers()
+    rank = data["digits"][one.digit]["rank"]
+    heights = [found["before"], found["before"] + found["increment"]]
+    return {
+        "before": (data["steps"], data["before"]),
+        "after": (data["steps"], found["after"]),
+        "increment": ([0, 0], heights),
+        "losses": (np.arange(len(data["losses"])) + 1, data["losses"]),
+        "drop": ([rank, rank], [0, found["loss"]]),
+    }
+
+
 # lines of the picture and where Python has them: name -> (xs, ys), in data units
 MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
     "bowl_explorer": bowl_marks,
+    "enough_explorer": enough_marks,
+    "next_digit": next_digit_marks,
 }
 
 PAGE = """<!doctype html><html lang="en"{theme}><meta charset="utf-8"><title>Explorables</title>

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
-from explorables import page
-from moving import root, shown, twin_at
+from explorables import next_digit_marks, page
+from moving import off_the_picture, root, shown, twin_at
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -90,7 +90,9 @@ def test_where_a_digit_stands_among_all_unseen_ones(solved, explorer):
         explorer.digit = digit
         rank = explorer.data["digits"][digit]["rank"]
         assert rank == (digit + 1 if digit < 5 else n - k - 9 + digit)
-        assert explorer.data["losses"][rank - 1] == pytest.approx(float(loss.per_sample(w)[i]), 1e-5)
+        assert explorer.data["losses"][rank - 1] == pytest.approx(
+            float(loss.per_sample(w)[i]), 1e-5
+        )
         assert explorer.numbers()["carried"] == pytest.approx(shares[i - k], rel=1e-3)
 
 
@@ -210,10 +212,9 @@ def test_a_digit_is_chosen_by_click_and_by_arrow_keys(browser, solved):
 def test_each_digit_has_a_name_its_pixels_and_room_for_a_finger(browser, explorer):
     for digit, one in enumerate(explorer.data["digits"]):
         loss = one["slice"][20]
-        article = lambda d: f"an {d}" if d == 8 else f"a {d}"
-        right = one["taken"] == one["label"]
-        seen = "recognised" if right else f"taken for {article(one['taken'])}"
-        name = f"{article(one['label'])}, {seen}, loss {loss:.2g}"
+        label, taken = (f"an {d}" if d == 8 else f"a {d}" for d in (one["label"], one["taken"]))
+        seen = "recognised" if taken == label else f"taken for {taken}"
+        name = f"{label}, {seen}, loss {loss:.2g}"
         found = radio(browser, digit)
         assert found.accessible_name == name and found.aria_role == "radio"
         assert min(found.rect["width"], found.rect["height"]) >= 44
@@ -227,25 +228,13 @@ def test_each_digit_has_a_name_its_pixels_and_room_for_a_finger(browser, explore
 
 
 @needs_browser
-def test_marks_follow_the_digit(browser, explorer):
-    """The end of the strip's drop line is the digit's place, by the axis's own ticks."""
-    for digit in (0, 9):
-        radio(browser, digit).click()
-        shown(browser, "next")
-        rank, height = browser.execute_script(
-            """
-            const line = arguments[0].querySelector('[data-mark=drop]');
-            const plot = line.closest('.ln-plot');
-            const at = axis => [...plot.querySelectorAll(`[data-axis=${axis}]`)].map(t =>
-              [Number(t.dataset.value), Number(t.getAttribute('d').match(
-                axis === 'x' ? /M([-.0-9]+)/ : /M[^,]*,([-.0-9]+)/)[1])]);
-            const [, u, v] = line.getAttribute('d').match(/L([-.0-9]+),([-.0-9]+)$/).map(Number);
-            return [['x', u], ['y', v]].map(([axis, place]) => {
-              const [[a, start], [b, end]] = [at(axis)[0], at(axis).at(-1)];
-              return a + (b - a) * (place - start) / (end - start);
-            });""",
-            root(browser, "next"),
-        )
-        one = explorer.data["digits"][digit]
-        assert rank == pytest.approx(one["rank"], abs=0.02)
-        assert height == pytest.approx(one["slice"][20], abs=2e-3)
+@pytest.mark.parametrize("digit", [0, 9])
+def test_marks_follow_the_digit(digit, browser, solved):
+    loss, w, U = solved
+    radio(browser, digit).click()
+    state, _ = shown(browser, "next")
+    expected = next_digit_marks(twin_at(NextDigit(loss, w, k, U), state))
+    drawn = off_the_picture(browser, "next")
+    for mark in ("after", "increment", "drop"):
+        places, at = drawn[mark]
+        np.testing.assert_allclose(places, at(*expected[mark]), atol=0.05, err_msg=mark)

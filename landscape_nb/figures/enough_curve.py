@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
 from landscape_nb.figures import plots
 from landscape_nb.theory.enough import EnoughData
@@ -12,7 +13,7 @@ from landscape_nb.theory.enough import EnoughData
 def enough_curve(
     ks: Sequence[int],
     curves: Sequence[Sequence[float]],
-    band: Sequence[Sequence[float]],
+    band: ArrayLike,
     found: EnoughData,
     tolerance: float,
     heights: Sequence[float],
@@ -30,7 +31,7 @@ def enough_curve(
         unit: of the curves.
     """
     figure, ax = plots.new_figure(width=6.4, height=4.4)
-    mean, low, high = np.clip(np.array(band), heights[0] * 1e-3, heights[1] * 1e3)
+    mean, low, high = np.clip(band, heights[0] * 1e-3, heights[1] * 1e3)
     title = "From which k on is the change small enough?"
     plots.log_log(ax, "number of samples k", f"criterion \u0394(k) [{unit}]", title, ticks=ks)
     ax.fill_between(ks, low, high, color=plots.BLUE, alpha=0.15, linewidth=0)

@@ -24,9 +24,9 @@ def next_digit(
     """
     figure = Figure(figsize=(9.4, 7.6), layout="constrained", dpi=100)
     FigureCanvasAgg(figure)
-    parts = figure.subfigures(2, 2)
-    _images(parts[0, 0], data["digits"], chosen)
-    for part, draw in ((parts[0, 1], _slice), (parts[1, 0], _parts), (parts[1, 1], _losses)):
+    images, *parts = figure.subfigures(2, 2, squeeze=False).flat
+    _images(images, data["digits"], chosen)
+    for part, draw in zip(parts, (_slice, _parts, _losses), strict=True):
         ax = part.subplots()
         ax.spines[["top", "right"]].set_visible(False)
         draw(ax, data, data["digits"][chosen], found)

@@ -13,7 +13,14 @@ from landscape_nb.widgets.next_digit import NextDigit
 from landscape_nb.widgets.picture_slider import PictureSlider
 from landscape_nb.widgets.step_explorer import StepExplorer
 
-__all__ = ["BowlExplorer", "EnoughExplorer", "Explorer", "NextDigit", "PictureSlider", "StepExplorer"]
+__all__ = [
+    "BowlExplorer",
+    "EnoughExplorer",
+    "Explorer",
+    "NextDigit",
+    "PictureSlider",
+    "StepExplorer",
+]
 
 
 def __getattr__(name: str) -> Any:
