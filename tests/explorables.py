@@ -38,20 +38,20 @@ def enough(random: np.random.Generator) -> EnoughExplorer:
 
 @cache
 def digits_and_minimum(seed: int, k: int) -> tuple[ln.EmpiricalLoss, torch.Tensor, torch.Tensor]:
-    """A small network's loss on 60 digits, roughly trained on k of them, and three directions."""
+    """A small network's loss on 60 digits, roughly trained on k of them, and eight directions."""
     generator = torch.Generator().manual_seed(seed)
     model = ln.models.MLP([64, 4, 10], generator=generator)
     entropy = torch.nn.CrossEntropyLoss(reduction="none")
     loss = ln.EmpiricalLoss(model, entropy, *ln.data.digits(60, seed=seed), l2=1e-2)
     w = ln.fit(loss, k, tol=1e-1, progress=False).w
-    return loss, w, ln.random_subspace(len(w), 3, generator)
+    return loss, w, ln.random_subspace(len(w), 8, generator)
 
 
 def next_digit(random: np.random.Generator) -> NextDigit:
     seed, k = int(random.integers(4)), int(random.integers(1, 3)) * 20
     loss, w, U = digits_and_minimum(seed, k)
     shown = NextDigit(loss, w, k, U, digit=int(random.integers(10)), sigma=random.uniform(1e-4, 1))
-    shown.D = int(random.integers(1, 4))
+    shown.D = int(random.integers(1, 9))
     return shown
 
 
@@ -78,7 +78,9 @@ def bowl_marks(one: BowlExplorer) -> dict[str, tuple]:
 def enough_marks(one: EnoughExplorer) -> dict[str, tuple]:
     ks, band = one.data["ks"], np.exp(one._logs())
     ends = ks[0] / 1.15, ks[-1] * 1.15
-    return {"tolerance": (ends, [one.tolerance] * 2), "mean": (ks, band[0]), "edge": (ks, band[2])}
+    # zero has no place on a log axis: a curve that touches it leaves the picture
+    curves = {"mean": (ks, band[0]), "edge": (ks, band[2])} if band.all() else {}
+    return {"tolerance": (ends, [one.tolerance] * 2), **curves}
 
 
 def next_digit_marks(one: NextDigit) -> dict[str, tuple]:
