@@ -129,7 +129,7 @@ class NextDigit(Explorable, module="next_digit"):
 
 
 def _named(one: dict[str, Any], loss: float) -> str:
-    """For example 'A 4, taken for a 9 (probability 0.75), loss 7.6'."""
+    """A digit in words: its label, what it was taken for and how surely, and its loss."""
     label, taken = one["label"], one["taken"]
     seen = "recognised" if taken == label else f"taken for {_article(taken)}"
     return f"{_article(label).capitalize()}, {seen} (probability {one['p']:.2f}), loss {loss:.2g}"
