@@ -6,12 +6,21 @@ STEPS the settings that a slider moves.
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from html import escape
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from landscape_nb.widgets import BowlExplorer, RitzExplorer, SpectrumExplorer
+import landscape_nb as ln
+from landscape_nb.widgets import (
+    BowlExplorer,
+    EnoughExplorer,
+    NextDigit,
+    RitzExplorer,
+    SpectrumExplorer,
+)
 from landscape_nb.widgets.es_modules import page_script, page_style
 from landscape_nb.widgets.explorable import Explorable
 
@@ -42,16 +51,51 @@ def spectrum(random: np.random.Generator) -> SpectrumExplorer:
     return SpectrumExplorer(steps, spectra, losses, places, int(random.choice(steps)))
 
 
+def enough(random: np.random.Generator) -> EnoughExplorer:
+    """Curves that fall, jump or stay, with zeros; a tolerance anywhere, or that equals a mean."""
+    m, R = int(random.integers(4, 9)), int(random.integers(2, 6))
+    ks = np.cumsum(random.integers(1, 60, size=m))
+    shape = (ks / ks[0]) ** random.uniform(-3, 0.5) * 10 ** random.normal(0, 0.3, size=m)
+    curves = shape * 10 ** random.normal(0, random.uniform(0, 0.5), size=(R, m))
+    curves[:, random.uniform(size=m) < 0.1] = 0.0  # at a k all runs, and so their mean
+    heights = [*curves.mean(0)[curves.mean(0) > 0], random.choice([1e-9, 1e9])]
+    tolerance = random.choice([*heights, 10 ** random.uniform(-3, 1)])
+    return EnoughExplorer(ks.tolist(), curves.tolist(), float(tolerance))
+
+
+@cache
+def digits_and_minimum(seed: int, k: int) -> tuple[ln.EmpiricalLoss, torch.Tensor, torch.Tensor]:
+    """A small network's loss on 60 digits, roughly trained on k of them, and eight directions."""
+    generator = torch.Generator().manual_seed(seed)
+    model = ln.models.MLP([64, 4, 10], generator=generator)
+    entropy = torch.nn.CrossEntropyLoss(reduction="none")
+    loss = ln.EmpiricalLoss(model, entropy, *ln.data.digits(60, seed=seed), l2=1e-2)
+    w = ln.fit(loss, k, tol=1e-1, progress=False).w
+    return loss, w, ln.random_subspace(len(w), 8, generator)
+
+
+def next_digit(random: np.random.Generator) -> NextDigit:
+    seed, k = int(random.integers(4)), int(random.integers(1, 3)) * 20
+    loss, w, U = digits_and_minimum(seed, k)
+    shown = NextDigit(loss, w, k, U, digit=int(random.integers(10)), sigma=random.uniform(1e-4, 1))
+    shown.D = int(random.integers(1, 9))
+    return shown
+
+
 EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
     "bowl_explorer": bowl,
     "ritz_explorer": ritz,
     "spectrum_explorer": spectrum,
+    "enough_explorer": enough,
+    "next_digit": next_digit,
 }
 # settings that a slider moves, from top to bottom
 STEPS: dict[str, list[str]] = {
     "bowl_explorer": ["lr", "kappa"],
     "ritz_explorer": ["m", "tolerance"],
     "spectrum_explorer": ["step"],
+    "enough_explorer": ["tolerance"],
+    "next_digit": ["D", "sigma"],
 }
 
 
@@ -62,9 +106,32 @@ def bowl_marks(one: BowlExplorer) -> dict[str, tuple]:
     return {"path": (x, y), **{name: (count, line) for name, line in heights.items()}}
 
 
+def enough_marks(one: EnoughExplorer) -> dict[str, tuple]:
+    ks, band = one.data["ks"], np.exp(one._logs())
+    ends = ks[0] / 1.15, ks[-1] * 1.15
+    # zero has no place on a log axis: a curve that touches it leaves the picture
+    curves = {"mean": (ks, band[0]), "edge": (ks, band[2])} if band.all() else {}
+    return {"tolerance": (ends, [one.tolerance] * 2), **curves}
+
+
+def next_digit_marks(one: NextDigit) -> dict[str, tuple]:
+    data, found = one.data, one.numbers()
+    rank = data["digits"][one.digit]["rank"]
+    heights = [found["before"], found["before"] + found["increment"]]
+    return {
+        "before": (data["steps"], data["before"]),
+        "after": (data["steps"], found["after"]),
+        "increment": ([0, 0], heights),
+        "losses": (np.arange(len(data["losses"])) + 1, data["losses"]),
+        "drop": ([rank, rank], [0, found["loss"]]),
+    }
+
+
 # lines of the picture and where Python has them: name -> (xs, ys), in data units
 MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
     "bowl_explorer": bowl_marks,
+    "enough_explorer": enough_marks,
+    "next_digit": next_digit_marks,
 }
 
 PAGE = """<!doctype html><html lang="en"{theme}><meta charset="utf-8"><title>Explorables</title>

@@ -7,7 +7,9 @@ from importlib import import_module
 from typing import Any
 
 from landscape_nb.widgets.bowl_explorer import BowlExplorer
+from landscape_nb.widgets.enough_explorer import EnoughExplorer
 from landscape_nb.widgets.explorer import Explorer
+from landscape_nb.widgets.next_digit import NextDigit
 from landscape_nb.widgets.picture_slider import PictureSlider
 from landscape_nb.widgets.ritz_explorer import RitzExplorer
 from landscape_nb.widgets.spectrum_explorer import SpectrumExplorer
@@ -15,7 +17,9 @@ from landscape_nb.widgets.step_explorer import StepExplorer
 
 __all__ = [
     "BowlExplorer",
+    "EnoughExplorer",
     "Explorer",
+    "NextDigit",
     "PictureSlider",
     "RitzExplorer",
     "SpectrumExplorer",

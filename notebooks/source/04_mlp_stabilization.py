@@ -47,7 +47,7 @@ from landscape_nb.figures import n04_mlp_stabilization as figures
 from landscape_nb.figures import n04_width_depth
 from landscape_nb.study.evidence import probes as probe_study
 from landscape_nb.study.evidence import stored, width_depth
-from landscape_nb.widgets import Explorer
+from landscape_nb.widgets import Explorer, NextDigit
 
 # %%
 cost = Cost()
@@ -207,6 +207,22 @@ indices = [ln.tail(v**2).index for v in values[0]]
 print(f"their tail index: {min(indices):.1f} to {max(indices):.1f}, where 0.7 is doubtful already")
 
 # %% [markdown]
+# **Which digit comes next?** Here are the five easiest and the five hardest unseen digits at $k = 271$, the
+# middle of our ten $k$. Guess first: by how much does the hardest one lift the mean loss of 271
+# digits, and by how much does the easiest lower it? Then choose digits, by mouse or arrow keys. $D$ and
+# $\sigma$ belong to the probe: from which $\sigma$ on does an easy digit's criterion see more than its value?
+
+# %% tags=["nbval-ignore-output"]
+middle = ks.index(271)
+next_digit = NextDigit(loss, fits[middle].w, 271, tops[0][middle].vectors)
+next_digit
+
+# %% [markdown]
+# *What you should see.* The hardest digit more than doubles the mean loss, all by itself. The easiest lowers it hundreds of times less:
+# it can take away no more than its share of the little that is left. The last panel runs along zero and then shoots
+# up: that is the heavy tail. At small $\sigma$ every criterion is its value. An easy digit's value falls below half of
+# it near $\sigma = 0.07$, a hard one's only at several tenths.
+#
 # So we average over **every** unseen sample as the next one. That costs nothing extra:
 # `next_sample_models` returns value, gradient and curvature of all of them in one pass. From here
 # on, every criterion is such an average, every line is the (geometric) mean of three seeds, and the
@@ -343,7 +359,7 @@ evidence.slopes(decay)
 
 # %%
 parts = ("value", "gradient", "curvature")
-sigmas, middle = np.logspace(-4, 0, 25), ks.index(271)
+sigmas = np.logspace(-4, 0, 25)
 
 
 def share(table, part, sigma):

@@ -36,7 +36,7 @@ from landscape_nb.study import stopping
 from landscape_nb.study.agreement import rank_correlation
 from landscape_nb.study.evidence import n25, n25_formula, stored
 from landscape_nb.study.settling import settle_problem, stored_settling
-from landscape_nb.widgets import PictureSlider
+from landscape_nb.widgets import EnoughExplorer, PictureSlider
 
 # %%
 torch.set_num_threads(1)
@@ -746,6 +746,17 @@ reveal_choice("Does the CNN need less data for 1e-4?", cnn_needs_less, less, [Tr
 # %% [markdown]
 # *What you should see.* The intervals of the one-layer network and the CNN overlap at each tolerance, so a "yes" or "no" to the second
 # question is luck. Where "not reached" lies inside an interval, measure on before you decide.
+#
+# **Drag the tolerance.** The five runs of the one-layer network, their mean, and a band that holds the mean of all such
+# runs at each $k$, in 90 %. Drag the dashed line, or use the arrow keys. $K$ is where the line meets the mean; its interval on
+# the $k$ axis is where the line lies inside the band. At which tolerance does "not reached" enter the interval?
+
+# %% tags=["nbval-ignore-output"]
+EnoughExplorer(study_ks, curves["one layer"], 1e-4)
+
+# %% [markdown]
+# *What you should see.* "Not reached" enters a little below $10^{-5}$: the larger $K$, the longer its interval. Ten times
+# stricter takes 2 to 2.5 times as many digits; if $k^{-2}$ were all, it would take $\sqrt{10} \approx 3.2$ times.
 #
 # ### Going deeper: what is this $K$ worth?
 #

@@ -38,6 +38,7 @@ from landscape_nb.course import Cost, SaveMyWork, reveal_choice, reveal_curve, r
 from landscape_nb.study.budget import Budget
 from landscape_nb.study.diagnosis import diagnose
 from landscape_nb.study.report import Report, report
+from landscape_nb.widgets import EnoughExplorer
 
 torch.set_num_threads(1)
 cost = Cost()
@@ -180,6 +181,13 @@ part(page, "What was measured", "What to doubt")
 
 # %% tags=["nbval-ignore-output"]
 part(page, "How much data is enough")
+
+# %% [markdown]
+# Another tolerance? Drag the dashed line, or use the arrow keys; $K$ and its interval follow.
+
+# %% tags=["nbval-ignore-output"]
+means, edges = found.along.means, found.band
+EnoughExplorer(found.along.ks, means[None], found.tolerance, band=(means.log(), *edges.log()))
 
 # %%
 hardest = found.along.squares[-1].sort(descending=True).values

@@ -1,0 +1,82 @@
+"""Ten digits, one of which comes next: how they look, and what the chosen one changes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure, SubFigure
+
+from landscape_nb.figures import plots
+
+
+def next_digit(
+    data: Mapping[str, Any], chosen: int, found: Mapping[str, Any], names: Sequence[str]
+) -> bytes:
+    """The ten digits, the slice before and after, the parts, and all losses, as PNG.
+
+    Args:
+        data: of the explorable: images, slices and losses.
+        chosen: which digit comes next.
+        found: its numbers.
+        names: of the digits, in words.
+    """
+    figure = Figure(figsize=(9.4, 7.6), layout="constrained", dpi=100)
+    FigureCanvasAgg(figure)
+    images, *parts = figure.subfigures(2, 2, squeeze=False).flat
+    _images(images, data["digits"], chosen)
+    for part, draw in zip(parts, (_slice, _parts, _losses), strict=True):
+        ax = part.subplots()
+        ax.spines[["top", "right"]].set_visible(False)
+        draw(ax, data, data["digits"][chosen], found)
+    figure.suptitle(f"{names[chosen]}, comes next", fontsize=11)
+    return plots.still(figure)
+
+
+def _images(part: SubFigure, digits: Sequence[Mapping[str, Any]], chosen: int) -> None:
+    half = len(digits) // 2
+    part.suptitle("The easiest and the hardest: label \u2192 seen as, and the loss", fontsize=10)
+    for j, (ax, one) in enumerate(zip(part.subplots(2, half).flat, digits, strict=True)):
+        ax.imshow(np.reshape(one["image"], (8, 8)), cmap="gray_r", vmin=0, vmax=16)
+        loss = one["slice"][len(one["slice"]) // 2]
+        ax.set_title(f"{one['label']} \u2192 {one['taken']}", fontsize=10)
+        ax.set(xticks=[], yticks=[], xlabel=f"{loss:.2g}")
+        for spine in ax.spines.values():
+            spine.set(color=plots.VERMILLION if j == chosen else plots.GREY)
+            spine.set_linewidth(4 if j == chosen else 0.8)
+
+
+def _slice(ax: Axes, data: Mapping, one: Mapping, found: Mapping) -> None:
+    k, middle = data["k"], len(data["steps"]) // 2
+    ax.plot(data["steps"], data["before"], color=plots.BLACK, label=f"before, {k} samples")
+    after = f"after, {k + 1} samples"
+    ax.plot(data["steps"], found["after"], color=plots.VERMILLION, linestyle="--", label=after)
+    ax.plot(0, found["before"], "o", color=plots.BLACK)
+    ax.plot(0, found["after"][middle], "D", color=plots.VERMILLION)
+    ax.set(xlabel="step along the sharpest direction", ylabel="mean loss", ylim=(0, None))
+    ax.set_title(f"At the solution: I = {found['increment']:.2g}", fontsize=10)
+    ax.legend(frameon=False, fontsize=9)
+
+
+def _parts(ax: Axes, data: Mapping, one: Mapping, found: Mapping) -> None:
+    shares = found["shares"]
+    rows = np.arange(len(shares))[::-1]
+    ax.barh(rows, np.clip(list(shares.values()), -0.5, 1.2), color=plots.BLUE)
+    ax.axvline(0, color=plots.BLACK, linewidth=0.8)
+    for row, share in zip(rows, shares.values(), strict=True):
+        at = min(max(share, 0.0), 1.2) + 0.02
+        percent = 0.0 if abs(share) < 5e-4 else 100 * share  # not -0.0
+        ax.text(at, row, f"{percent:.1f} %", va="center", fontsize=9)
+    ax.set_yticks(rows, list(shares))
+    ax.set(xlim=(-0.5, 1.5), xticks=[-0.5, 0, 0.5, 1], xlabel="share of this digit's criterion")
+    ax.set_title(f"The criterion: {found['total']:.1e} loss\u00b2", fontsize=10)
+
+
+def _losses(ax: Axes, data: Mapping, one: Mapping, found: Mapping) -> None:
+    m = len(data["losses"])
+    ax.plot(np.arange(1, m + 1), data["losses"], color=plots.BLACK)
+    ax.vlines(one["rank"], 0, found["loss"], color=plots.VERMILLION, linestyle=":")
+    ax.plot(one["rank"], found["loss"], "D", color=plots.VERMILLION)
+    ax.set(xlabel="unseen digits, from easiest to hardest", ylabel="loss", ylim=(0, None))
+    ax.set_title(f"All {m} unseen digits", fontsize=10)
