@@ -47,7 +47,7 @@ def fold_answers(notebook: NotebookNode) -> None:
     for cell in [*notebook.cells, None]:
         if cell is None or cell.cell_type != "code" or _is_prediction(cell):
             if any(guessed & _names(one, ast.Load) for one in run):
-                for one in run:
+                for one in filter(_shows_no_widget, run):
                     tells = guessed & _names(one, ast.Load)
                     one.metadata["answer"] = "the answer" if tells else "what the run gave"
             run = []
@@ -59,6 +59,11 @@ def fold_answers(notebook: NotebookNode) -> None:
 
 def _is_prediction(cell: NotebookNode) -> bool:
     return any(tag.startswith("predict-") for tag in cell.metadata.get("tags", []))
+
+
+def _shows_no_widget(cell: NotebookNode) -> bool:
+    """Sliders are there to be moved at once, beside an answer too."""
+    return all("explorable" not in o.get("metadata", {}) for o in cell.get("outputs", []))
 
 
 def _names(cell: NotebookNode, use: type) -> set[str]:
@@ -101,7 +106,10 @@ def sections(main: Tag) -> list[Section]:
 def _is_prose(text: NavigableString, heading: Tag) -> bool:
     inside = {parent.name for parent in text.parents}
     skipped = {"pre", "script", "style", "summary", "button", "noscript"} & inside
-    return type(text) is NavigableString and not skipped and heading not in text.parents
+    printed = text.find_parent("div", class_="output")  # tables and reports: long, and no prose
+    return (
+        type(text) is NavigableString and not (skipped or printed) and heading not in text.parents
+    )
 
 
 def _spoken(text: NavigableString) -> str:

@@ -33,7 +33,7 @@ import nbformat
 import pypandoc
 from bs4 import BeautifulSoup
 from jinja2 import pass_context
-from nbconvert import HTMLExporter
+from nbconvert import HTMLExporter, TemplateExporter
 from nbconvert.filters.highlight import Highlight2HTML
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
@@ -188,6 +188,10 @@ class EquationRenderer(IPythonRenderer):
 
 class SiteExporter(HTMLExporter):
     """nbconvert's HTML with this folder's template."""
+
+    def from_notebook_node(self, nb, resources=None, **options):
+        """A page; nbconvert's own parses it once more, for what `finished` does and refuses."""
+        return TemplateExporter.from_notebook_node(self, nb, self._init_resources(resources))
 
     @pass_context
     def markdown2html(self, context, source: str) -> str:

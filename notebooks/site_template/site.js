@@ -116,7 +116,8 @@ globalThis.landscapeSite = (() => {
     const any = new RegExp(words(query).map((w) => beginning(w).source).join("|"), "giu");
     const at = Math.max(text.search(any), 0);
     const from = at < 60 ? 0 : text.indexOf(" ", at - 60) + 1;
-    const cut = text.slice(from, at + 110);
+    const to = text.indexOf(" ", at + 100);
+    const cut = text.slice(from, to < 0 ? text.length : to);
     const line = element("span", { class: "context" }, from ? "… " : "");
     let end = 0;
     for (const match of cut.matchAll(any)) {
