@@ -20,7 +20,7 @@ from pathlib import Path
 from bs4 import BeautifulSoup, NavigableString, Tag
 from nbformat import NotebookNode
 
-PHONE = 44  # characters of printed text in the width of a phone; measured at 390 px
+PHONE = 38  # characters of printed text in the width of a phone; measured at 390 px
 WIDE_PICTURE = 710  # pixels: wider ones have several panels, too small to read in a phone's width
 SHORT = 12  # characters of an equation that the search shows; a longer one is told by dots
 
@@ -67,7 +67,7 @@ def _shows_no_widget(cell: NotebookNode) -> bool:
 
 
 def _names(cell: NotebookNode, use: type) -> set[str]:
-    """The variables that a cell reads (ast.Load) or assigns (ast.Store); none if it is no Python."""
+    """The variables that a cell reads (ast.Load) or assigns (ast.Store); none if not Python."""
     try:
         nodes = ast.walk(ast.parse(cell.source))
         return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, use)}

@@ -213,10 +213,10 @@ def exporter() -> SiteExporter:
 
 
 def in_script(state: dict) -> str:
-    """JSON that may stand in a script element: no sign in it can end the element.
+    r"""JSON that may stand in a script element: no sign in it can end the element.
 
-    >>> in_script({"b": "</script>", "a": [0.1]})
-    '{"a":[0.1],"b":"\\\\u003c/script>"}'
+    >>> print(in_script({"b": "</script>", "a": [0.1]}))
+    {"a":[0.1],"b":"\u003c/script>"}
     """
     text = json.dumps(state, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c")
