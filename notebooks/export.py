@@ -8,7 +8,7 @@ empty, or made by this command before.
 
 An export is a chain of functions: `course` (what becomes a page), `html` (by nbconvert, with the
 template in `site_template/`), `drawn` (equations, by pandoc), `finished` (links, pictures, tables),
-`write`.
+`aids` (contents, words explained, search), `write`.
 """
 
 from __future__ import annotations
@@ -28,24 +28,28 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree
 
+import aids
 import nbformat
 import pypandoc
 from bs4 import BeautifulSoup
 from jinja2 import pass_context
-from nbconvert import HTMLExporter
+from nbconvert import HTMLExporter, TemplateExporter
 from nbconvert.filters.highlight import Highlight2HTML
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from landscape_nb.numerics.files import replace_files
+from landscape_nb.widgets import es_modules
 
 NOTEBOOKS = Path(__file__).resolve().parent
 ROOT = NOTEBOOKS.parent
 TEMPLATE = NOTEBOOKS / "site_template"
+GLOSSARY = "notebooks/site_template/glossary.toml"
 HOW_TO_READ = """\
-These pages are for reading. Sliders, predictions and exercises need the running notebooks: see
-[Start](#start).
+On these pages you can read everything and move the pictures that have sliders. Answers to the
+questions are folded: guess first. To write your own predictions, run the code and do the exercises,
+you need the running notebooks: see [Start](#start).
 
 """
 MANIFEST = ".site-files.txt"  # in OUT: what this command wrote there, and may replace
@@ -67,7 +71,7 @@ class Page:
 
 
 def course(root: Path = ROOT) -> list[Page]:
-    """Every page: the front page, notebooks, solutions, the teacher's notes, the modules."""
+    """Every page: front page, notebooks, solutions, teacher's notes, glossary, the modules."""
     notebooks = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     solutions = sorted((root / "notebooks" / "solutions").glob("[0-9][0-9]_*.ipynb"))
     teaching = [path for path in [root / "notebooks" / "TEACHING.md"] if path.exists()]
@@ -75,13 +79,37 @@ def course(root: Path = ROOT) -> list[Page]:
     pages = [notebook_page(path, path.relative_to(root / "notebooks")) for path in notebooks]
     more = [notebook_page(path, path.relative_to(root / "notebooks")) for path in solutions]
     more += [text_page(path, Path(path.name), path.read_text("utf-8")) for path in teaching]
-    front = text_page(root / "README.md", Path("index"), front_text(root / "README.md", more))
+    terms = aids.read_terms(root / GLOSSARY)
+    if terms:
+        titles = {page.source.name: page.title for page in pages}
+        text = aids.glossary_text(terms, titles)
+        more += [text_page(root / GLOSSARY, Path("glossary"), text)]
+    front = front_page(root / "README.md", more, pages)
     return [front, *pages, *more, *(module_page(path, root) for path in modules)]
+
+
+def front_page(readme: Path, more: list[Page], notebooks: list[Page]) -> Page:
+    """README.md as the front page, with the course's first explorable under its first sentence."""
+    page = text_page(readme, Path("index"), front_text(readme, more))
+    found = [o for book in notebooks[:1] for o in explorables(book)]
+    if found:
+        title, sentence, rest = page.notebook.cells[0].source.split("\n\n", 2)
+        first = new_code_cell("", outputs=found[:1], id="first")
+        texts = [new_markdown_cell(f"{title}\n\n{sentence}", id="opening"), first]
+        page.notebook.cells = [*texts, new_markdown_cell(rest, id="text")]
+    return page
+
+
+def explorables(page: Page) -> list[NotebookNode]:
+    """The outputs of a page that can be moved: those with the state of an explorable."""
+    outputs = [o for cell in page.notebook.cells for o in cell.get("outputs", [])]
+    return [output for output in outputs if "explorable" in output.get("metadata", {})]
 
 
 def notebook_page(source: Path, place: Path) -> Page:
     """The page of a stored notebook."""
     notebook = nbformat.read(source, as_version=4)
+    aids.fold_answers(notebook)
     return Page(source, _url(place), _title(notebook, source), notebook)
 
 
@@ -161,6 +189,10 @@ class EquationRenderer(IPythonRenderer):
 class SiteExporter(HTMLExporter):
     """nbconvert's HTML with this folder's template."""
 
+    def from_notebook_node(self, nb, resources=None, **options):
+        """A page; nbconvert's own parses it once more, for what `finished` does and refuses."""
+        return TemplateExporter.from_notebook_node(self, nb, self._init_resources(resources))
+
     @pass_context
     def markdown2html(self, context, source: str) -> str:
         """Markdown to HTML, equations included; nbconvert's template calls this by its name."""
@@ -176,8 +208,18 @@ def exporter() -> SiteExporter:
         extra_template_basedirs=[str(TEMPLATE.parent)],
         exclude_input_prompt=True,
         exclude_output_prompt=True,
-        filters={"highlight_code": highlighted},
+        filters={"highlight_code": highlighted, "in_script": in_script},
     )
+
+
+def in_script(state: dict) -> str:
+    r"""JSON that may stand in a script element: no sign in it can end the element.
+
+    >>> print(in_script({"b": "</script>", "a": [0.1]}))
+    {"a":[0.1],"b":"\u003c/script>"}
+    """
+    text = json.dumps(state, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c")
 
 
 def highlighted(code: str, language: str = "python", metadata=None) -> str:
@@ -276,9 +318,10 @@ def drawn(html: str, known: dict[str, str]) -> str:
 # ---- links, pictures, tables ---------------------------------------------------------------
 
 
-def finished(page: Page, pages: list[Page], html: str, root: Path) -> dict[str, bytes]:
-    """The files of one page: itself, with links that lead somewhere, and its pictures."""
-    soup = BeautifulSoup(html, "html.parser")
+def finished(
+    page: Page, pages: list[Page], soup: BeautifulSoup, root: Path
+) -> tuple[dict[str, bytes], list[aids.Section]]:
+    """Links that lead somewhere, and pictures as files of their own; the sections of the page."""
     urls = {p.source: p.url for p in pages}
     up = "../" * page.url.count("/")
     files: dict[str, bytes] = {}
@@ -295,7 +338,38 @@ def finished(page: Page, pages: list[Page], html: str, root: Path) -> dict[str, 
     for table in soup.find_all("table"):
         table.wrap(soup.new_tag("div", attrs={"class": "wide"}))
     _tell_apart(soup, as_on_github=page.source.suffix == ".md")
-    return files | {page.url: soup.encode("utf-8") + b"\n"}
+    aids.fit_outputs(soup)
+    return files, aids.sections(soup.find("main"))
+
+
+def aided(
+    page: Page, pages: list[Page], soup: BeautifulSoup, found: dict[str, list[aids.Section]]
+) -> None:
+    """Put into a page what helps its reader: contents, words explained, what is done."""
+    aids.add_contents(soup, found[page.url], ticks=is_notebook(page))
+    up = "../" * page.url.count("/")
+    root = pages[0].source.parent
+    if page.source != root / GLOSSARY and page.source.suffix != ".py":
+        books = {p.source.name: p for p in pages if is_notebook(p)}
+        links = {
+            term: (_address(term, books[term.file], up), books[term.file].title)
+            for term in aids.read_terms(root / GLOSSARY)
+        }
+        aids.explain_words(soup, links)
+    for link in soup.select("main tr td:first-child a") if page is pages[0] else []:
+        of = [p for p in pages if p.url == link["href"] and is_notebook(p)]
+        if of:  # the page's script shows there what is done
+            count = sum(section.level == 2 for section in found[of[0].url])
+            link.find_parent("tr").attrs |= {"data-page": of[0].url, "data-sections": str(count)}
+
+
+def _address(term: aids.Term, book: Page, up: str) -> str:
+    return up + quote(book.url) + "#" + quote(term.at.partition("#")[2])
+
+
+def is_notebook(page: Page) -> bool:
+    """Whether a page is a notebook of the course itself, not solutions, texts or code."""
+    return page.source.suffix == ".ipynb" and page.source.parent.name == "notebooks"
 
 
 def picture(src: str, folder: Path) -> tuple[str, bytes]:
@@ -362,15 +436,29 @@ def site(root: Path = ROOT) -> dict[str, bytes]:
     for page in pages:
         title = page.title if page is pages[0] else f"{page.title} · {pages[0].title}"
         up = "../" * page.url.count("/")
-        resources = {"root": up, "steps": steps(page, pages), "title": title}
+        resources = {"root": up, "steps": steps(page, pages), "title": title, "page": page.url}
+        resources["glossary"] = any(p.url == "glossary.html" for p in pages)
+        resources["explorables"] = bool(explorables(page))
         texts[page.url], _ = export.from_notebook_node(page.notebook, resources)
     known = mathml(match[0] for html in texts.values() for match in EQUATION.finditer(html))
-    files = {"style.css": (TEMPLATE / "style.css").read_bytes()}
+    files = {name: (TEMPLATE / name).read_bytes() for name in ("style.css", "site.js")}
+    if any(explorables(page) for page in pages):
+        files["explorables.js"] = es_modules.page_script().encode()
+        files["explorables.css"] = es_modules.page_style().encode()
+    soups, found = {}, {}
     for page in pages:
         try:
-            files |= finished(page, pages, drawn(texts[page.url], known), root)
+            soup = BeautifulSoup(drawn(texts[page.url], known), "html.parser")
+            pictures, found[page.url] = finished(page, pages, soup, root)
         except ValueError as error:
             raise SystemExit(f"{page.source.relative_to(root)}: {error}") from error
+        files |= pictures
+        soups[page.url] = soup
+    for page in pages:
+        aided(page, pages, soups[page.url], found)
+        files[page.url] = soups[page.url].encode("utf-8") + b"\n"
+    read = [p for p in pages if p.source.suffix != ".py" and p.source.parent.name != "solutions"]
+    files["search-index.js"] = aids.search_index((p.url, p.title, found[p.url]) for p in read)
     return files
 
 
@@ -489,7 +577,7 @@ def _is_ours(name: str) -> bool:
     [True, False, False, False, False]
     """
     outside = {"", ".", ".."} & {*name.split("/")} or re.search(r"[\\:\0-\x1f]", name)
-    return not outside and name.endswith((".html", ".css", ".png"))
+    return not outside and name.endswith((".html", ".css", ".js", ".png"))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,36 +4,21 @@ The pages are read with the standard library's HTML parser, not with what wrote 
 looked at in a browser. The notebooks are taken as they are stored; nothing is executed.
 """
 
-import os
 import posixpath
 import re
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
 import export as site
 import nbformat
 import pytest
-from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
+from exported_site import ROOT, chromium, needs_browser, out
 from nbformat.v4 import new_markdown_cell, new_notebook
-from selenium import webdriver
 
-ROOT = Path(__file__).resolve().parent.parent
+__all__ = ["out"]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-SITE = ROOT / "notebooks" / "export.py"
-
-
-@pytest.fixture(scope="module")
-def out(tmp_path_factory):
-    """The site, exported by the command itself."""
-    out = tmp_path_factory.mktemp("export") / "site"
-    environment = os.environ | {"PYTHONHASHSEED": "1"}
-    subprocess.run([sys.executable, SITE, out], check=True, env=environment, cwd=out.parent)
-    return out
 
 
 @dataclass
@@ -99,9 +84,9 @@ def test_every_notebook_solution_and_module_has_its_page(pages):
         p.relative_to(ROOT).with_suffix("").as_posix()
         for p in (ROOT / "landscape_nb").rglob("*.py")
     ]
-    wanted += ["TEACHING"] * (ROOT / "notebooks/TEACHING.md").exists()
+    wanted += ["glossary"] + ["TEACHING"] * (ROOT / "notebooks/TEACHING.md").exists()
     assert sorted(pages) == sorted(f"{name}.html" for name in ["index", *wanted])
-    listed = [address for address in pages["index.html"].addresses() if address[:2].isdigit()]
+    listed = [a for a in pages["index.html"].addresses() if re.fullmatch(r"\d\d_\w+\.html", a)]
     assert list(dict.fromkeys(listed)) == [f"{path.stem}.html" for path in NOTEBOOKS]
 
 
@@ -124,11 +109,16 @@ def test_every_link_leads_somewhere(pages, out):
 
 def test_the_network_is_asked_for_nothing(pages, out):
     for name, page in pages.items():
-        assert not page.all("script", "iframe", "object", "embed", "base"), name
+        assert not page.all("iframe", "object", "embed", "base"), name
         loaded = [a["href"] for a in page.all("link")] + [a["src"] for a in page.all("img")]
+        loaded += [a["src"] for a in page.all("script") if "src" in a]
         assert {urlsplit(address).scheme for address in loaded} <= {"", "data"}, name
         assert not [a for a in page.addresses() if a.startswith("//")], name
-    assert not re.search(r"url\(|@import", (out / "style.css").read_text("utf-8"))
+    for path in (out / "style.css", *out.glob("*.js")):
+        text = path.read_text("utf-8")
+        assert not re.search(
+            r"url\(|@import|fetch\(|XMLHttpRequest|https?://(?!www\.w3\.org)", text
+        )
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -160,7 +150,7 @@ def test_the_sentence_under_a_picture_stays_and_widgets_say_how_to_move_them(pat
     assert plain or not said or path.stem == "09_your_model"  # whose outputs hold their sentences
     assert [text for text in plain if text not in prose] == []
     widgets = [o for o in stored(path) if o.output_type == "execute_result"]
-    widgets = [o for o in widgets if "image/png" in o.data]
+    widgets = [o for o in widgets if "image/png" in o.data and "explorable" not in o.metadata]
     assert prose.count("To move the sliders") == len(widgets)
 
 
@@ -175,13 +165,14 @@ def test_what_is_folded_in_a_notebook_is_folded_on_its_page(path, pages):
     cells = nbformat.read(path, as_version=4).cells
     folded = [c for c in cells if c.metadata.get("jupyter", {}).get("source_hidden")]
     read = pages[f"{path.stem}.html"]
-    summaries = [tag for tag, _ in read.elements if tag == "summary"]
+    summaries = [tag for tag, _ in read.elements if tag == "summary"][1:]  # the contents' own
+    answers = [a for a in read.all("details") if a.get("class") == "answer"]
     in_text = sum(c.source.count("<summary>") for c in cells if c.cell_type == "markdown")
     html = [
         str(o.get("data", {}).get("text/html", "")) for c in cells for o in c.get("outputs", [])
     ]
     in_outputs = sum(text.count("<summary>") for text in html)  # the ledger's claims
-    assert len(summaries) == len(folded) + in_text + in_outputs
+    assert len(summaries) == len(folded) + in_text + in_outputs + len(answers)
 
 
 def test_equations_are_mathml_and_no_tex_is_left(pages):
@@ -269,7 +260,8 @@ def test_pages_are_built_for_any_reader(pages):
         assert page.all("a")[0] == {"class": "skip", "href": "#content"}, name
         assert page.all("main")[0]["id"] == "content", name
         labels = [nav["aria-label"] for nav in page.all("nav")]
-        assert len(labels) == len(set(labels)) == 2, name
+        assert labels[:1] == ["Course, top of the page"], name
+        assert labels[-1:] == ["Course, end of the page"] and len(labels) == len(set(labels)), name
         levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
         assert levels[0] == 1 and levels.count(1) == 1, name
         assert all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False)), name
@@ -308,8 +300,8 @@ def test_contrast_of_known_colours():
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_every_text_colour_is_readable_on_every_ground(theme, out):
     css = (out / "style.css").read_text("utf-8")
-    colours = dict(re.findall(r"--([a-z-]+): #(\w{6});", css.split(":root {")[1 + theme]))
-    rgb = {name: tuple(bytes.fromhex(colour)) for name, colour in colours.items()}
+    pairs = re.findall(r"--([a-z-]+): light-dark\(#(\w{6}), #(\w{6})\);", css)
+    rgb = {name: tuple(bytes.fromhex(both[theme])) for name, *both in pairs}
     grounds = [name for name in rgb if name.startswith("ground")]
     texts = [name for name in rgb if name.startswith("text")]
     assert len(grounds) == 2 and len(texts) >= 7
@@ -420,25 +412,13 @@ TALLER = """
 @pytest.fixture(scope="module")
 def phone(tmp_path_factory):
     """A headless Chromium with the window of a small phone."""
-    assert CHROMIUM and CHROMEDRIVER, "install chromium and chromedriver"
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in [*CHROMIUM_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
-    try:
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
         screen = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
         yield driver
-    finally:
-        driver.quit()
 
 
-@pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
-    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
-)
+@needs_browser
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_phone_shows_every_page_in_its_width_and_readable(theme, phone, out, pages):
     theme_is = {"name": "prefers-color-scheme", "value": theme}
@@ -463,10 +443,7 @@ SHOWN = """
     return all.filter(e => e.offsetParent !== null).map(e => e.className.split(' '));"""
 
 
-@pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
-    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
-)
+@needs_browser
 def test_the_ledger_is_filtered_by_source_and_by_verdict_without_a_script(phone, out):
     phone.get((out / "10_verdicts.html").as_uri())
     everything = phone.execute_script(SHOWN)
