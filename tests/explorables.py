@@ -127,11 +127,30 @@ def next_digit_marks(one: NextDigit) -> dict[str, tuple]:
     }
 
 
+def ritz_marks(one: RitzExplorer) -> dict[str, tuple]:
+    missed, (first, last) = one.data["missed"], one.data["ranges"]["m"]
+    curves = {**missed, "residual": [row[-1] for row in one.data["residuals"]]}
+    steps = np.arange(first, last + 1)
+    # zero has no place on a log axis: what is exact leaves the picture
+    drawn = {name: (steps, curve) for name, curve in curves.items() if all(curve)}
+    return {"tolerance": ([first, last + 0.5], [one.tolerance] * 2), **drawn}
+
+
+def spectrum_marks(one: SpectrumExplorer) -> dict[str, tuple]:
+    heights = one.data["losses"]
+    return {
+        "loss": (one.data["steps"], heights),
+        "step": ([one.step] * 2, [0, 1.08 * max(heights)]),
+    }
+
+
 # lines of the picture and where Python has them: name -> (xs, ys), in data units
 MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
     "bowl_explorer": bowl_marks,
     "enough_explorer": enough_marks,
     "next_digit": next_digit_marks,
+    "ritz_explorer": ritz_marks,
+    "spectrum_explorer": spectrum_marks,
 }
 
 PAGE = """<!doctype html><html lang="en"{theme}><meta charset="utf-8"><title>Explorables</title>
