@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from landscape_nb.widgets import BowlExplorer
+from landscape_nb.widgets import BowlExplorer, OneMoreSample
 from landscape_nb.widgets.es_modules import page_script, page_style
 from landscape_nb.widgets.explorable import Explorable
 
@@ -21,12 +21,25 @@ def bowl(random: np.random.Generator) -> BowlExplorer:
     return BowlExplorer(lr=lr, kappa=kappa, steps=int(random.integers(1, 60)))
 
 
+def line(random: np.random.Generator) -> OneMoreSample:
+    n = int(random.integers(3, 130))
+    x, y = random.uniform(-2, 2, n), random.normal(0.5, 1.5, n)
+    explorer = OneMoreSample(x, y, k=2, window=((-0.4, 2.0), (-0.7, random.uniform(1, 2))))
+    explorer.order = int(random.choice([0, 1, random.integers(2**32)]))
+    for _ in range(random.integers(4)):
+        explorer.add(random.uniform(-2, 2), random.uniform(-4, 4))
+        explorer.k = int(random.integers(2, n))
+    return explorer
+
+
 EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
     "bowl_explorer": bowl,
+    "one_more_sample": line,
 }
 # settings that a slider moves, from top to bottom
 STEPS: dict[str, list[str]] = {
     "bowl_explorer": ["lr", "kappa"],
+    "one_more_sample": ["k"],
 }
 
 PAGE = """<!doctype html><html lang="en"{theme}><meta charset="utf-8"><title>Explorables</title>

@@ -8,10 +8,11 @@ from typing import Any
 
 from landscape_nb.widgets.bowl_explorer import BowlExplorer
 from landscape_nb.widgets.explorer import Explorer
+from landscape_nb.widgets.one_more_sample import OneMoreSample
 from landscape_nb.widgets.picture_slider import PictureSlider
 from landscape_nb.widgets.step_explorer import StepExplorer
 
-__all__ = ["BowlExplorer", "Explorer", "PictureSlider", "StepExplorer"]
+__all__ = ["BowlExplorer", "Explorer", "OneMoreSample", "PictureSlider", "StepExplorer"]
 
 
 def __getattr__(name: str) -> Any:
