@@ -9,7 +9,7 @@ from torch import Tensor
 from landscape_nb.figures import maps, plots
 
 LEVELS = [0.25, 0.4, 0.7, 1.2, 2.0, 3.2]  # heights of the contour lines
-LIMITS = (1e-5, 10.0)  # of the squared change, the same for every k
+LIMITS = (1e-6, 10.0)  # of the squared change, the same for every k
 
 
 def two_changes(slopes: Tensor, offsets: Tensor, increments: Mapping[int, Tensor]) -> None:

@@ -67,5 +67,5 @@ const purpose = () =>
   "One more sample: a line's data, its loss landscape, and how much that changes.";
 
 export default explorable({
-  traits: ["k", "order", "added", "data"], purpose, controls, numbers, sentence, picture,
+  traits: ["order", "added", "k", "data"], purpose, controls, numbers, sentence, picture,
 });

@@ -48,7 +48,7 @@ class OneMoreSample(Explorable, module="one_more_sample"):
 
     k = Int().tag(sync=True, explorable=True)
     order = Int().tag(sync=True, explorable=True)
-    added = List().tag(sync=True, explorable=True)
+    added: List = List().tag(sync=True, explorable=True)
 
     def __init__(
         self,
@@ -111,8 +111,8 @@ class OneMoreSample(Explorable, module="one_more_sample"):
             x, y = found["xs"][k], found["ys"][k]
             yours = f"Your sample, x = {x:.3g} and y = {y:.3g}, comes next. "
         return (
-            f"{yours}From k = {k} to {k + 1}: the minimiser moves by {found['moved']:.3f}; the mean "
-            f"squared change in the window is {found['changed']:.1e}."
+            f"{yours}From k = {k} to {k + 1}: the minimiser moves by {found['moved']:.3f}; the "
+            f"mean squared change in the window is {found['changed']:.1e}."
         )
 
     def purpose(self) -> str:

@@ -133,7 +133,10 @@ function changePlot(size, narrow, { window: [slopes, offsets], grid, limits }) {
   };
 }
 
-/** What paints the square of an increment, given by its coefficients on the window. */
+/**
+ * What paints the square of an increment, given by its coefficients on the window. A pixel has the
+ * colour of the smallest change inside of it, or the furrow would be lost between the pixels.
+ */
 function painter(canvas, grid, limits) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(PIXELS, PIXELS);
@@ -154,8 +157,9 @@ function painter(canvas, grid, limits) {
       const [constant, slope] = [one + v * y - uu * m2, u + uv * y];
       for (let column = 0; column < PIXELS; column += 1, i += 1) {
         const x = place[column];
-        const height = Math.abs(constant + x * (slope + uu * x));
-        const t = (255 * (2 * Math.log(height) - low)) / (high - low);
+        const fall = Math.abs(slope + 2 * uu * x) + Math.abs(v + uv * x);
+        const height = Math.abs(constant + x * (slope + uu * x)) - fall / PIXELS;
+        const t = height > 0 ? (255 * (2 * Math.log(height) - low)) / (high - low) : 0;
         words[i] = palette[t > 255 ? 255 : t > 0 ? t | 0 : 0];
       }
     }
@@ -193,6 +197,7 @@ function curvePlot(size, { limits }, most) {
   const now = plot.dots("now", { colour: "vermillion", marker: "D", size: 1.5 });
   now.node.setAttribute("stroke", "var(--ln-ground)");
   const value = plot.words("now", { dy: -9 });
+  value.node.classList.add("ln-halo");
   let drawn;
   return {
     plot,
