@@ -175,17 +175,17 @@ def test_shuffle_gives_another_order_each_time(opened):
 
 
 def test_play_runs_to_the_last_k_and_a_second_press_halts_it(opened):
-    state = lambda: opened.execute_script(
-        "return arguments[0].landscapeState()", root(opened, "one")
-    )
+    def k():
+        return opened.execute_script("return arguments[0].landscapeState().k", root(opened, "one"))
+
     press(opened, "play")
-    wait_for(lambda: state()["k"] > 6, "Play does not move k")
+    wait_for(lambda: k() > 6, "Play does not move k")
     press(opened, "play")
     halted = shown(opened, "one")[0]["k"]
     assert button(opened, "play").text == "Play"
     by_mouse(opened, 1.0, -3.0)  # one more than at first: the end is one farther
     press(opened, "play")
-    wait_for(lambda: state()["k"] == 20, "Play does not reach the end")
+    wait_for(lambda: k() == 20, "Play does not reach the end")
     assert halted < 20 and shown(opened, "one")[0]["k"] == 20
     assert button(opened, "play").text == "Play"
     assert not button(opened, "take").is_enabled()
@@ -212,13 +212,10 @@ def test_marks_lie_where_the_numbers_say(opened):
     assert next_place == pytest.approx(place, abs=0.1)
 
     (slope, offset), _ = lines(opened, ".ln-spot-bowl .ln-plot")
-    angle = np.linspace(0, 6, 7)
+    circle = np.array([np.cos(range(7)), np.sin(range(7))])
     for matrices, bowl in ((before, found["bowls"][0]), (after, found["bowls"][1])):
         for level, (a, b, c, d, e, f) in zip(twin.data["levels"], matrices, strict=True):
-            u, v = (
-                a * np.cos(angle) + c * np.sin(angle) + e,
-                b * np.cos(angle) + d * np.sin(angle) + f,
-            )
+            u, v = np.array([[a, c], [b, d]]) @ circle + [[e], [f]]
             d1 = (u - slope[1]) / slope[0] - bowl["bottom"][0]
             d2 = (v - offset[1]) / offset[0] - bowl["bottom"][1]
             height = bowl["height"] + ((d2 + bowl["mean"] * d1) ** 2 + bowl["variance"] * d1**2) / 2

@@ -269,7 +269,7 @@ function rounded(point, view) {
   return point.map((v, i) => {
     const [low, high] = view[i];
     const digits = Math.max(0, 2 - Math.floor(Math.log10(high - low)));
-    return Number(Math.max(low, Math.min(high, v)).toFixed(digits));
+    return Number(Math.max(low, Math.min(high, v)).toFixed(digits)) + 0; // and not minus zero
   });
 }
 
