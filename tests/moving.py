@@ -1,7 +1,9 @@
 """Move explorables in a browser by keys, mouse and touch, and read what they then show."""
 
+import re
 import time
 
+import numpy as np
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.actions.pointer_input import PointerInput
@@ -91,3 +93,40 @@ def wait_for(condition, message: str, patience: float = 20.0):
         assert time.monotonic() < end, message
         time.sleep(0.05)
     return found
+
+
+MARKS = """
+    return [...arguments[0].querySelectorAll('svg.ln-plot')].map(plot => ({
+      ticks: [...plot.querySelectorAll('[data-axis]')].map(tick => {
+        const [u, v] = tick.getAttribute('d').match(/-?[\\d.]+/g).map(Number);
+        const axis = tick.dataset.axis;
+        return [axis, Number(tick.dataset.value), axis === 'x' ? u : v];
+      }),
+      marks: [...plot.querySelectorAll('path[data-mark]:not([data-part])')].map(mark =>
+        [mark.dataset.mark, mark.getAttribute('d') ?? '']),
+    }));"""
+
+
+def off_the_picture(driver, name: str) -> dict[str, tuple]:
+    """The lines of a picture by name: their places, (points, 2), and where its axes put values.
+
+    The latter is a function of (xs, ys), learned from the ticks alone.
+    """
+    found = {}
+    for plot in driver.execute_script(MARKS, root(driver, name)):
+        x, y = (scale_of([t[1:] for t in plot["ticks"] if t[0] == axis]) for axis in "xy")
+        for mark, path in plot["marks"]:
+            places = np.array(re.findall(r"-?[\d.]+", path), dtype=float).reshape(-1, 2)
+            found[mark] = places, lambda xs, ys, x=x, y=y: np.stack([x(xs), y(ys)], axis=1)
+    return found
+
+
+def scale_of(ticks: list[tuple[float, float]]):
+    """From values to places along an axis, linear or logarithmic, whichever its ticks follow."""
+    values, places = np.array(ticks).T
+    fits = []
+    for there in (np.asarray, np.log10) if (values > 0).all() else (np.asarray,):
+        line = np.polyfit(there(values), places, 1)
+        fits.append((np.abs(np.polyval(line, there(values)) - places).max(), line, there))
+    _, line, there = min(fits, key=lambda fit: fit[0])
+    return lambda at: np.polyval(line, there(np.asarray(at, dtype=float)))

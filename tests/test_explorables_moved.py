@@ -10,8 +10,8 @@ import os
 import numpy as np
 import pytest
 from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
-from explorables import EXAMPLES, STEPS, page
-from moving import SLIDERS, by_mouse, by_touch, press, root, shown, slider, twin_at
+from explorables import EXAMPLES, MARKS, STEPS, page
+from moving import SLIDERS, by_mouse, by_touch, off_the_picture, press, root, shown, slider, twin_at
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
@@ -77,6 +77,19 @@ def test_mouse_and_finger_move_every_slider(name, move, opened):
             assert words == twin_at(twin, state).sentence()
             found.append(state[trait])
         assert found[0] != found[1], f"{move.__name__} does not move {trait}"
+
+
+@EACH
+def test_lines_lie_where_python_has_them(name, opened):
+    state, _ = shown(opened, name)
+    expected = MARKS[name](twin_at(twins()[name], state))
+    drawn = off_the_picture(opened, name)
+    for mark, (xs, ys) in expected.items():
+        places, at = drawn[mark]
+        expected_places = at(xs, ys).clip(-1e4, 1e4)  # far outside a mark is held
+        assert places.shape == expected_places.shape, mark
+        # in units of which a picture has some 400, written to a hundredth
+        np.testing.assert_allclose(places, expected_places, atol=0.05, rtol=0, err_msg=mark)
 
 
 @EACH
