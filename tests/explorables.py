@@ -50,9 +50,18 @@ def bowl_marks(one: BowlExplorer) -> dict[str, tuple]:
     return {"path": (x, y), **{name: (count, line) for name, line in heights.items()}}
 
 
+def line_marks(one: OneMoreSample) -> dict[str, tuple]:
+    found, ends, ks = one.numbers(), np.array(one.data["view"][0]), np.arange(2, one.numbers()["n"])
+    lines = {when: (ends, found[when][0] * ends + found[when][1]) for when in ("before", "after")}
+    average = found["spread"] / (ks * (ks + 1))
+    here = ([one.k] * 2, one.data["limits"])
+    return {**lines, "order": (ks, found["changes"]), "average": (ks, average), "here": here}
+
+
 # lines of the picture and where Python has them: name -> (xs, ys), in data units
 MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
     "bowl_explorer": bowl_marks,
+    "one_more_sample": line_marks,
 }
 
 PAGE = """<!doctype html><html lang="en"{theme}><meta charset="utf-8"><title>Explorables</title>

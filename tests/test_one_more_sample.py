@@ -140,6 +140,14 @@ def test_k_follows_when_added_samples_go():
     assert made.k == 19 and made.numbers()["n"] == 20
 
 
+@pytest.mark.parametrize("names", [("k", "added"), ("added", "k")], ids="-then-".join)
+def test_what_the_page_sends_at_once_is_judged_as_one(names):
+    """K = 20 is possible only with the added sample, whichever is read first."""
+    made, sent = explorer(5), {"k": 20, "added": [[1.0, 2.0, 5]]}
+    made.set_state({name: sent[name] for name in names})
+    assert (made.k, made.added, made.numbers()["n"]) == (20, [[1.0, 2.0, 5]], 21)
+
+
 def test_a_far_sample_changes_less_when_there_are_more():
     changed = []
     for k in (5, 18):

@@ -13,7 +13,7 @@ const LOOKS = {
   before: { colour: "blue", dash: "-", width: 2 },
   after: { colour: "orange", dash: "--", width: 2 },
 };
-const COUNTS = [2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000];
+const COUNTS = [2, 3, 4, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000];
 let bars = 0; // of the page: each colour bar needs a name of its own
 
 /** Widths, heights and margins in px, so that words keep their size whatever the width. */
@@ -48,6 +48,7 @@ function text(node, words) {
 function dataPlot(size, { view }) {
   const plot = axes({ ...size, x: { range: view[0], label: "x", most: 5 }, y: { range: view[1], label: "y", most: 5 } });
   const sofar = plot.shape("samples", "path", {
+    "data-part": "dots",
     fill: "none", stroke: "var(--ln-line)", "stroke-width": 6.5, "stroke-linecap": "round",
   });
   const own = plot.dots("own", { colour: "purple", marker: "s", size: 1.15 });
