@@ -214,7 +214,7 @@ function curvePlot(size, { limits }, most) {
       const left = k > most / 2;
       value.node.setAttribute("text-anchor", left ? "end" : "start");
       const [, highest] = limits; // a number beyond the axis is written at its end
-      value.set(left ? k / 1.03 : k * 1.03, Math.min(changed, highest / 4), scientific(changed, 1));
+      value.set(left ? k / 1.03 : k * 1.03, Math.min(changed, highest / 10), scientific(changed, 1));
     },
   };
 }
