@@ -160,7 +160,8 @@ def test_a_cross_in_hand_outlives_new_sizes(opened):
     wait_for(
         lambda: opened.find_elements(By.CSS_SELECTOR, ".ln-narrow"), "the plots keep their width"
     )
-    cross.send_keys(Keys.ARROW_LEFT, Keys.ENTER)
+    # to whatever has the focus: an element's own send_keys would give it back
+    ActionChains(opened).send_keys(Keys.ARROW_LEFT, Keys.ENTER).perform()
     assert len(shown(opened, "one")[0]["added"]) == 1
 
 
