@@ -221,7 +221,7 @@ def test_marks_lie_where_the_numbers_say(opened):
             d2 = (v - offset[1]) / offset[0] - bowl["bottom"][1]
             height = bowl["height"] + ((d2 + bowl["mean"] * d1) ** 2 + bowl["variance"] * d1**2) / 2
             assert height == pytest.approx(max(level, bowl["height"]), rel=2e-3)
-    _assert_colours(np.reshape(pixels, (128, 128, 4)), twin, found)
+    _assert_colours(np.reshape(pixels, (96, 96, 4)), twin, found)
 
 
 def _assert_colours(pixels, twin, found):
@@ -229,7 +229,7 @@ def _assert_colours(pixels, twin, found):
     from matplotlib import colormaps
     from matplotlib.colors import LogNorm
 
-    u = (2 * np.arange(128) + 1) / 128 - 1
+    u = (2 * np.arange(96) + 1) / 96 - 1
     U, V = np.meshgrid(u, -u)
     mean = np.mean(np.linspace(-1, 1, 41) ** 2)
     one, a, b, c, d = found["increment"]

@@ -7,7 +7,7 @@ import { FIRST, gridMoments } from "./line_landscape.js";
 import { general, powerOfTen, scientific } from "./words.js";
 
 const NARROW = 600; // px: below, the data have a row of their own
-const PIXELS = 128; // to a side of the heat map, which the browser smooths
+const PIXELS = 96; // to a side of the heat map, which the browser smooths
 const SIGNS = { before: "+", after: "x" };
 const LOOKS = {
   before: { colour: "blue", dash: "-", width: 2 },
