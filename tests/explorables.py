@@ -18,6 +18,7 @@ from landscape_nb.widgets import (
     BowlExplorer,
     EnoughExplorer,
     NextDigit,
+    OneMoreSample,
     RitzExplorer,
     SpectrumExplorer,
 )
@@ -82,12 +83,24 @@ def next_digit(random: np.random.Generator) -> NextDigit:
     return shown
 
 
+def line(random: np.random.Generator) -> OneMoreSample:
+    n = int(random.integers(3, 130))
+    x, y = random.uniform(-2, 2, n), random.normal(0.5, 1.5, n)
+    explorer = OneMoreSample(x, y, k=2, window=((-0.4, 2.0), (-0.7, random.uniform(1, 2))))
+    explorer.order = int(random.choice([0, 1, random.integers(2**32)]))
+    for _ in range(random.integers(4)):
+        explorer.add(random.uniform(-2, 2), random.uniform(-4, 4))
+        explorer.k = int(random.integers(2, n))
+    return explorer
+
+
 EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
     "bowl_explorer": bowl,
     "ritz_explorer": ritz,
     "spectrum_explorer": spectrum,
     "enough_explorer": enough,
     "next_digit": next_digit,
+    "one_more_sample": line,
 }
 # settings that a slider moves, from top to bottom
 STEPS: dict[str, list[str]] = {
@@ -96,6 +109,7 @@ STEPS: dict[str, list[str]] = {
     "spectrum_explorer": ["step"],
     "enough_explorer": ["tolerance"],
     "next_digit": ["D", "sigma"],
+    "one_more_sample": ["k"],
 }
 
 
@@ -144,6 +158,14 @@ def spectrum_marks(one: SpectrumExplorer) -> dict[str, tuple]:
     }
 
 
+def line_marks(one: OneMoreSample) -> dict[str, tuple]:
+    found, ends, ks = one.numbers(), np.array(one.data["view"][0]), np.arange(2, one.numbers()["n"])
+    lines = {when: (ends, found[when][0] * ends + found[when][1]) for when in ("before", "after")}
+    average = found["spread"] / (ks * (ks + 1))
+    here = ([one.k] * 2, one.data["limits"])
+    return {**lines, "order": (ks, found["changes"]), "average": (ks, average), "here": here}
+
+
 # lines of the picture and where Python has them: name -> (xs, ys), in data units
 MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
     "bowl_explorer": bowl_marks,
@@ -151,6 +173,7 @@ MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
     "next_digit": next_digit_marks,
     "ritz_explorer": ritz_marks,
     "spectrum_explorer": spectrum_marks,
+    "one_more_sample": line_marks,
 }
 
 PAGE = """<!doctype html><html lang="en"{theme}><meta charset="utf-8"><title>Explorables</title>

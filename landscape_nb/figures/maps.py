@@ -128,7 +128,7 @@ def contour_maps(
 
 def heat_map(
     ax: Axes, x: ArrayLike, y: ArrayLike, Z: np.ndarray, *,
-    limits: tuple[float, float], label: str, colour_bar: bool = True,
+    limits: tuple[float, float], label: str, colour_bar: bool = True, colours: str = "cividis",
 ) -> None:  # fmt: skip
     """Positive heights over a plane as colours on a logarithmic scale that is given, not fitted.
 
@@ -139,7 +139,7 @@ def heat_map(
     dx, dy = (x1 - x0) / 2, (y1 - y0) / 2  # a pixel is centred on its point
     edges = (x0 - dx, xn + dx, y0 - dy, yn + dy)
     mesh = ax.imshow(
-        np.clip(np.asarray(Z), *limits), norm=LogNorm(*limits), cmap="cividis", origin="lower",
+        np.clip(np.asarray(Z), *limits), norm=LogNorm(*limits), cmap=colours, origin="lower",
         extent=edges, aspect="auto", interpolation="bilinear",
     )  # fmt: skip
     if colour_bar:
@@ -171,7 +171,7 @@ def number_map(
 
 def one_more_sample(
     x: ArrayLike, y: ArrayLike, k: int, lines: Sequence[tuple[float, float]],
-    plane: tuple[Sequence[float], Sequence[float]], surfaces: Sequence[np.ndarray], *,
+    plane: tuple[ArrayLike, ArrayLike], surfaces: Sequence[np.ndarray], *,
     levels: Sequence[float], limits: tuple[float, float],
 ) -> Figure:  # fmt: skip
     """What sample k + 1 does to a straight line's fit: data, both landscapes, squared change.
@@ -201,7 +201,7 @@ def one_more_sample(
     left.legend(frameon=False, fontsize=8, loc="upper left")
     two_surfaces(middle, *plane, *surfaces[:2], levels=levels, minima=lines)
     middle.set_title("$L_k$ (solid), $L_{k+1}$ (dashed)", fontsize=11)
-    heat_map(right, *plane, surfaces[2], limits=limits, label="")
+    heat_map(right, *plane, surfaces[2], limits=limits, label="", colours="viridis")
     right.set_title("$(L_{k+1} - L_k)^2$", fontsize=11)
     for ax in (middle, right):
         ax.set(xlabel="slope $w_1$", ylabel="offset $w_2$")

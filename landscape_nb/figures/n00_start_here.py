@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from landscape_nb.figures import maps, plots
 
 LEVELS = [0.25, 0.4, 0.7, 1.2, 2.0, 3.2]  # heights of the contour lines
-LIMITS = (1e-5, 1.0)  # of the squared change, the same for every k
+LIMITS = (1e-6, 10.0)  # of the squared change, the same for every k
 
 
 def two_changes(slopes: Tensor, offsets: Tensor, increments: Mapping[int, Tensor]) -> None:
@@ -21,7 +23,7 @@ def two_changes(slopes: Tensor, offsets: Tensor, increments: Mapping[int, Tensor
     figure, axes = plots.new_figure(2, width=4.4, height=3.7)
     for ax, (k, increment) in zip(axes, increments.items(), strict=True):
         squared, label = increment.square().numpy(), "$(L_{k+1} - L_k)^2$"
-        maps.heat_map(ax, slopes, offsets, squared, limits=LIMITS, label=label)
+        maps.heat_map(ax, slopes, offsets, squared, limits=LIMITS, label=label, colours="viridis")
         ax.set(title=f"from k = {k} to {k + 1}", xlabel="slope $w_1$", ylabel="offset $w_2$")
     few, many = (float(increment.square().mean()) for increment in increments.values())
     plots.show(
@@ -34,35 +36,28 @@ def two_changes(slopes: Tensor, offsets: Tensor, increments: Mapping[int, Tensor
 
 
 def one_more_sample(
-    x: Tensor,
-    y: Tensor,
+    x: ArrayLike,
+    y: ArrayLike,
     k: int,
-    lines: Sequence[Tensor],
-    window: tuple[Tensor, Tensor],
-    before: Tensor,
-    after: Tensor,
-) -> tuple[bytes, str]:
-    """One state of a slider: data, both landscapes and the squared change, as PNG; a sentence.
+    lines: Sequence[tuple[float, float]],
+    window: tuple[np.ndarray, np.ndarray],
+    before: np.ndarray,
+    after: np.ndarray,
+) -> bytes:
+    """Data, both landscapes and the squared change for one k, as a still PNG.
 
     Args:
-        x: (n, 1), the samples' places; the first k are "so far", the one after them is "next".
-        y: (n, 1), the samples' values.
+        x: (n,), the samples' places; the first k are "so far", the one after them is "next".
+        y: (n,), the samples' values.
         k: number of samples so far.
         lines: (slope, offset) of the best line before and after.
         window: slopes (X,) and offsets (Y,) at which the landscapes are given.
         before: L_k, (Y, X).
         after: L_{k+1}, (Y, X).
     """
-    squared = (after - before).square()
-    surfaces = [surface.numpy() for surface in (before, after, squared)]
-    ends = [(float(slope), float(offset)) for slope, offset in lines]
-    plane = window[0].tolist(), window[1].tolist()
-    figure = maps.one_more_sample(x, y, k, ends, plane, surfaces, levels=LEVELS, limits=LIMITS)
-    moved, changed = float((lines[1] - lines[0]).norm()), float(squared.mean())
-    return plots.to_png(figure), (
-        f"From k = {k} to {k + 1}: the minimiser moves by {moved:.3f}; the mean squared change in "
-        f"the window is {changed:.1e}."
-    )
+    surfaces = before, after, (after - before) ** 2
+    figure = maps.one_more_sample(x, y, k, lines, window, surfaces, levels=LEVELS, limits=LIMITS)
+    return plots.still(figure)
 
 
 def factor_from_five(factor: Callable[[int, int], float]) -> None:

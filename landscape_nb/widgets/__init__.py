@@ -10,6 +10,7 @@ from landscape_nb.widgets.bowl_explorer import BowlExplorer
 from landscape_nb.widgets.enough_explorer import EnoughExplorer
 from landscape_nb.widgets.explorer import Explorer
 from landscape_nb.widgets.next_digit import NextDigit
+from landscape_nb.widgets.one_more_sample import OneMoreSample
 from landscape_nb.widgets.picture_slider import PictureSlider
 from landscape_nb.widgets.ritz_explorer import RitzExplorer
 from landscape_nb.widgets.spectrum_explorer import SpectrumExplorer
@@ -20,11 +21,13 @@ __all__ = [
     "EnoughExplorer",
     "Explorer",
     "NextDigit",
+    "OneMoreSample",
     "PictureSlider",
     "RitzExplorer",
     "SpectrumExplorer",
     "StepExplorer",
 ]
+__all__ = ["BowlExplorer", "Explorer", "OneMoreSample", "PictureSlider", "StepExplorer"]
 
 
 def __getattr__(name: str) -> Any:

@@ -49,7 +49,7 @@ import torch
 import landscape_nb as ln
 from landscape_nb.course import Cost, SaveMyWork, reveal_number
 from landscape_nb.figures import n00_start_here as figures
-from landscape_nb.widgets import PictureSlider
+from landscape_nb.widgets import OneMoreSample
 
 # %%
 torch.set_num_threads(1)  # these models are small: one processor is fastest
@@ -205,6 +205,48 @@ print(f"largest of twenty:  {max(factors):.0f}")
 # single curve.
 
 # %% [markdown]
+# ## Move k yourself
+#
+# Drag the slider, use the arrow keys, or press *Play*: the samples join one by one.
+#
+# - **The data:** the samples so far, the next one, and the best line before and after it joins.
+# - **The landscapes:** $L_k$ and $L_{k+1}$ as contour lines, like hills on a hiking map, with a cross
+#   at each minimum. Solid is before, dashed is after. ($k$ begins at 2: one point fixes no line, and
+#   its landscape is a valley without a lowest point.)
+# - **The squared change:** on one colour scale for all $k$. Bright means that the next sample changes
+#   the landscape much at this slope and offset. In the dark furrow it is no surprise, so nothing
+#   changes.
+# - **Below:** the mean squared change for every $k$. Both axes are logarithmic, so that a power of $k$
+#   is a straight line. This order of the samples jumps around the average over all orders.
+#
+# **A click in the picture of the data puts a sample there**, and it comes next. Click elsewhere to
+# move it. *Take it in* lets it join. With the keyboard: go to the picture of the data with the Tab
+# key, move the cross with the arrow keys, and press Enter.
+
+# %%
+explorer = OneMoreSample(x, y, k=3)
+explorer
+
+# %% [markdown]
+# **Try this.**
+#
+# - Start at $k = 3$ and move to the right. When do the solid and the dashed contours become one? Is
+#   there a $k$ at which the change becomes *brighter* again? Look at the data: what is special about
+#   the sample that comes next?
+# - At $k = 12$, click far below the line, at the right edge. Where does the bowl go? Then click on the
+#   line. Where does the furrow run now?
+# - Put the same far sample at $k = 12$ and at $k = 100$. How much less does it change with more data?
+# - *Shuffle* a few times. What stays the same in the lowest picture, and what does not?
+#
+# The explorer can also be moved by a program. The next cell does that and reads the sentence.
+
+# %%
+for k in (6, 12, 100):
+    explorer.k = k
+    print(explorer.sentence())
+explorer.k = 3
+
+# %% [markdown]
 # ## The picture: few samples, many samples
 #
 # Both panels have the same colour scale. Bright means that the new sample changes the landscape
@@ -212,42 +254,6 @@ print(f"largest of twenty:  {max(factors):.0f}")
 
 # %%
 figures.two_changes(slopes, offsets, {k: L(k + 1) - L(k) for k in (5, 50)})
-
-# %% [markdown]
-# ## Move k yourself
-#
-# Every picture was drawn before, so the slider follows at once.
-#
-# - **Left:** the samples so far, the next one, and the best line before and after it joins.
-# - **Middle:** the two landscapes as contour lines, like hills on a hiking map, with a cross at
-#   each minimum. Solid is before, dashed is after.
-# - **Right:** the squared change, on one colour scale for all $k$.
-
-
-# %%
-def picture(k):
-    """Three panels for one k, and a sentence about them."""
-    lines = [ln.fit(loss, j).w for j in (k, k + 1)]
-    return figures.one_more_sample(x, y, k, lines, (slopes, offsets), L(k), L(k + 1))
-
-
-# %%
-pictures = {k: picture(k) for k in (3, 6, 12, 25, 50, 100)}
-explorer = PictureSlider("k", pictures)
-explorer
-
-# %% [markdown]
-# **Try this.** Start at $k = 3$ and move to the right. When do the solid and the dashed contours
-# become one? Is there a $k$ at which the right panel becomes *brighter* again? Look at the data on
-# the left: what is special about the sample that comes next?
-#
-# The slider can also be moved by a program. The next cell does that and reads the sentence.
-
-# %%
-for k in (6, 12, 100):
-    explorer.slider.value = k
-    print(explorer.sentence())
-explorer.slider.value = 3
 
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: what must be true on every machine.
