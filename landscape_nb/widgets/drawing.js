@@ -17,10 +17,13 @@ export function svg(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** From data to user units along one axis, and back. */
-export function scale({ range: [low, high], log = false }, [start, end]) {
-  const f = log ? Math.log10 : (v) => v;
-  const back = log ? (v) => 10 ** v : (v) => v;
+/**
+ * From data to user units along one axis, and back. `stretched` is for values of either sign and
+ * very different size: even up to about so far from zero, beyond it as logarithms are (asinh).
+ */
+export function scale({ range: [low, high], log = false, stretched = 0 }, [start, end]) {
+  const f = log ? Math.log10 : stretched ? (v) => Math.asinh(v / stretched) : (v) => v;
+  const back = log ? (v) => 10 ** v : stretched ? (v) => stretched * Math.sinh(v) : (v) => v;
   const [a, b] = [f(low), f(high)];
   const at = (value) => start + ((f(value) - a) / (b - a)) * (end - start);
   at.inverse = (place) => back(a + ((place - start) / (end - start)) * (b - a));
@@ -54,7 +57,9 @@ const MARKERS = {
   D: [[[0, -5], [5, 0], [0, 5], [-5, 0], [0, -5]]],
   x: [[[-4, -4], [4, 4]], [[-4, 4], [4, -4]]],
   "+": [[[-6, 0], [6, 0]], [[0, -6], [0, 6]]],
+  ".": [[[0, 0], [0, 0]]], // as round as the ends of a stroke: cheap, for hundreds
 };
+const STROKES = "x+.";
 export const DASHES = { "-": "none", "--": "7 4", ":": "2 3", "-.": "8 3 2 3" };
 
 /** As few digits as a screen can show: long numbers cost time to write and to read. */
@@ -167,13 +172,14 @@ function pens({ inside, over, x, y }) {
 
   /** Markers at points. */
   function dots(name, { colour = "ink", marker = "o", size = 1, hollow = false, part = "dots" }) {
-    const open = hollow || "x+".includes(marker);
+    const open = hollow || STROKES.includes(marker);
     const node = svg("path", {
       "data-mark": name,
       "data-part": part,
       fill: open ? "none" : `var(--ln-${colour})`,
       stroke: `var(--ln-${colour})`,
-      "stroke-width": "x+".includes(marker) ? 2.2 : 1.2,
+      "stroke-width": marker === "." ? 5 * size : STROKES.includes(marker) ? 2.2 : 1.2,
+      "stroke-linecap": marker === "." ? "round" : "butt",
     });
     inside.append(node);
     return {
@@ -229,7 +235,7 @@ function marked(marker, u, v, size = 1) {
 export function legend(entries) {
   const list = document.createElement("ul");
   list.className = "ln-legend";
-  for (const { label, colour = "ink", dash, marker, width = 1.8 } of entries) {
+  for (const { label, colour = "ink", dash, marker, hollow = false, width = 1.8, ...bars } of entries) {
     const sample = svg("svg", { viewBox: "0 0 34 14", width: 34, height: 14, "aria-hidden": "true" });
     const stroke = `var(--ln-${colour})`;
     if (dash)
@@ -240,14 +246,23 @@ export function legend(entries) {
       sample.append(
         svg("path", {
           d: marked(marker, 17, 7),
-          fill: "x+".includes(marker) ? "none" : stroke,
+          fill: hollow || STROKES.includes(marker) ? "none" : stroke,
           stroke,
-          "stroke-width": "x+".includes(marker) ? 2.2 : 1.2,
+          "stroke-width": marker === "." ? 5 : STROKES.includes(marker) ? 2.2 : 1.2,
+          "stroke-linecap": marker === "." ? "round" : "butt",
         }),
       );
+    if (bars.bar || bars.whisker) sample.append(barSample({ stroke, ...bars }));
     const item = document.createElement("li");
     item.append(sample, label);
     list.append(item);
   }
   return list;
+}
+
+/** A bar ("full" or "outline"), or what tells its error, beside the words that name it. */
+function barSample({ stroke, bar, whisker }) {
+  const looks = { fill: bar === "full" ? stroke : "none", stroke, "stroke-width": 2 };
+  if (whisker) return svg("path", { d: "M12,1h10M17,1V13M12,13h10", ...looks });
+  return svg("rect", { x: 9, y: 1, width: 16, height: 12, ...looks });
 }
