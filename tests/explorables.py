@@ -76,9 +76,21 @@ def bowl_marks(one: BowlExplorer) -> dict[str, tuple]:
     return {"path": (x, y), **{name: (count, line) for name, line in heights.items()}}
 
 
+def explorer_marks(shown: Explorable) -> dict[str, tuple]:
+    parts = shown.numbers()["parts"]
+    return {name: (shown.data["ks"], np.abs(part)) for name, part in parts.items()}
+
+
+def step_marks(shown: Explorable) -> dict[str, tuple]:
+    found = shown.numbers()
+    return {"T": (found["sigma"], np.clip(found["steps"], 1e-5, 1e3))}
+
+
 # lines of the picture and where Python has them: name -> (xs, ys), in data units
 MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
     "bowl_explorer": bowl_marks,
+    "explorer": explorer_marks,
+    "step_explorer": step_marks,
 }
 
 PAGE = """<!doctype html><html lang="en"{theme}><meta charset="utf-8"><title>Explorables</title>

@@ -153,7 +153,7 @@ function partsOf({ data: { ks, probes, heights } }) {
       const hidden = PARTS.filter((name) => parts[name].every((v) => Math.abs(v) < heights[0]));
       const words = hidden.length ? `below this picture: ${hidden.join(", ")}` : "";
       below.set(plot.x.inverse(left), heights[0], words);
-      mark.set({ d: k === null ? "" : `M${plot.x(k)},${top}V${bottom}` });
+      mark.set({ d: k === null ? "" : `M${plot.x(k)},${top}L${plot.x(k)},${bottom}` });
     },
   };
 }
@@ -200,7 +200,8 @@ function bar(plot, { name, colour, shift, bar: kind }, i) {
     const [low, high] = (ends ?? [ratio, ratio]).map(shown);
     const visible = high - low > 0.01;
     const [v, w] = [plot.y(low), plot.y(high)];
-    whisker.set({ d: visible ? `M${u - 5},${v}h10M${u},${v}V${w}M${u - 5},${w}h10` : "" });
+    const cap = (place) => `M${u - 5},${place}L${u + 5},${place}`;
+    whisker.set({ d: visible ? `${cap(v)}M${u},${v}L${u},${w}${cap(w)}` : "" });
     const above = visible ? high : shown(ratio);
     // the line at 1 would cross it out
     number.set(i + shift, above > 0.91 && above < 1 ? 1 : above, barWords(ratio));

@@ -80,9 +80,9 @@ class Explorer(Explorable, module="explorer"):
         return self.within(proposal)
 
     @validate("k")
-    def _one_of_the_ks(self, proposal: Any) -> int:
+    def _one_of_the_ks(self, proposal: Any) -> int | None:
         k, ks = proposal.value, self.data["ks"]
-        if k not in ks:  # None is not asked about
+        if k is not None and k not in ks:
             raise ValueError(f"k must be one of the tables' ks, {ks}; got k = {k}.")
         return k
 

@@ -95,6 +95,7 @@ function picture({ data: { modes, exponents } }) {
     plot.line(name, { ...look, width: 1.4 }).set(stations, stations.map((v) => v ** power));
   const curve = plot.line(CURVE.name, CURVE);
   const marks = MODES.map(({ name, marker }) => plot.dots(name, { marker, size: 1.5 }));
+  const upright = (u) => `M${u},${top}L${u},${bottom}`;
   const held = (v) => Math.max(STEPS[0], Math.min(STEPS[1], v)); // what leaves stays on the edge
   return {
     node: html("div", { className: "ln-panels" },
@@ -102,7 +103,7 @@ function picture({ data: { modes, exponents } }) {
     draw(_, found) {
       curve.set(found.sigma, found.steps.map(held));
       marks.forEach((mark, i) => mark.set([modes[i]], [held(found.modes[i])]));
-      turning.set({ d: found.turn === null ? "" : `M${plot.x(found.turn)},${top}V${bottom}` });
+      turning.set({ d: found.turn === null ? "" : upright(plot.x(found.turn)) });
     },
   };
 }
