@@ -6,11 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from landscape_nb.figures import plots
-from landscape_nb.figures.plots import BLACK, BLUE, GREEN, GREY, SKY, VERMILLION, curve, log_log
+from landscape_nb.figures.plots import BLACK, BLUE, GREEN, GREY, PURPLE, VERMILLION, curve, log_log
 
 # A probe's share of the full space for each probe, and the ends of its standard error, if any.
 Shares = tuple[Sequence[float], Sequence[Sequence[float]] | None]
-CROSS = "#B0588A"  # purple dark enough for a thin line on white
 CUT = 1.2  # a bar ends here at the latest; its number says how high it would be
 
 
@@ -55,7 +54,7 @@ def _parts(
         curve(ax, ks, parts[name], name)
     cross = np.asarray(parts["cross"])
     size = np.where(cross == 0, np.nan, abs(cross))
-    look: dict = {"color": CROSS, "marker": "D", "linestyle": ":"}
+    look: dict = {"color": PURPLE, "marker": "D", "linestyle": ":"}
     curve(ax, ks, size, "cross, positive", **look)
     negative = np.where(cross < 0, size, np.nan)
     look |= {"linestyle": "none", "markerfacecolor": "white"}
@@ -72,7 +71,7 @@ def _bars(ax: Axes, names: Sequence[str], shares: Mapping[str, Shares]) -> None:
     ax.set_ylabel("share of the full-space criterion")
     ax.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
     looks: dict[str, dict] = {
-        "raw": {"color": SKY, "edgecolor": BLUE, "label": "raw"},
+        "raw": {"color": "white", "edgecolor": BLUE, "linewidth": 1.5, "label": "raw"},
         "centred": {"color": BLUE, "hatch": "//", "edgecolor": "white"},
     }
     looks["centred"]["label"] = "centred (gradient + curvature)"
