@@ -4,23 +4,32 @@ EXAMPLES names for each ES module a function that draws a random state of its ex
 STEPS the settings that a slider moves.
 """
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch
+from matplotlib.figure import Figure
+from selenium.webdriver.remote.webdriver import WebDriver
 
 import landscape_nb as ln
+from landscape_nb.figures import plots
+from landscape_nb.theory.tables import MomentTable
 from landscape_nb.widgets import (
     BowlExplorer,
     EnoughExplorer,
+    Explorer,
     NextDigit,
     OneMoreSample,
     RitzExplorer,
     SpectrumExplorer,
+    StepExplorer,
 )
 from landscape_nb.widgets.es_modules import page_script, page_style
 from landscape_nb.widgets.explorable import Explorable
@@ -94,6 +103,33 @@ def line(random: np.random.Generator) -> OneMoreSample:
     return explorer
 
 
+def moments(random: np.random.Generator, value: torch.Tensor, size: float, D: int) -> MomentTable:
+    """Nested coefficients that fall with k; the cross part has both signs."""
+    K = len(value)
+    part = [size * torch.tensor(random.lognormal(size=(K, D))).cumsum(1) / D for _ in range(3)]
+    sign = torch.tensor(random.choice([-1, 1], (K, D)))
+    cross, gradient, curvature = (one * value[:, None] for one in part)
+    return MomentTable(2 ** torch.arange(1, K + 1), value, 0.3 * sign * cross, gradient, curvature)
+
+
+def explorer(random: np.random.Generator) -> Explorer:
+    K, D = int(random.integers(1, 9)), int(random.integers(2, 7))
+    value = torch.tensor(random.lognormal(size=K) / 4.0 ** np.arange(K))
+    probes = {name: moments(random, value, size, D) for name, size in (("top", 3), ("random", 0.2))}
+    full = moments(random, value, 5.0, 1)
+    if random.uniform() < 0.5:  # the full space is an estimate
+        error = 10 ** random.uniform(-3, 0) * full.curvature
+        full = dataclasses.replace(full, curvature_stderr=error, cross_stderr=error / 3)
+    k = 2 ** int(random.integers(1, K + 1)) if random.uniform() < 0.5 else None
+    first = int(random.integers(1, D + 1))
+    return Explorer(probes, full, D=first, sigma=10 ** random.uniform(-4, 0), k=k)
+
+
+def step(random: np.random.Generator) -> StepExplorer:
+    alpha = random.choice([0.0, 1.0, random.uniform(0, 2)])
+    return StepExplorer(alpha=alpha, damping=random.choice([1.0, 10 ** random.uniform(-6, 2)]))
+
+
 EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
     "bowl_explorer": bowl,
     "ritz_explorer": ritz,
@@ -101,6 +137,8 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
     "enough_explorer": enough,
     "next_digit": next_digit,
     "one_more_sample": line,
+    "explorer": explorer,
+    "step_explorer": step,
 }
 # settings that a slider moves, from top to bottom
 STEPS: dict[str, list[str]] = {
@@ -110,6 +148,8 @@ STEPS: dict[str, list[str]] = {
     "enough_explorer": ["tolerance"],
     "next_digit": ["D", "sigma"],
     "one_more_sample": ["k"],
+    "explorer": ["D", "sigma"],
+    "step_explorer": ["alpha", "damping"],
 }
 
 
@@ -166,6 +206,16 @@ def line_marks(one: OneMoreSample) -> dict[str, tuple]:
     return {**lines, "order": (ks, found["changes"]), "average": (ks, average), "here": here}
 
 
+def explorer_marks(shown: Explorable) -> dict[str, tuple]:
+    parts = shown.numbers()["parts"]
+    return {name: (shown.data["ks"], np.abs(part)) for name, part in parts.items()}
+
+
+def step_marks(shown: Explorable) -> dict[str, tuple]:
+    found = shown.numbers()
+    return {"T": (found["sigma"], np.clip(found["steps"], 1e-5, 1e3))}
+
+
 # lines of the picture and where Python has them: name -> (xs, ys), in data units
 MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
     "bowl_explorer": bowl_marks,
@@ -174,6 +224,8 @@ MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
     "ritz_explorer": ritz_marks,
     "spectrum_explorer": spectrum_marks,
     "one_more_sample": line_marks,
+    "explorer": explorer_marks,
+    "step_explorer": step_marks,
 }
 
 PAGE = """<!doctype html><html lang="en"{theme}><meta charset="utf-8"><title>Explorables</title>
@@ -208,3 +260,18 @@ def page(shown: Mapping[str, Explorable], path: Path, theme: str = "") -> Path:
         "utf-8",
     )
     return path
+
+
+def still_figure(explorable: Explorable, monkeypatch: pytest.MonkeyPatch) -> Figure:
+    """The figure that an explorable's still picture is made of."""
+    found: list[Figure] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(plots, "still", lambda figure: found.append(figure) or b"")
+        explorable._png()
+    return found[0]
+
+
+def draw(explorable: Explorable, browser: WebDriver, folder: Path, script: str) -> Any:
+    """What a script finds on a page with this explorable."""
+    browser.get(page({"one": explorable}, folder / "page.html").as_uri())
+    return browser.execute_script(script)

@@ -4,7 +4,6 @@ Imports numerics, theory and problems. The only folder that knows matplotlib. He
 that all notebooks share; what one notebook draws is in the file of its number.
 """
 
-from landscape_nb.figures.explorers import ExplorerPicture, StepPicture
 from landscape_nb.figures.guesses import guess_among_options, guess_on_a_line
 from landscape_nb.figures.maps import (
     contour_maps,
@@ -40,14 +39,12 @@ from landscape_nb.figures.plots import (
 __all__ = [
     "BLACK",
     "BLUE",
-    "ExplorerPicture",
     "GREEN",
     "GREY",
     "LOOKS",
     "ORANGE",
     "PURPLE",
     "SKY",
-    "StepPicture",
     "VERMILLION",
     "band",
     "contour_maps",

@@ -1,113 +1,95 @@
-"""The pictures behind the explorers: drawn once, then only what moves is drawn again."""
+"""The still pictures of the explorables: one function each, drawn from what they computed."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from landscape_nb.figures import plots
-from landscape_nb.figures.fast_figure import FastFigure
-from landscape_nb.figures.plots import BLACK, BLUE, GREEN, GREY, SKY, VERMILLION, curve, log_log
-from landscape_nb.theory.moments import Moment
-from landscape_nb.theory.tables import MomentTable
+from landscape_nb.figures.plots import BLACK, BLUE, GREEN, GREY, PURPLE, VERMILLION, curve, log_log
+
+# A probe's share of the full space for each probe, and the ends of its standard error, if any.
+Shares = tuple[Sequence[float], Sequence[Sequence[float]] | None]
+CUT = 1.2  # a bar ends here at the latest; its number says how high it would be
 
 
-class ExplorerPicture:
-    """The picture behind the sliders for D and sigma: parts of the criterion, and who sees them.
-
-    Left: Delta_2^(D) of the first probe against k, with its value, gradient and curvature parts.
-    Right: each probe's criterion divided by the full-space one, raw and centred, averaged over k
-    or at one k, which a line on the left marks.
+def explorer_picture(
+    ks: Sequence[int],
+    parts: Mapping[str, Sequence[float]],
+    heights: Sequence[float],
+    names: Sequence[str],
+    shares: Mapping[str, Shares],
+    k: int | None,
+) -> bytes:
+    """Parts of the criterion against k, and who sees how much of the full space, as PNG.
 
     Args:
-        probes: name -> `MomentTable`; the first is drawn on the left.
-        full: the full-space table, one column.
-        sigmas: (smallest, largest) sigma that will be asked for; it fixes the axes.
-        one_k: whether the ratios belong to one k.
+        ks: numbers of samples, (K,).
+        parts: total, value, cross, gradient and curvature of the first probe, (K,) each, loss^2.
+        heights: ends of the left picture's vertical axis.
+        names: of the probes, the first one's on the left.
+        shares: "raw" and "centred" -> `Shares`.
+        k: the number of samples that the shares belong to; None: averaged over k.
     """
+    figure, (left, right) = plots.new_figure(2, width=4.8, height=4.1)
+    _parts(left, ks, parts, heights)
+    left.set_title(f"The criterion, probed in the {names[0]} subspace", fontsize=10)
+    if k is not None:
+        left.axvline(k, color=GREY, linewidth=3, zorder=0)
+    where = "averaged over k" if k is None else f"at k = {k}"
+    right.set_title(f"What each probe sees, {where}", fontsize=10)
+    _bars(right, names, shares)
+    return plots.still(figure)
 
-    PARTS = ("total", "value", "gradient", "curvature")
 
-    def __init__(
-        self,
-        probes: Mapping[str, MomentTable],
-        full: MomentTable,
-        sigmas: tuple[float, float],
-        one_k: bool = False,
-    ) -> None:
-        self._names = list(probes)
-        first = probes[self._names[0]]
-        ks = first.ks.numpy()
-        figure = Figure(figsize=(9.6, 3.9), layout="constrained", dpi=100)
-        left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
-        for ax in (left, right):
-            ax.spines[["top", "right"]].set_visible(False)
+def _parts(
+    ax: Axes, ks: Sequence[int], parts: Mapping[str, Sequence[float]], heights: Sequence[float]
+) -> None:
+    ticks = list(ks) if len(ks) <= 6 else None
+    log_log(ax, "number of samples k", "part of the criterion  [loss$^2$]", "", ticks=ticks)
+    low, high = heights
+    # two decades above all curves are the legend's
+    ax.set(xlim=(ks[0] / 1.2, ks[-1] * 1.2), ylim=(low, 100 * high))
+    for name in ("total", "value", "gradient", "curvature"):
+        curve(ax, ks, parts[name], name)
+    cross = np.asarray(parts["cross"])
+    size = np.where(cross == 0, np.nan, abs(cross))
+    look: dict = {"color": PURPLE, "marker": "D", "linestyle": ":"}
+    curve(ax, ks, size, "cross, positive", **look)
+    negative = np.where(cross < 0, size, np.nan)
+    look |= {"linestyle": "none", "markerfacecolor": "white"}
+    curve(ax, ks, negative, "cross, negative: its size", **look)
+    ax.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
+    words = "smaller parts lie below the picture"
+    ax.text(0.02, 0.02, words, transform=ax.transAxes, color=BLACK, fontsize=8)
 
-        log_log(
-            left, "number of samples k", "part of $\\Delta_2^{(D)}$  [loss$^2$]",
-            f"The criterion, probed in the {self._names[0]} subspace",
-            ticks=ks.tolist() if len(ks) <= 6 else None,
-        )  # fmt: skip
-        floor = 1e-10 * float(first.value.min())  # fourteen decades or so: chosen here
-        top = 3 * float(first.at(first.D, sigmas[1]).total.max())
-        # two decades above all curves are the legend's
-        left.set(xlim=(ks[0] / 1.2, ks[-1] * 1.2), ylim=(floor, 100 * top))
-        blank = np.full(len(ks), np.nan)
-        self._lines = {name: curve(left, ks, blank, name) for name in self.PARTS}
-        left.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
-        left.text(
-            0.02, 0.02, "smaller parts lie below the picture", transform=left.transAxes,
-            color=BLACK, fontsize=8,
-        )  # fmt: skip
 
-        groups = np.arange(len(self._names))
-        right.set(
-            xlim=(-0.6, len(groups) - 0.4), ylim=(0, 1.3), xticks=groups, yticks=[0, 0.5, 1],
-            ylabel="share of the full-space criterion",
-        )  # fmt: skip
-        right.set_xticklabels(self._names)
-        where = "at this k" if one_k else "averaged over k"
-        right.set_title(f"What each probe sees, {where}", fontsize=10)
-        right.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
-        raw = right.bar(
-            groups - 0.2, np.ones(len(groups)), 0.36, color=SKY, edgecolor=BLUE, label="raw",
-        )  # fmt: skip
-        centred = right.bar(
-            groups + 0.2, np.ones(len(groups)), 0.36, color=BLUE, hatch="//", edgecolor="white",
-            label="centred (gradient + curvature)",
-        )  # fmt: skip
-        right.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
-        self._bars = [*raw, *centred]
-        self.numbers = [
-            right.text(b.get_x() + b.get_width() / 2, 0, "", ha="center", va="bottom", fontsize=8)
-            for b in self._bars
-        ]
-        grey = {"color": GREY, "linewidth": 3, "alpha": 0.8, "solid_capstyle": "butt"}
-        self._marked = left.plot([np.nan, np.nan], [20 * floor, top], **grey)[0]
-        self.fast = FastFigure(
-            figure,
-            [self._marked, *self._lines.values(), *self._bars, *self.numbers],
-            [BLACK, GREY, BLUE, SKY, VERMILLION],
-        )
-
-    def png(
-        self,
-        moment: Moment,
-        raw: Sequence[float],
-        centred: Sequence[float],
-        k: float | None = None,
-    ) -> bytes:
-        """Draw one state: the first probe's moment, both ratios of every probe, and a mark at k."""
-        self._marked.set_xdata(np.full(2, np.nan if k is None else k))
-        for name, line in self._lines.items():
-            line.set_ydata(getattr(moment, name).numpy())
-        for bar, number, height in zip(self._bars, self.numbers, [*raw, *centred], strict=True):
-            bar.set_height(min(height, 1.2))
-            number.set_text(f"{height:.2f}" if height >= 0.005 else f"{height:.0e}")
-            top = min(height, 1.2) + 0.01
-            number.set_y(1.01 if 0.94 < top < 1 else top)  # the line at 1 would cross it out
-        return self.fast.png()
+def _bars(ax: Axes, names: Sequence[str], shares: Mapping[str, Shares]) -> None:
+    groups = np.arange(len(names))
+    ax.set(xlim=(-0.6, len(groups) - 0.4), ylim=(0, 1.45), yticks=[0, 0.5, 1])
+    ax.set_xticks(groups, names)
+    ax.set_ylabel("share of the full-space criterion")
+    ax.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
+    looks: dict[str, dict] = {
+        "raw": {"color": "white", "edgecolor": BLUE, "linewidth": 1.5, "label": "raw"},
+        "centred": {"color": BLUE, "hatch": "//", "edgecolor": "white"},
+    }
+    looks["centred"]["label"] = "centred (gradient + curvature)"
+    for shift, (name, (found, errors)) in zip((-0.2, 0.2), shares.items(), strict=True):
+        drawn = np.clip(found, 0, CUT)
+        ends = np.stack([drawn, drawn], 1) if errors is None else np.clip(errors, 0, CUT)
+        ax.bar(groups + shift, drawn, 0.36, **looks[name])
+        if np.ptp(ends, axis=1).max() > 0.01:
+            reach = np.abs(ends - drawn[:, None]).T
+            look: dict = {"color": BLACK, "linestyle": "none", "capsize": 4}
+            ax.errorbar(groups + shift, drawn, reach, label="within a standard error", **look)
+        for x, share, top in zip(groups + shift, found, ends[:, 1], strict=True):
+            words = f"{share:.2f}" if abs(share) >= 0.005 else f"{share:.0e}"
+            words = f"\u2191 {words}" if share > CUT else words
+            # the line at 1 would cross it out
+            height = 1 if 0.93 < top < 1 else top
+            ax.text(x, height + 0.01, words, ha="center", va="bottom", fontsize=8)
+    ax.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
 
 
 WIDTHS = (0.1, 0.2, 0.4, 0.8, 1.6)  # half-widths of the bowl's level curves along x
@@ -159,57 +141,41 @@ def _bowl_losses(ax: Axes, losses: np.ndarray) -> None:
     ax.legend(frameon=False, fontsize=9, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
-class StepPicture:
-    """The picture behind `StepExplorer`: the step T of each singular value, on log-log axes.
+STEP_SIGMAS, STEPS = (1e-4, 1e1), (1e-5, 1e3)  # ends of the axes of the step's picture
 
-    Three thin lines are its limits: sigma (gradient descent), 1 (UV') and 1/sigma. Two marks stand
-    on the curve at a large and a small mode.
+
+def step_picture(
+    sigma: Sequence[float],
+    steps: Sequence[float],
+    modes: Sequence[tuple[float, float]],
+    turn: float | None,
+) -> bytes:
+    """The step T of each singular value on log-log axes, as PNG.
+
+    Three thin lines are its limits: sigma (gradient descent), 1 (UV') and 1/sigma.
+
+    Args:
+        sigma: singular values, increasing.
+        steps: T at each of them; what leaves the picture is drawn on its edge.
+        modes: (sigma, T) of a large and of a small mode.
+        turn: the sigma below which damping decides, if it is in the picture.
     """
-
-    SIGMAS = (1e-4, 1e1)  # ends of the horizontal axis
-    STEPS = (1e-5, 1e3)  # ends of the vertical axis
-
-    def __init__(self) -> None:
-        figure = Figure(figsize=(6.4, 4.3), layout="constrained", dpi=100)
-        ax = figure.subplots()
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.set(xscale="log", yscale="log", xlim=self.SIGMAS, ylim=self.STEPS)
-        ax.set(
-            xlabel="singular value \u03c3 of the gradient", ylabel="length of the step, T(\u03c3)"
-        )
-        ends = np.array(self.SIGMAS)
-        for power, label, colour, dashes, marker in (
-            (1, "\u03c3: gradient descent", BLUE, "--", "s"),
-            (0, "1: UV'", GREEN, ":", "o"),
-            (-1, "1/\u03c3: small modes first", VERMILLION, "-.", "^"),
-        ):
-            points = np.geomspace(self.SIGMAS[0], self.SIGMAS[1], 6)
-            curve(
-                ax, points, points**power, label, color=colour, linestyle=dashes, marker=marker,
-                linewidth=1.0,
-            )  # fmt: skip
-        self.curve = curve(ax, ends, ends, "T", color=BLACK, marker=None, linewidth=3)
-        look = {"color": BLACK, "markersize": 9, "linestyle": "none"}
-        self.marks = [
-            curve(ax, [1], [1], "a large mode", marker="D", **look),
-            curve(ax, [1], [1], "a small mode", marker="v", **look),
-        ]
-        ax.legend(frameon=False, fontsize=9, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-        self.fast = FastFigure(
-            figure, [self.curve, *self.marks], [BLACK, GREY, BLUE, GREEN, VERMILLION]
-        )
-
-    def png(
-        self, sigma: np.ndarray, steps: np.ndarray, marks: Sequence[tuple[float, float]]
-    ) -> bytes:
-        """Draw one state.
-
-        Args:
-            sigma: singular values, increasing.
-            steps: T at each of them; what leaves the picture is drawn on its edge.
-            marks: (sigma, T) of the large and of the small mode.
-        """
-        self.curve.set_data(sigma, np.clip(steps, *self.STEPS))
-        for line, (x, y) in zip(self.marks, marks, strict=True):
-            line.set_data([x], [float(np.clip(y, *self.STEPS))])
-        return self.fast.png()
+    figure, ax = plots.new_figure(width=6.6, height=4.8)
+    ax.set(xscale="log", yscale="log", xlim=STEP_SIGMAS, ylim=STEPS)
+    ax.set(xlabel="singular value \u03c3 of the gradient", ylabel="length of the step, T(\u03c3)")
+    for power, label, colour, dashes, marker in (
+        (1, "\u03c3: gradient descent", BLUE, "--", "s"),
+        (0, "1: UV'", GREEN, ":", "o"),
+        (-1, "1/\u03c3: small modes first", VERMILLION, "-.", "^"),
+    ):
+        points = np.geomspace(*STEP_SIGMAS, 6)
+        look: dict = {"color": colour, "linestyle": dashes, "marker": marker, "linewidth": 1.0}
+        curve(ax, points, points**power, label, **look)
+    curve(ax, sigma, np.clip(steps, *STEPS), "T", color=BLACK, marker=None, linewidth=3)
+    for (x, y), name, marker in zip(modes, ("large", "small"), "Dv", strict=True):
+        look = {"color": BLACK, "markersize": 9, "linestyle": "none", "marker": marker}
+        curve(ax, [x], np.clip([y], *STEPS), f"a {name} mode", **look)
+    if turn is not None:
+        ax.axvline(turn, color=GREY, linewidth=1, zorder=0, label="\u03c3^\u03b1 = d")
+    ax.legend(frameon=False, fontsize=9, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return plots.still(figure)

@@ -235,7 +235,7 @@ function marked(marker, u, v, size = 1) {
 export function legend(entries) {
   const list = document.createElement("ul");
   list.className = "ln-legend";
-  for (const { label, colour = "ink", dash, marker, hollow = false, width = 1.8 } of entries) {
+  for (const { label, colour = "ink", dash, marker, hollow = false, width = 1.8, ...bars } of entries) {
     const sample = svg("svg", { viewBox: "0 0 34 14", width: 34, height: 14, "aria-hidden": "true" });
     const stroke = `var(--ln-${colour})`;
     if (dash)
@@ -252,9 +252,17 @@ export function legend(entries) {
           "stroke-linecap": marker === "." ? "round" : "butt",
         }),
       );
+    if (bars.bar || bars.whisker) sample.append(barSample({ stroke, ...bars }));
     const item = document.createElement("li");
     item.append(sample, label);
     list.append(item);
   }
   return list;
+}
+
+/** A bar ("full" or "outline"), or what tells its error, beside the words that name it. */
+function barSample({ stroke, bar, whisker }) {
+  const looks = { fill: bar === "full" ? stroke : "none", stroke, "stroke-width": 2 };
+  if (whisker) return svg("path", { d: "M12,1h10M17,1V13M12,13h10", ...looks });
+  return svg("rect", { x: 9, y: 1, width: 16, height: 12, ...looks });
 }

@@ -675,8 +675,8 @@ print("best pair:", best, "and", best_unordered)
 # space: the **top** $D$ eigenvectors, $D$ **random** directions, and the **bottom** $D$ eigenvectors,
 # where the landscape is flattest.
 #
-# - **Left:** the criterion in the top subspace and its parts (but the cross part, which may be
-#   negative).
+# - **Left:** the criterion in the top subspace and its parts. The cross part may be negative: then an
+#   open marker shows its size.
 # - **Right:** each probe's criterion over the full-space one. *Raw* is the criterion itself; *centred*
 #   is without the value part.
 
@@ -706,19 +706,18 @@ explorer = Explorer(tables, full, D=4, sigma=0.01, sigma_range=(-3.0, 1.0))
 explorer
 
 # %% [markdown]
-# **Try this with the sliders.**
+# **Drag the sliders**, or focus them and use the arrow keys.
 #
-# 1. At $\sigma = 0.01$ compare the three light *raw* bars. Which probe is best?
+# 1. At $\sigma = 0.01$ compare the three open *raw* bars. Which probe is best?
 # 2. Set $D = 1$. Which bars change?
 # 3. Move $\sigma$ up to 3. Which curve crosses the value line first, between 2 and 3? (The bars differ
 #    before that: the full space sees more than the probe.)
 
 # %%
 print(textwrap.fill(f"before: {explorer.sentence()}", 95), "\n")
-explorer.D.value = 2
-explorer.sigma.value = 10.0
+explorer.D, explorer.sigma = 2, 10.0
 print(textwrap.fill(f"after: {explorer.sentence()}", 95))
-explorer.D.value, explorer.sigma.value = 4, 0.01
+explorer.D, explorer.sigma = 4, 0.01
 
 # %% [markdown]
 # At small $\sigma$ the raw ratio is about 1 for *all three* probes: all four criteria contain the same

@@ -465,7 +465,8 @@ print("centred ratio and share of the gradient agree within 1e-3:", gap < 1e-3)
 #
 # Drag the sliders, or focus them and use the arrow keys. Try: (1) sigma from $10^{-4}$ up: when
 # do the raw bars begin to differ? (2) D from 1 to 10 at fixed sigma: what happens to the
-# centred bar of "top", and to that of "random"?
+# centred bar of "top", and to that of "random"? Where a bar has a whisker, the full space is an
+# estimate: within its standard error the bar ends between the whisker's ends.
 
 # %% tags=["nbval-ignore-output"]
 explorer = Explorer(probed, full, D=5)
@@ -492,11 +493,11 @@ for name, ratio in raw.items():
 low, high = centred["top"].min(), centred["top"].max()
 print("centred, top: between 0.4 and 0.95:", 0.4 < low and high < 0.95)
 print("centred, random: below 0.03:", centred["random"].max() < 0.03)
-explorer.D.value = 1
+explorer.D = 1
 with_one = explorer.ratios("centred")["top"]
-explorer.D.value = 10
+explorer.D = 10
 print("ten directions see more than one:", explorer.ratios("centred")["top"] > with_one)
-explorer.D.value = 5
+explorer.D = 5
 
 # %% [markdown]
 # ## 7. Going deeper: how far does the quadratic model reach?

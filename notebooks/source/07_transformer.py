@@ -473,7 +473,8 @@ by_k = {name: of_all(table, everyone[0]) for name, table in by_k.items()}
 # Drag the sliders, or focus them and use the arrow keys. Try: (1) $\sigma$ from $10^{-4}$ up: which part of
 # the criterion do you see on the left, and when do the raw bars leave 1? (2) D from 1 to 16: which
 # bar grows? (3) $k$ from 2 to 8: does the
-# centred share of "top" change?
+# centred share of "top" change? A whisker shows what one standard error of the full space, an
+# estimate, does to a bar.
 
 # %% tags=["nbval-ignore-output"]
 explorer = Explorer(by_k, full_space(place, everyone[0], ks, 3), D=16, k=4)
@@ -487,15 +488,15 @@ explorer
 
 # %%
 def top_share(D, k):
-    """Move the sliders to D and k and read the centred share of "top"."""
-    explorer.D.value, explorer.k.value = D, k
+    """Set D and k and read the centred share of "top"."""
+    explorer.D, explorer.k = D, k
     return explorer.ratios("centred")["top"]
 
 
 # %%
 seen = [top_share(16, j) for j in ks]
 print("centred share of top at k = 2, 4, 8:", ", ".join(f"{share:.2f}" for share in seen))
-explorer.k.value = 4
+explorer.k = 4
 
 # %% [markdown]
 # ## 5. Which probe carries the increment?

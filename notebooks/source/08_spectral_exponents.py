@@ -196,7 +196,7 @@ agree = {
 far = spectral_newton_step(G, 2, 1e4) * 1e4  # d far above sigma^alpha: gradient descent
 
 # %% [markdown]
-# **Move the sliders.** (1) $\alpha = 2$: lower $d$ from 10 to $10^{-6}$. (2) Keep $d = 0.1$ and move $\alpha$: does it matter for a mode with
+# **Drag the sliders**, or focus them and use the arrow keys. (1) $\alpha = 2$: lower $d$ from 10 to $10^{-6}$. (2) Keep $d = 0.1$ and move $\alpha$: does it matter for a mode with
 # $\sigma = 0.01$?
 
 # %%
@@ -205,7 +205,7 @@ steps
 
 # %%
 for alpha in (1.0, 2.0):
-    steps.alpha.value = alpha
+    steps.alpha = alpha
     print(f"alpha = {alpha:g}, d = 0.1: the mode with sigma = 0.01 moves {steps.step(0.01):.3f}")
 print(f"gradient descent with the rate divided by d: {0.01 / 0.1:.3f}")
 

@@ -1,0 +1,104 @@
+"""The explorer of gradient descent on a bowl: its path is that of explicit steps."""
+
+import numpy as np
+import pytest
+from explorables import still_figure
+
+from landscape_nb.figures.explorers import LOSSES, WIDTHS
+from landscape_nb.widgets import BowlExplorer
+
+
+@pytest.mark.parametrize("lr, kappa", [(0.1, 50.0), (1.0, 1.0), (1.75, 7.0), (2.4, 30.0)])
+def test_the_path_is_that_of_explicit_steps(lr, kappa):
+    bowl = BowlExplorer(lr=lr, kappa=kappa, steps=30)
+    curvatures = np.array([1.0, 1.0 / kappa])
+    w, path, losses = np.array(BowlExplorer.START), [], []
+    for _ in range(31):
+        path.append(w)
+        losses.append(0.5 * w @ (curvatures * w))
+        w = w - lr * (curvatures * w)  # the gradient of (x^2 + y^2 / kappa) / 2
+    np.testing.assert_allclose(bowl.path(), path, rtol=1e-9, atol=1e-12)
+    found = bowl.numbers()
+    np.testing.assert_allclose(np.transpose(found["path"]), path, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found["losses"], losses, rtol=1e-9, atol=1e-24)
+
+
+@pytest.mark.parametrize(
+    "lr, verdict, factor",
+    [
+        (0.95, "It converges: x and y creep in", "0.050 in x"),
+        (1.0, "It converges: x is at the bottom after a single step", "0.000 in x"),
+        (1.9, "It converges: x oscillates", "0.900 in x"),
+        (2.0, "It neither converges nor diverges", "1.000 in x"),
+        (2.1, "It diverges", "1.100 in x"),
+    ],
+)
+def test_it_says_what_the_steps_do(lr, verdict, factor):
+    words = BowlExplorer(lr=lr, kappa=10.0).sentence()
+    assert verdict in words
+    assert factor in words
+    assert f"{1 - lr / 10:.3f} in y" in words.replace("by ", "")
+
+
+def test_it_names_the_best_learning_rate():
+    words = BowlExplorer(lr=1.0, kappa=9.0).sentence()
+    assert "lr × λ max = 1.80, with factor 0.800" in words  # 2 / (1 + 1/9) and (9 - 1) / (9 + 1)
+
+
+def test_settings_can_be_observed_and_change_the_still_picture_and_its_words():
+    bowl, seen = BowlExplorer(lr=1.0, kappa=10.0), []
+    bowl.observe(lambda change: seen.append(change["name"]), ["lr", "kappa"])
+    for name, value in (("lr", 2.3), ("kappa", 20.0)):
+        before = bowl._repr_mimebundle_()[0]
+        setattr(bowl, name, value)
+        after = bowl._repr_mimebundle_()[0]
+        assert before["image/png"] != after["image/png"]
+        assert before["text/plain"] != after["text/plain"]
+    assert seen == ["lr", "kappa"]
+
+
+@pytest.mark.parametrize("lr, end", [(2.4, 1.4**400), (1.0, 0.0)], ids=["far out", "loss 0"])
+def test_paths_that_leave_the_still_picture_can_be_drawn(lr, end, monkeypatch):
+    bowl = BowlExplorer(lr=lr, kappa=1.0, steps=400)
+    assert abs(bowl.path()[-1, 0]) == pytest.approx(1.5 * end)
+    figure = still_figure(bowl, monkeypatch)
+    (path,) = (line for line in figure.axes[0].lines if line.get_label() == "path")
+    np.testing.assert_array_equal(path.get_xdata(), bowl.path()[:, 0].clip(-1e3, 1e3))
+    assert figure.axes[1].get_ylim() == LOSSES
+    figure.draw_without_rendering()
+
+
+def test_level_curves_are_level(monkeypatch):
+    figure = still_figure(BowlExplorer(lr=1.0, kappa=9.0, steps=1), monkeypatch)
+    levels = [line.get_data() for line in figure.axes[0].lines if len(line.get_xdata()) == 121]
+    assert len(levels) == len(WIDTHS)
+    for (x, y), width in zip(levels, WIDTHS, strict=True):
+        np.testing.assert_allclose((x**2 + y**2 / 9) / 2, width**2 / 2)
+
+
+def test_it_shows_picture_and_words_without_a_kernel():
+    bowl = BowlExplorer(lr=2.1, kappa=5.0)
+    data, metadata = bowl._repr_mimebundle_()
+    assert data["image/png"].startswith("iVBORw0KGgo")  # a PNG's first bytes
+    assert data["text/plain"] == f"{bowl.purpose()} {bowl.sentence()}"
+    assert metadata["image/png"]["alt"] == data["text/plain"]
+    state = {"lr": 2.1, "kappa": 5.0, "data": bowl.data}
+    assert metadata["explorable"] == {"module": "bowl_explorer", "state": state}
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"lr": 2.5}, r"lr must lie in 0\.1\.\.2.4; got lr = 2.5"),
+        ({"lr": float("nan")}, "lr must lie in"),
+        ({"kappa": 0.5}, r"kappa must lie in 1\.\.50; got kappa = 0.5"),
+        ({"steps": 0}, "steps must be at least 1; got steps = 0"),
+    ],
+    ids=str,
+)
+def test_it_refuses_what_it_can_t_show(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        BowlExplorer(**arguments)
+    if "steps" not in arguments:
+        with pytest.raises(ValueError, match=message):
+            BowlExplorer().set_trait(*arguments.popitem())

@@ -1,0 +1,80 @@
+"""Words and marks of explorables stand out from their ground, in both themes and when printed.
+
+The measure is WCAG 2's contrast ratio: 4.5 for words and 3 for marks.
+"""
+
+import base64
+import io
+import re
+
+import matplotlib.image
+import numpy as np
+import pytest
+from explorables import EXAMPLES, still_figure
+from matplotlib.colors import to_rgba
+from matplotlib.text import Text
+
+from landscape_nb.widgets.es_modules import page_style
+
+GROUNDS = {"light": ["#ffffff"], "dark": ["#111418", "#15181c", "#111111"]}  # JupyterLab's too
+WORDS, NO_MARKS = {"ink", "quiet"}, {"ground", "faint"}  # faint: what may go unseen
+STILLS = ["bowl_explorer", "explorer", "step_explorer"]
+
+
+def luminance(rgb):
+    linear = [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in rgb]
+    return float(np.dot((0.2126, 0.7152, 0.0722), linear))
+
+
+def contrast(colour, ground="#ffffff", alpha=None):
+    """Contrast ratio of WCAG 2 between a colour, seen through its alpha, and a ground."""
+    *rgb, opaque = to_rgba(colour, alpha)
+    behind = to_rgba(ground)[:3]
+    seen = [opaque * v + (1 - opaque) * w for v, w in zip(rgb, behind, strict=True)]
+    high, low = sorted((luminance(seen), luminance(behind)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def colours(theme):
+    """The style sheet's colours in a theme, by name."""
+    start = {"light": r"\.ln-explorable", "dark": r'\.ln-explorable\[data-theme="dark"\]'}[theme]
+    (block,) = re.findall(rf"^{start} \{{(.*?)^\}}", page_style(), re.MULTILINE | re.DOTALL)
+    return dict(re.findall(r"--ln-([\w-]+): (#\w{6});", block))
+
+
+def test_contrast_knows_black_and_a_well_known_grey():
+    assert contrast("black") == contrast("white", "black") == pytest.approx(21)
+    assert contrast("#767676") == pytest.approx(4.54, abs=0.01)
+    assert contrast("black", alpha=0.0) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("theme", GROUNDS)
+def test_every_colour_of_the_style_sheet_stands_out(theme):
+    found = colours(theme)
+    assert found.keys() == colours("light").keys() and len(found) > 8
+    for name in found.keys() - NO_MARKS:
+        least = min(contrast(found[name], ground) for ground in [*GROUNDS[theme], found["ground"]])
+        assert least >= (4.5 if name in WORDS else 3), name
+
+
+@pytest.mark.parametrize("name", STILLS)
+def test_still_pictures_have_words_and_lines_dark_enough_for_white_paper(name, monkeypatch):
+    for seed in range(3):
+        figure = still_figure(EXAMPLES[name](np.random.default_rng(seed)), monkeypatch)
+        words = [text for text in figure.findobj(Text) if text.get_text()]
+        lines = [line for ax in figure.axes for line in ax.lines]
+        assert words and lines
+        for text in words:
+            assert contrast(text.get_color(), alpha=text.get_alpha()) >= 4.5, text.get_text()
+        for line in lines:
+            assert contrast(line.get_color(), alpha=line.get_alpha()) >= 3, line.get_label()
+        for bar in (bar for ax in figure.axes for bar in ax.patches):  # a light bar: a dark edge
+            assert max(map(contrast, (bar.get_facecolor(), bar.get_edgecolor()))) >= 3, bar
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_still_pictures_have_paper_of_their_own(name):
+    data, _ = EXAMPLES[name](np.random.default_rng(0))._repr_mimebundle_()
+    pixels = matplotlib.image.imread(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert (pixels[0, 0, :3] == 1).all()
+    assert pixels.shape[2] == 3 or (pixels[..., 3] == 1).all()
