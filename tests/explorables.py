@@ -238,10 +238,16 @@ body {{ margin: 0 auto; padding: 1rem; max-width: 62rem; background: Canvas; col
 <main><h1>Explorables</h1>{figures}</main><script>{script}</script></html>"""
 
 
+def stored_state(metadata: Mapping) -> tuple[str, dict]:
+    """Module and state that a stored output carries for the exported page."""
+    stored = metadata["explorable"]
+    return stored["module"], json.loads(stored["state"])
+
+
 def figure(name: str, explorable: Explorable) -> str:
     """An explorable's place in a page, as the exported pages have it."""
     stored = explorable._repr_mimebundle_()[1]["explorable"]
-    state = json.dumps(stored["state"]).replace("<", "\\u003c")
+    state = stored["state"].replace("<", "\\u003c")
     return (
         f'<figure class="explorable" id="{escape(name)}" data-module="{stored["module"]}">'
         f'<script type="application/json">{state}</script></figure>'

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from explorables import still_figure
+from explorables import still_figure, stored_state
 
 from landscape_nb.figures.explorers import LOSSES, WIDTHS
 from landscape_nb.widgets import BowlExplorer
@@ -83,7 +83,7 @@ def test_it_shows_picture_and_words_without_a_kernel():
     assert data["text/plain"] == f"{bowl.purpose()} {bowl.sentence()}"
     assert metadata["image/png"]["alt"] == data["text/plain"]
     state = {"lr": 2.1, "kappa": 5.0, "data": bowl.data}
-    assert metadata["explorable"] == {"module": "bowl_explorer", "state": state}
+    assert stored_state(metadata) == ("bowl_explorer", state)
 
 
 @pytest.mark.parametrize(

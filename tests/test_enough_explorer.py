@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
-from explorables import enough_marks, page
+from explorables import enough_marks, page, stored_state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moving import off_the_picture, root, shown, twin_at
@@ -149,8 +149,8 @@ def test_what_is_stored_shows_and_says_the_state():
     data, metadata = explorer._repr_mimebundle_()
     assert explorer.sentence() in data["text/plain"] == metadata["image/png"]["alt"]
     assert data["image/png"].startswith("iVBOR")
-    stored = metadata["explorable"]
-    assert stored["module"] == "enough_explorer" and stored["state"]["tolerance"] == 1.0
+    module, state = stored_state(metadata)
+    assert module == "enough_explorer" and state["tolerance"] == 1.0
 
 
 # -- in a browser ---------------------------------------------------------------------------------

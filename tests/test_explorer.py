@@ -14,7 +14,7 @@ import pytest
 import torch
 from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
 from draws import F64
-from explorables import draw, still_figure
+from explorables import draw, still_figure, stored_state
 from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 from traitlets import TraitError
@@ -236,10 +236,8 @@ def test_it_shows_picture_and_words_without_a_kernel(tables):
     assert data["image/png"].startswith("iVBORw0KGgo")  # a PNG's first bytes
     assert data["text/plain"] == f"Sliders for D, sigma and k. {explorer.sentence()}"
     assert metadata["image/png"]["alt"] == data["text/plain"]
-    assert metadata["explorable"] == {
-        "module": "explorer",
-        "state": {"D": 2, "sigma": 0.1, "k": 4, "data": explorer.data},
-    }
+    state = {"D": 2, "sigma": 0.1, "k": 4, "data": explorer.data}
+    assert stored_state(metadata) == ("explorer", state)
 
 
 def test_negative_cross_parts_have_open_markers_in_the_still_picture(tables, monkeypatch):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
-from explorables import next_digit_marks, page
+from explorables import next_digit_marks, page, stored_state
 from moving import off_the_picture, root, shown, twin_at
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -164,8 +164,8 @@ def test_what_is_stored_shows_and_says_the_state(explorer):
     data, metadata = explorer._repr_mimebundle_()
     assert explorer.sentence() in data["text/plain"] == metadata["image/png"]["alt"]
     assert data["image/png"].startswith("iVBOR")
-    stored = metadata["explorable"]
-    assert stored["module"] == "next_digit" and stored["state"]["digit"] == explorer.digit
+    module, state = stored_state(metadata)
+    assert module == "next_digit" and state["digit"] == explorer.digit
 
 
 # -- in a browser ---------------------------------------------------------------------------------

@@ -6,11 +6,11 @@ sums of x, x^2, y, xy and y^2.
 
 import base64
 import functools
-import json
 
 import numpy as np
 import pytest
 import torch
+from explorables import stored_state
 
 import landscape_nb as ln
 from landscape_nb.widgets import OneMoreSample
@@ -208,9 +208,8 @@ def test_what_is_stored_is_a_still_picture_its_words_and_the_state():
     assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
     assert data["text/plain"] == metadata["image/png"]["alt"]
     assert data["text/plain"].endswith(made.sentence())
-    stored = json.loads(json.dumps(metadata["explorable"]))
-    assert stored["module"] == "one_more_sample"
-    state = stored["state"]
+    module, state = stored_state(metadata)
+    assert module == "one_more_sample"
     assert (state["k"], state["order"], state["added"]) == (4, 2, [[1.0, -2.0, 4]])
     assert set(state) == {"k", "order", "added", "data"}
 

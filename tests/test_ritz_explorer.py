@@ -9,6 +9,7 @@ import json
 
 import numpy as np
 import pytest
+from explorables import stored_state
 
 from landscape_nb.widgets import RitzExplorer
 
@@ -117,9 +118,7 @@ def test_what_a_stored_notebook_keeps(explorer):
     data, metadata = explorer._repr_mimebundle_()
     assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
     assert explorer.sentence() in data["text/plain"] == metadata["image/png"]["alt"]
-    stored = metadata["explorable"]
-    assert stored["module"] == "ritz_explorer"
-    assert json.loads(json.dumps(stored["state"])) == explorer.state()
+    assert stored_state(metadata) == ("ritz_explorer", explorer.state())
 
 
 def test_a_page_carries_96_steps_and_1210_eigenvalues_in_120_kB():

@@ -11,7 +11,7 @@ import re
 import numpy as np
 import pytest
 from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
-from explorables import EXAMPLES, page
+from explorables import EXAMPLES, page, stored_state
 from selenium import webdriver
 
 from landscape_nb.widgets import SpectrumExplorer
@@ -67,8 +67,7 @@ def test_what_a_stored_notebook_keeps():
     data, metadata = explorer._repr_mimebundle_()
     assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
     assert explorer.sentence() in data["text/plain"] == metadata["image/png"]["alt"]
-    assert metadata["explorable"]["module"] == "spectrum_explorer"
-    assert json.loads(json.dumps(metadata["explorable"]["state"])) == explorer.state()
+    assert stored_state(metadata) == ("spectrum_explorer", explorer.state())
 
 
 def test_a_page_carries_26_spectra_of_610_eigenvalues_in_150_kB():

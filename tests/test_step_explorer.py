@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from explorables import still_figure
+from explorables import still_figure, stored_state
 
 from landscape_nb.theory.spectral_newton import spectral_newton_step
 from landscape_nb.widgets import StepExplorer
@@ -95,7 +95,7 @@ def test_it_shows_picture_and_words_without_a_kernel():
     assert data["text/plain"] == f"Sliders for the exponent and the damping. {explorer.sentence()}"
     assert metadata["image/png"]["alt"] == data["text/plain"]
     state = {"alpha": 1.5, "damping": 0.01, "data": explorer.data}
-    assert metadata["explorable"] == {"module": "step_explorer", "state": state}
+    assert stored_state(metadata) == ("step_explorer", state)
 
 
 @pytest.mark.parametrize(

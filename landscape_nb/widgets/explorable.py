@@ -7,6 +7,7 @@ brings the exported page to life.
 """
 
 import base64
+import json
 from typing import Any
 
 from anywidget import AnyWidget
@@ -73,5 +74,7 @@ class Explorable(AnyWidget):
         ours = {"image/png": {"alt": words}}
         return data, {**metadata, **ours, "explorable": self._stored()}
 
-    def _stored(self) -> dict[str, Any]:
-        return {"module": self._module, "state": self.state()}
+    def _stored(self) -> dict[str, str]:
+        """The state as one text, which a notebook keeps on one line; a number of a list has its own."""
+        state = json.dumps(self.state(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return {"module": self._module, "state": state}
