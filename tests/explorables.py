@@ -10,8 +10,10 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from landscape_nb.widgets import BowlExplorer
+from landscape_nb.theory.surfaces import Surfaces
+from landscape_nb.widgets import BowlExplorer, LandscapeExplorer, SurfaceExplorer
 from landscape_nb.widgets.es_modules import page_script, page_style
 from landscape_nb.widgets.explorable import Explorable
 
@@ -21,12 +23,44 @@ def bowl(random: np.random.Generator) -> BowlExplorer:
     return BowlExplorer(lr=lr, kappa=kappa, steps=int(random.integers(1, 60)))
 
 
+def planes(random: np.random.Generator) -> dict[str, Surfaces]:
+    """A bumpy bowl and a floor, and changes that pass through zero, on few points."""
+    ks, size = [3, 5, 8], int(random.choice([5, 7, 9]))
+    steps = torch.linspace(-1, 1, size, dtype=torch.float64)
+    bowl = 4 * steps[:, None] ** 2 + steps**2 + 0.2
+    noise = torch.as_tensor(random.uniform(-1, 1, (4, len(ks), size, size)))
+    found = {}
+    for name, values, change in (
+        ("top", bowl + 0.1 * noise[0], noise[1] / 10),
+        ("random", 0.3 + 0.01 * noise[2], noise[3] / 1000),
+    ):
+        found[name] = Surfaces(torch.tensor(ks), steps, steps, values, change)
+    return found
+
+
+def surface(random: np.random.Generator) -> SurfaceExplorer:
+    explorer = SurfaceExplorer(
+        planes(random), azimuth=random.uniform(-180, 180), elevation=random.uniform(0, 90)
+    )
+    for name, values in (("k", "ks"), ("plane", "names"), ("quantity", "quantities")):
+        setattr(explorer, name, random.choice(explorer.data[values]).item())
+    return explorer
+
+
+def landscape(random: np.random.Generator) -> LandscapeExplorer:
+    return LandscapeExplorer(planes(random), k=random.choice([3, 5, 8]).item())
+
+
 EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
     "bowl_explorer": bowl,
+    "landscape_explorer": landscape,
+    "surface_explorer": surface,
 }
 # settings that a slider moves, from top to bottom
 STEPS: dict[str, list[str]] = {
     "bowl_explorer": ["lr", "kappa"],
+    "landscape_explorer": ["k"],
+    "surface_explorer": ["k", "azimuth", "elevation"],
 }
 
 PAGE = """<!doctype html><html lang="en"{theme}><meta charset="utf-8"><title>Explorables</title>

@@ -8,10 +8,19 @@ from typing import Any
 
 from landscape_nb.widgets.bowl_explorer import BowlExplorer
 from landscape_nb.widgets.explorer import Explorer
+from landscape_nb.widgets.landscape_explorer import LandscapeExplorer
 from landscape_nb.widgets.picture_slider import PictureSlider
 from landscape_nb.widgets.step_explorer import StepExplorer
+from landscape_nb.widgets.surface_explorer import SurfaceExplorer
 
-__all__ = ["BowlExplorer", "Explorer", "PictureSlider", "StepExplorer"]
+__all__ = [
+    "BowlExplorer",
+    "Explorer",
+    "LandscapeExplorer",
+    "PictureSlider",
+    "StepExplorer",
+    "SurfaceExplorer",
+]
 
 
 def __getattr__(name: str) -> Any:
