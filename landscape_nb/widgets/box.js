@@ -70,8 +70,11 @@ function axis({ at, ends, ticks, name, middle, upright = false }) {
   const out = (half[0] - middle[0]) * -dv + (half[1] - middle[1]) * du < 0 ? -1 : 1;
   const [nu, nv] = [(-dv / length) * out, (du / length) * out];
   const beside = ([u, v], far) => [u + far * nu, v + far * nv];
-  const words = ticks.map(([value, label]) => [...beside(at(value), 18), label]);
-  words.push(upright ? [end[0], end[1] - 14, name] : [...beside(half, 42), name]);
+  // words beside a steep axis begin or end there, so that long ones keep clear of it
+  const anchor = Math.abs(nu) < 0.6 ? "middle" : nu < 0 ? "end" : "start";
+  const [close, far] = anchor === "middle" ? [18, 42] : [11, 44];
+  const words = ticks.map(([value, label]) => [...beside(at(value), close), label, anchor]);
+  words.push(upright ? [end[0], end[1] - 16, name, "middle"] : [...beside(half, far), name, anchor]);
   return {
     lines: [[start, end], ...ticks.map(([value]) => [at(value), beside(at(value), 6)])],
     words,
@@ -81,16 +84,17 @@ function axis({ at, ends, ticks, name, middle, upright = false }) {
 const short = (v) => Math.round(10 * v) / 10;
 const joined = (points) => `M${points.map(([u, v]) => `${short(u)},${short(v)}`).join("L")}`;
 
-/** A pen for words that come and go: `set([[u, v, text], ...])`. */
+/** A pen for words that come and go: [[u, v, text, anchor], ...]. */
 export function writer(parent) {
   const nodes = [];
   return (words) => {
     while (nodes.length < words.length) {
-      nodes.push(svg("text", { "text-anchor": "middle" }));
+      nodes.push(svg("text"));
       parent.append(nodes.at(-1));
     }
     nodes.forEach((node, i) => {
-      const [u, v, text] = words[i] ?? [0, 0, ""];
+      const [u, v, text, anchor] = words[i] ?? [0, 0, "", "middle"];
+      node.setAttribute("text-anchor", anchor);
       node.setAttribute("x", short(u));
       node.setAttribute("y", short(v + 5));
       if (node.textContent !== text) node.textContent = text;

@@ -60,7 +60,7 @@ function map(title, { steps }) {
 
 const LOOKS = {
   before: { colour: "blue", dash: "-", width: 1.6 },
-  after: { colour: "vermillion", dash: "--", width: 1.6 },
+  after: { colour: "orange", dash: "--", width: 1.6 },
 };
 
 /** Contour lines of L_k and L_{k+1} in one plane. */
@@ -167,12 +167,11 @@ function spacing({ names, planes }) {
   const told = names.map((name) => {
     const { levels } = planes[name];
     const [one, two] = levels;
-    if (levels.length < 2) return `${name} plane: a single line`;
     const doubled = levels.every((level, i) => i === 0 || level === 2 * levels[i - 1]);
-    const step = doubled ? "each line twice the one before" : `lines ${general(two - one, 3)} apart`;
-    return `${name} plane: ${step}, from ${general(one, 3)}`;
+    const step = doubled ? "each twice as high as the one before" : `${general(two - one, 3)} apart`;
+    return `in the ${name} plane ${levels.length > 1 ? `${step}, from` : "one at"} ${general(one, 3)}`;
   });
-  return `${told.join("; ")}.`;
+  return `Contour lines: ${told.join("; ")}.`;
 }
 
 function picture({ data }) {
@@ -188,9 +187,9 @@ function picture({ data }) {
   const hint = (words) => html("p", { className: "ln-hint" }, words);
   return {
     node: html("div", { className: "ln-panels" },
-      group("Loss, before and after", lines, legend(entries), hint(`Contour lines. ${spacing(data)}`)),
+      group("Loss, before and after", lines, legend(entries), hint(spacing(data))),
       group("Squared change (Lₖ₊₁ − Lₖ)² [loss²]", changes, colourBar(data),
-        hint("Each colour is a power of ten. White line in black: no change at all."))),
+        hint("Each colour is a power of ten. The black line with a white core: no change at all."))),
     draw({ k }, { planes }) {
       data.names.forEach((name, i) => {
         lines[i].draw(planes[name]);

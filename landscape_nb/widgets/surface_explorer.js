@@ -7,8 +7,8 @@ import { colourOf } from "./colours.js";
 import { select } from "./select.js";
 import { fixed, general, howMany, scientific } from "./words.js";
 
-const [WIDTH, TALL, UNIT] = [460, 400, 102]; // of the picture in user units, and half a side in them
-const [MIDDLE, CENTRE] = [WIDTH / 2, 208];
+const [WIDTH, TALL, UNIT] = [430, 390, 102]; // of the picture in user units, and half a side in them
+const [MIDDLE, CENTRE] = [WIDTH / 2, 200];
 const STEP = 5; // degrees that an arrow key turns
 const PER_PIXEL = 0.5; // degrees that a pixel of dragging turns
 
@@ -134,7 +134,7 @@ function picture(first, set) {
     node: html(
       "div", { className: "ln-turning" }, stage,
       html("div", {}, ...turns.map((turn) => turn.node), html("p", { className: "ln-hint" },
-        "Drag the picture to turn it, or click it and use the arrow keys. Home turns it back.")),
+        "The pin marks the centre. Drag the picture to turn it, or click it and use the arrow keys; Home turns it back.")),
     ),
     draw(state, found) {
       const { azimuth, elevation, quantity, data } = state;
@@ -152,7 +152,7 @@ function picture(first, set) {
 /** Keep a canvas as fine as the screen is; `paint` when that changes. Returns how to stop. */
 function fitted(canvas, paint) {
   const watch = new ResizeObserver(([{ contentRect }]) => {
-    const scale = Math.min(3, devicePixelRatio || 1) * contentRect.width; // 3: finer is not seen
+    const scale = Math.min(2, devicePixelRatio || 1) * contentRect.width; // finer is hardly seen
     if (!scale) return;
     Object.assign(canvas, { width: Math.round(scale), height: Math.round((scale * TALL) / WIDTH) });
     paint();
@@ -172,7 +172,7 @@ function surroundings(behind, before, { data: { steps } }) {
   before.append(axes, corners, centre, words, title);
   const write = writer(words);
   const reach = steps.at(-1);
-  const flat = ticks({ range: [-reach, reach], most: 4 }).map(([v, label]) => [v / reach, label]);
+  const flat = ticks({ range: [-reach, reach], most: 3 }).map(([v, label]) => [v / reach, label]);
   return ({ plane, k, quantity, azimuth, elevation, data: { limits } }, found) => {
     const see = seen(azimuth, elevation);
     const place = (...point) => {
@@ -219,6 +219,8 @@ function paintSurface(canvas, { azimuth, elevation, data: { steps } }, found, sh
   const order = eye.map((place) => farthestFirst(steps, place));
   const us = found.across.map(toU);
   const vs = found.up.map(toV);
+  const middle = (i) => (steps[i] + steps[i + 1]) / 2 / steps.at(-1);
+  const last = order.map((cells) => cells.at(-1));
   const cell = (i, j) => {
     const at = j * size + i;
     const ring = [at, at + 1, at + size + 1, at + size];
@@ -230,6 +232,12 @@ function paintSurface(canvas, { azimuth, elevation, data: { steps } }, found, sh
     c.fillStyle = FILLS[colour];
     c.fill();
     c.strokeStyle = EDGES[colour];
+    if (i !== last[0] && j !== last[1]) {
+      // the two far sides: the near ones are the far ones of cells that come later
+      const far = ring.indexOf((j + (eye[1] < middle(j))) * size + i + (eye[0] < middle(i)));
+      c.beginPath();
+      for (const turn of [1, 0, 3]) c.lineTo(us[ring[(far + turn) % 4]], vs[ring[(far + turn) % 4]]);
+    }
     c.stroke();
   };
   const behind = order[outer].filter((i) => farther(steps, i, eye[outer])).length;
