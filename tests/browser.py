@@ -146,6 +146,11 @@ class JupyterBrowser:
                 self._server.kill()
         self._private.cleanup()
 
+    @property
+    def driver(self) -> webdriver.Chrome:
+        """The browser itself, for what has no method here."""
+        return self._driver
+
     def _start_server(self) -> None:
         private = Path(self._private.name)
         for name, setting in SETTINGS.items():

@@ -63,6 +63,19 @@ STEPS: dict[str, list[str]] = {
     "surface_explorer": ["k", "azimuth", "elevation"],
 }
 
+
+def bowl_marks(one: BowlExplorer) -> dict[str, tuple]:
+    (x, y), parts = one.path().T, one.numbers()
+    count = range(len(x))
+    heights = {"loss": parts["losses"], "x": parts["parts"][0], "y": parts["parts"][1]}
+    return {"path": (x, y), **{name: (count, line) for name, line in heights.items()}}
+
+
+# lines of the picture and where Python has them: name -> (xs, ys), in data units
+MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
+    "bowl_explorer": bowl_marks,
+}
+
 PAGE = """<!doctype html><html lang="en"{theme}><meta charset="utf-8"><title>Explorables</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>

@@ -13,6 +13,7 @@ let clips = 0; // of the page: each plot needs a name of its own for its clippin
 export function svg(tag, attributes = {}, ...children) {
   const element = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  if ("tabindex" in attributes) element.dataset.lmSuppressShortcuts = "true"; // see html()
   element.append(...children);
   return element;
 }

@@ -6,6 +6,10 @@
 
 const QUIET = 300; // ms without a move after which a screen reader is given the new words
 
+// Keys pressed in these are for them: Jupyter looks for data-lm-suppress-shortcuts on the very part
+// that has the keyboard, before its own shortcuts (arrows, j, k, d d, Shift+Enter) take a key.
+const KEYED = new Set(["input", "button", "select"]);
+
 /** An HTML element with properties; children may be elements or text. */
 export function html(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -13,6 +17,7 @@ export function html(tag, properties = {}, ...children) {
     if (name.includes("-")) element.setAttribute(name, value);
     else element[name] = value;
   }
+  if (KEYED.has(tag) || "tabIndex" in properties) element.dataset.lmSuppressShortcuts = "true";
   element.append(...children);
   return element;
 }
@@ -50,7 +55,7 @@ function show(parts, read, model, el) {
     words,
     picture.node,
   );
-  root.dataset.lmSuppressShortcuts = "true"; // in Jupyter, keys pressed in here are for here
+  root.landscapeState = () => read(model); // for who asks, such as tests
   el.append(root);
 
   const draw = () => {
