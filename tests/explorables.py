@@ -25,7 +25,7 @@ def bowl(random: np.random.Generator) -> BowlExplorer:
 
 def planes(random: np.random.Generator) -> dict[str, Surfaces]:
     """A bumpy bowl and a floor, and changes that pass through zero, on few points."""
-    ks, size = [3, 5, 8], int(random.choice([5, 7, 9]))
+    ks, size = [3, 5, 8, 12, 20, 30, 50, 80], int(random.choice([5, 7, 9]))
     steps = torch.linspace(-1, 1, size, dtype=torch.float64)
     bowl = 4 * steps[:, None] ** 2 + steps**2 + 0.2
     noise = torch.as_tensor(random.uniform(-1, 1, (4, len(ks), size, size)))
@@ -48,7 +48,7 @@ def surface(random: np.random.Generator) -> SurfaceExplorer:
 
 
 def landscape(random: np.random.Generator) -> LandscapeExplorer:
-    return LandscapeExplorer(planes(random), k=random.choice([3, 5, 8]).item())
+    return LandscapeExplorer(planes(random), k=random.choice([3, 8, 80]).item())
 
 
 EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
@@ -71,9 +71,12 @@ def bowl_marks(one: BowlExplorer) -> dict[str, tuple]:
     return {"path": (x, y), **{name: (count, line) for name, line in heights.items()}}
 
 
-# lines of the picture and where Python has them: name -> (xs, ys), in data units
+# lines of the picture and where Python has them: name -> (xs, ys), in data units; contour lines and
+# corners in perspective have tests of their own
 MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
     "bowl_explorer": bowl_marks,
+    "landscape_explorer": lambda one: {},
+    "surface_explorer": lambda one: {},
 }
 
 PAGE = """<!doctype html><html lang="en"{theme}><meta charset="utf-8"><title>Explorables</title>

@@ -24,8 +24,6 @@ from landscape_nb.widgets import LandscapeExplorer
 from landscape_nb.widgets.contours import segments
 from landscape_nb.widgets.landscape_explorer import _levels
 
-KS = [3, 5, 8]
-
 
 @pytest.fixture
 def surfaces():
@@ -128,7 +126,7 @@ def test_the_sentence_tells_the_centre_and_both_means():
 
 
 def test_a_k_that_is_not_there_is_refused(surfaces):
-    with pytest.raises(ValueError, match=r"k must be one of \[3, 5, 8\]; got k = 4"):
+    with pytest.raises(ValueError, match=r"k must be one of \[3, 5, 8, .*\]; got k = 4"):
         LandscapeExplorer(surfaces, k=4)
     explorer = LandscapeExplorer(surfaces)
     with pytest.raises(ValueError, match="got k = 320"):

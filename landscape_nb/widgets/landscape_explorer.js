@@ -99,7 +99,9 @@ function changeMap(name, data) {
   });
   const cross = `M${plot.x(0) - 6},${plot.y(0)}h12m-6,-6v12`;
   for (const [stroke, width] of [["#000", 4.5], ["#fff", 1.8]])
-    plot.shape(`${name} cross`, "path", { d: cross, fill: "none", stroke, "stroke-width": width });
+    plot.shape(`${name} centre`, "path", {
+      d: cross, fill: "none", stroke, "stroke-width": width, "data-part": "dots",
+    });
   const paint = painter(canvas, data);
   return {
     node: html("div", { className: "ln-over" }, canvas, plot.node),
