@@ -80,9 +80,13 @@ def test_the_numbers_are_of_both_surfaces(surfaces):
         L, I = plane.values[1].numpy(), plane.increments[1].numpy()
         middle, told = len(L) // 2, found["planes"][name]
         assert told["mean"] == pytest.approx((I**2).mean(), rel=1e-4)
-        assert told["centre"] == pytest.approx([L[middle, middle], (L + I)[middle, middle]], rel=1e-4)
+        assert told["centre"] == pytest.approx(
+            [L[middle, middle], (L + I)[middle, middle]], rel=1e-4
+        )
         for part, Z in (("before", L), ("after", L + I)):
-            for level, pieces in zip(explorer.data["planes"][name]["levels"], told[part], strict=True):
+            for level, pieces in zip(
+                explorer.data["planes"][name]["levels"], told[part], strict=True
+            ):
                 theirs = contourpy_lines(steps, Z, level)
                 total = sum(np.hypot(*np.diff(line, axis=0).T).sum() for line in theirs)
                 assert lengths(pieces).sum() == pytest.approx(total, rel=0.02, abs=0.02)  # rounded

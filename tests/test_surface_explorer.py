@@ -100,7 +100,10 @@ def test_heights_are_losses_and_squared_increments_to_five_digits(surfaces):
 def test_one_scale_holds_all_that_can_be_shown(surfaces):
     explorer = SurfaceExplorer(surfaces)
     for quantity in ("loss", "change"):
-        parts = [getattr(s, {"loss": "values", "change": "increments"}[quantity]) for s in surfaces.values()]
+        parts = [
+            getattr(s, {"loss": "values", "change": "increments"}[quantity])
+            for s in surfaces.values()
+        ]
         highest = max(float((Z if quantity == "loss" else Z.square()).max()) for Z in parts)
         low, high = explorer.data["limits"][quantity]
         assert low == 0 and highest <= high <= 1.6 * highest
@@ -165,7 +168,7 @@ BAD = {
     ),
     "quantities": (lambda s: SurfaceExplorer(s, ["gain"]), "got quantity = 'gain'"),
     "azimuth": (
-        lambda s: SurfaceExplorer(s, azimuth=181.0), r"azimuth must lie in -180\.\.180; got azimuth",
+        lambda s: SurfaceExplorer(s, azimuth=181.0), r"azimuth must lie in -180\.\.180; got az",
     ),
     "elevation": (
         lambda s: SurfaceExplorer(s, elevation=-1.0), r"elevation must lie in 0\.\.90; got elev",
@@ -328,7 +331,8 @@ def test_what_is_near_hides_what_is_far(azimuth, browser, tmp_path):
     u, v = (np.mean([found[part][at] for at in ring]) for part in ("across", "up"))
     rgb = browser.execute_script(
         """const c = document.querySelector('.ln-canvas'), s = c.width / 430;
-        return [...c.getContext('2d').getImageData(arguments[0] * s, arguments[1] * s, 1, 1).data]""",
+        const [u, v] = [...arguments].map(place => place * s);
+        return [...c.getContext('2d').getImageData(u, v, 1, 1).data];""",
         215 + 102 * u, 200 - 102 * v,
     )  # fmt: skip
     share = basin.ravel()[ring].mean()

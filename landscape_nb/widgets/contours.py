@@ -45,7 +45,9 @@ def _crossings(steps: np.ndarray, corners: tuple[np.ndarray, ...], level: float)
     x, y = np.broadcast_arrays(steps[None, :-1], steps[:-1, None])
     right, top = np.broadcast_arrays(steps[None, 1:], steps[1:, None])
 
-    def between(low: np.ndarray, high: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    def between(
+        low: np.ndarray, high: np.ndarray, start: np.ndarray, end: np.ndarray
+    ) -> np.ndarray:
         with np.errstate(divide="ignore", invalid="ignore"):  # sides that no line crosses
             return start + (level - low) / (high - low) * (end - start)
 

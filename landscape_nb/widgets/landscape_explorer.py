@@ -55,9 +55,8 @@ class LandscapeExplorer(Explorable, module="landscape_explorer"):
     def sentence(self) -> str:
         """The present state in words, the same that the browser shows."""
         found, names, k = self.numbers(), self.data["names"], self.k
-        planes = [found["planes"][name] for name in names]
-        before, after = planes[0]["centre"]
-        means = [f"{p['mean']:.1e} in the {name} plane" for name, p in zip(names, planes)]
+        before, after = found["planes"][names[0]]["centre"]
+        means = [f"{found['planes'][name]['mean']:.1e} in the {name} plane" for name in names]
         words = (
             f"k = {k}: sample {k + 1} changes the loss at the centre from {before:.4f} to "
             f"{after:.4f}. Mean squared change: {' and '.join(means)}"

@@ -155,16 +155,15 @@ worst = max(float((f - singly).abs().max()) for f, singly in zip(found, (L, L_ne
 print(f"largest difference at one point, of all k: {worst:.0e}")
 
 # %% [markdown]
-# First the loss itself, on one scale for all $k$ and both planes. Turn the surface: drag it, or click it and use the
-# arrow keys. Then move $k$ from 10 to 320, and change the plane.
+# First the loss itself, on one scale. Turn the surface, move $k$ from 10 to 320, change the plane.
 
 # %% tags=["nbval-ignore-output"]
 surface = SurfaceExplorer(surfaces, ["loss"])
 surface
 
 # %% [markdown]
-# *What you should see.* Over the top plane, at $k = 320$, a bowl whose walls rise on every side; with only ten digits one
-# side is much flatter. The random plane is a floor. From above, as contour maps, with a cross at the centre:
+# *What you should see.* In the top plane a bowl, one side of which is much flatter at $k = 10$; in the random one
+# a floor. From above:
 
 # %% tags=["nbval-ignore-output"]
 figures.loss_maps(steps, drawn, values["top"])
@@ -188,9 +187,9 @@ change
 reveal_number("Fall by arithmetic alone", fall_guess, (321 / 11) ** 2, unit="times")
 
 # %% [markdown]
-# *What you should see.* At $k = 10$ a mountain, at 20 a hill, at 320 nothing. That is the settling, and most of it is
-# the $(k+1)^2$ in the denominator: it comes from counting samples. What is left depends on which two digits happened to
-# be number 11 and number 321. Choose the *logarithmic* scale: now the surface sinks. As maps, each colour a power of ten:
+# *What you should see.* A mountain, and at $k = 320$ nothing. That is the settling, and most of it is the $(k+1)^2$ in the
+# denominator: it comes from counting samples. What is left depends on which two digits happened to be number 11 and
+# number 321. On the *logarithmic* scale the surface sinks. From above, each colour a power of ten:
 
 
 # %% tags=["nbval-ignore-output"]
@@ -199,8 +198,8 @@ figures.change_maps(steps, drawn, increments)
 # %% [markdown]
 # ## 3. Move k yourself
 #
-# Left the lines of $L_k$ and, dashed, of $L_{k+1}$; right the change, on one scale. **Try this.** Move from $k = 10$ to 320.
-# Does the map of the top plane become darker at every step? Does that of the random one ever show more than two colours?
+# **Try this.** Move from $k = 10$ to 320. When do the dashed lines meet the solid ones? Does the top plane's map become
+# darker at every step? Does the random one's ever show more than two colours?
 
 # %% tags=["nbval-ignore-output"]
 explorer = LandscapeExplorer(surfaces, k=10)
@@ -221,8 +220,8 @@ falls_always = bool((means["top"].diff() < 0).all())
 rise = {name: float(Z[-1].max() - Z[-1].min()) for name, Z in values.items()}
 
 # %% [markdown]
-# *What you should see.* The dashed lines join the solid ones, and the map becomes darker, but not at every step: which
-# digit comes next matters as much as a doubling of $k$. One order of the data is an anecdote. From here on we average
+# *What you should see.* The map becomes darker, but not at every step: which digit comes next matters as much as a
+# doubling of $k$. One order of the data is an anecdote. From here on we average
 # over *all* unseen digits as the next one.
 
 # %% [markdown]
