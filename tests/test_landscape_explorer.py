@@ -102,10 +102,11 @@ def test_the_numbers_are_of_both_surfaces(surfaces):
     [
         (0.1, 4.2, [0.125, 0.25, 0.5, 1, 2, 4]),
         (0.0972, 0.1168, [0.098, 0.1, 0.102, 0.104, 0.106, 0.108, 0.11, 0.112, 0.114, 0.116]),
+        (0.29, 0.61, [0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6]),
         (-1.0, 4.0, [-1, -0.5, 0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4]),
         (0.3, 0.3, [0.3]),
     ],
-    ids=["doubling", "even", "negative too", "flat"],
+    ids=["doubling", "even", "one doubling only", "negative too", "flat"],
 )
 def test_levels_are_round_and_inside(low, high, expected):
     assert _levels(np.array([low, high])) == pytest.approx(expected)

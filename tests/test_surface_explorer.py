@@ -314,19 +314,18 @@ def test_marks_are_at_the_places_of_python_and_turning_changes_no_words(browser,
 @needs_browser
 @pytest.mark.parametrize("azimuth", range(-180, 180, 45))
 def test_what_is_near_hides_what_is_far(azimuth, browser, tmp_path):
-    """A basin with high walls, seen from nearly level: the near wall stands before the floor."""
-    basin = np.zeros((5, 5))
-    basin[[0, -1]] = basin[:, [0, -1]] = 1.0
+    """A basin seen from nearly level: its low near wall stands before its high far one."""
+    a, (y, x) = np.deg2rad(azimuth), np.mgrid[-1:1:5j, -1:1:5j]
+    basin = np.where(
+        np.maximum(abs(x), abs(y)) == 1, 0.8 - 0.2 * (np.cos(a) * x + np.sin(a) * y), 0
+    )
     explorer = SurfaceExplorer({"basin": one_plane(basin, basin)}, azimuth=azimuth, elevation=12.0)
     browser.get(page({"surface": explorer}, tmp_path / "page.html").as_uri())
     browser.execute_async_script(NEXT_FRAME)
-    found, a = explorer.numbers(), np.deg2rad(azimuth)
-    towards = np.round([np.cos(a), np.sin(a)], 9)
-    if min(abs(towards)) > 0.1:
-        cell = (towards > 0) * 3  # the near corner's cell
-    else:
-        cell = np.where(abs(towards) > 0.1, (towards > 0) * 3, 1)
-    i, j = cell
+    found = explorer.numbers()
+    across_x = abs(np.cos(a)) > 0.1  # a cell of the wall that is near along x, else along y
+    near = 3 * int((np.cos(a) if across_x else np.sin(a)) > 0)
+    i, j = (near, 1) if across_x else (1, near)
     ring = [j * 5 + i, j * 5 + i + 1, j * 5 + i + 6, j * 5 + i + 5]
     u, v = (np.mean([found[part][at] for at in ring]) for part in ("across", "up"))
     rgb = browser.execute_script(
@@ -335,6 +334,7 @@ def test_what_is_near_hides_what_is_far(azimuth, browser, tmp_path):
         return [...c.getContext('2d').getImageData(u, v, 1, 1).data];""",
         215 + 102 * u, 200 - 102 * v,
     )  # fmt: skip
-    share = basin.ravel()[ring].mean()
+    low, high = explorer.data["limits"]["loss"]
+    share = (basin.ravel()[ring].mean() - low) / (high - low)
     expected = 255 * np.array(colormaps["cividis"](share)[:3])
-    np.testing.assert_allclose(rgb[:3], expected, atol=12)  # the floor's blue is far from it
+    np.testing.assert_allclose(rgb[:3], expected, atol=12)

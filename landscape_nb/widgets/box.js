@@ -4,7 +4,8 @@ import { svg } from "./drawing.js";
 
 export const HEIGHT = 0.75; // of the box, where half of its side is 1
 export const DISTANCE = 8; // from the eye to the middle of the box, in the same unit
-const SHORT = 60; // user units below which an axis, seen from its end, keeps its words to itself
+const CLOSE = 14; // user units between two words that would touch
+const SHORT = 80; // user units below which an axis, seen from its end, keeps its words to itself
 
 /** Cosines and sines of the two angles that say where the eye is. */
 function turned(azimuth, elevation) {
@@ -56,8 +57,14 @@ export function box({ place, eye, flat, tall, unit }) {
   return {
     walls: walls.map(joined).join(""),
     axes: axes.map(({ lines }) => lines.map(joined).join("")).join(""),
-    words: axes.flatMap(({ words }) => words),
+    words: apart(axes.map(({ words }) => words)),
   };
+}
+
+/** Words of all axes, less those of the floor that would stand on a height's. */
+function apart([x, y, tall]) {
+  const free = ([u, v]) => tall.every((word) => Math.hypot(word[0] - u, word[1] - v) > CLOSE);
+  return [...x.filter(free), ...y.filter(free), ...tall];
 }
 
 /** One axis: its line and ticks, and words on the side that faces away from the middle. */
