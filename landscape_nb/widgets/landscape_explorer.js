@@ -4,7 +4,7 @@ import { colourOf } from "./colours.js";
 import { chains, segments } from "./contours.js";
 import { axes, legend, svg } from "./drawing.js";
 import { choice, explorable, html } from "./explorable.js";
-import { fixed, general, howMany, powerOfTen, scientific } from "./words.js";
+import { fixed, general, howMany, listOf, powerOfTen, scientific } from "./words.js";
 
 const FINE = 10; // colours along the side of a cell
 const BAR = { width: 440, height: 46, left: 18, right: 18 };
@@ -19,7 +19,7 @@ export function numbers({ k, data }) {
 
 function planeOf({ steps, planes }, name, row) {
   const { loss, increment, levels } = planes[name];
-  const [before, change] = [loss[row], increment[row]];
+  const [before, change] = [listOf(loss[row]), listOf(increment[row])];
   const after = before.map((L, i) => L + change[i]);
   const lines = (Z) => levels.map((level) => segments(steps, Z, level));
   const middle = (before.length - 1) / 2;
@@ -108,7 +108,7 @@ function changeMap(name, data) {
     draw({ zero }, k) {
       const line = joined(zero);
       for (const pen of zeros) pen.set(...line);
-      paint(data.planes[name].increment[data.ks.indexOf(k)]);
+      paint(listOf(data.planes[name].increment[data.ks.indexOf(k)]));
     },
   };
 }

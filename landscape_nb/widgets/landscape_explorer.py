@@ -10,7 +10,7 @@ from landscape_nb.figures.n05_loss_surfaces import landscape_picture
 from landscape_nb.theory.surfaces import Surfaces
 from landscape_nb.widgets.contours import segments
 from landscape_nb.widgets.explorable import Explorable
-from landscape_nb.widgets.planes import how_many, one_of, planes_data, times
+from landscape_nb.widgets.planes import how_many, numbers_of, one_of, planes_data, times
 
 EXPONENTS = (-9, 0)  # of ten: ends of the squared change's scale, chosen here
 LINES = 12  # contour lines at most where they are evenly spaced, chosen here
@@ -37,8 +37,11 @@ class LandscapeExplorer(Explorable, module="landscape_explorer"):
     def __init__(self, surfaces: Mapping[str, Surfaces], k: int | None = None) -> None:
         data = planes_data(surfaces)
         for plane in data["planes"].values():
-            before = np.array(plane["loss"])
-            plane["levels"] = _levels(before, before + np.array(plane["increment"]))
+            before, change = (
+                np.array([numbers_of(text) for text in plane[part]])
+                for part in ("loss", "increment")
+            )
+            plane["levels"] = _levels(before, before + change)
         data["exponents"] = list(EXPONENTS)
         super().__init__(data=data, k=data["ks"][0] if k is None else k)
 
@@ -73,7 +76,7 @@ class LandscapeExplorer(Explorable, module="landscape_explorer"):
         """L_k and the increment of a plane, (S, S) each."""
         row, size = self.data["ks"].index(self.k), len(self.data["steps"])
         plane = self.data["planes"][name]
-        loss, change = (np.array(plane[part][row]) for part in ("loss", "increment"))
+        loss, change = (numbers_of(plane[part][row]) for part in ("loss", "increment"))
         return loss.reshape(size, size), change.reshape(size, size)
 
     def _plane(self, name: str) -> dict[str, Any]:

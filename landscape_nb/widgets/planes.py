@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +16,7 @@ DIGITS = 5  # of a height: a thousandth of a pixel, and half the length of a flo
 def planes_data(surfaces: Mapping[str, Surfaces]) -> dict[str, Any]:
     """Names of the planes, their steps and ks, and for each plane its heights, rounded once.
 
-    `planes[name]["loss"][i]` is L_k for k = ks[i] as one list, row after row from the lowest y;
+    `planes[name]["loss"][i]` is L_k for k = ks[i] as one text, row after row from the lowest y;
     `["increment"]` is L_{k+1} - L_k in the same order.
 
     Raises:
@@ -35,7 +36,7 @@ def planes_data(surfaces: Mapping[str, Surfaces]) -> dict[str, Any]:
     return {
         "names": list(surfaces),  # a stored notebook sorts the keys of what follows
         "ks": first.ks.tolist(),
-        "steps": rounded(first.x),
+        "steps": numbers_of(rounded(first.x)).tolist(),
         "planes": {
             name: {
                 "loss": [rounded(Z) for Z in surface.values],
@@ -46,13 +47,20 @@ def planes_data(surfaces: Mapping[str, Surfaces]) -> dict[str, Any]:
     }
 
 
-def rounded(Z: Tensor) -> list[float]:
-    """All entries in one list, with the digits that a picture needs.
+def rounded(Z: Tensor) -> str:
+    """All entries in one text, with the digits that a picture needs.
+
+    A stored notebook gives each number of a list a line of its own; a text stays one line.
 
     >>> rounded(torch.tensor([[1 / 3, 2e-7 / 3]], dtype=torch.float64))
-    [0.33333, 6.6667e-08]
+    '0.33333 6.6667e-08'
     """
-    return [float(f"{z:.{DIGITS}g}") for z in Z.flatten().tolist()]
+    return " ".join(f"{z:.{DIGITS}g}" for z in Z.flatten().tolist())
+
+
+def numbers_of(text: str) -> np.ndarray:
+    """What `rounded` has written."""
+    return np.array(text.split(), dtype=float)
 
 
 def one_of(name: str, value: Any, values: Sequence[Any]) -> Any:

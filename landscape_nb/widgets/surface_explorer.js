@@ -5,7 +5,7 @@ import { explorable, choice, html, slider } from "./explorable.js";
 import { svg, ticks } from "./drawing.js";
 import { colourOf } from "./colours.js";
 import { select } from "./select.js";
-import { fixed, general, howMany, scientific } from "./words.js";
+import { fixed, general, howMany, listOf, scientific } from "./words.js";
 
 const [WIDTH, TALL, UNIT] = [430, 390, 102]; // of the picture in user units, and half a side in them
 const [MIDDLE, CENTRE] = [WIDTH / 2, 200];
@@ -24,8 +24,8 @@ const mean = (values) => values.reduce((sum, v) => sum + v, 0) / values.length;
 const upTo = (places) => places.map((v) => Math.floor(1e9 * v + 0.5) / 1e9);
 
 function heightsOf({ planes }, plane, quantity, row) {
-  if (quantity === "loss") return planes[plane].loss[row];
-  return planes[plane].increment[row].map((change) => change * change);
+  if (quantity === "loss") return listOf(planes[plane].loss[row]);
+  return listOf(planes[plane].increment[row]).map((change) => change * change);
 }
 
 /** Where a height stands on its scale, 0..1. */

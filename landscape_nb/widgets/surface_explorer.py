@@ -9,7 +9,7 @@ from traitlets import Float, Int, Unicode, validate
 from landscape_nb.figures.n05_loss_surfaces import surface_picture
 from landscape_nb.theory.surfaces import Surfaces
 from landscape_nb.widgets.explorable import Explorable
-from landscape_nb.widgets.planes import how_many, one_of, planes_data, times
+from landscape_nb.widgets.planes import how_many, numbers_of, one_of, planes_data, times
 
 HEIGHT = 0.75  # of the box, where half of its side is 1, as matplotlib's; chosen here
 DISTANCE = 8.0  # from the eye to the middle of the box in the same unit; chosen here
@@ -169,8 +169,8 @@ class SurfaceExplorer(Explorable, module="surface_explorer"):
 def _heights(data: dict[str, Any], plane: str, quantity: str, row: int) -> np.ndarray:
     """Losses or squared changes at one k, (S S,)."""
     if quantity == "loss":
-        return np.array(data["planes"][plane]["loss"][row])
-    return np.array(data["planes"][plane]["increment"][row]) ** 2
+        return numbers_of(data["planes"][plane]["loss"][row])
+    return numbers_of(data["planes"][plane]["increment"][row]) ** 2
 
 
 def _limits(data: dict[str, Any], quantity: str) -> list[float]:
