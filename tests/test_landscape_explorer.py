@@ -209,7 +209,7 @@ def test_colours_of_the_map_are_powers_of_ten(browser, tmp_path):
     random = np.random.default_rng(0)
     for at, name in enumerate(("top", "random")):
         change = RegularGridInterpolator((steps, steps), explorer._surfaces(name)[1])
-        fine = 10 * (len(steps) - 1)
+        fine = 8 * (len(steps) - 1)
         pixels = random.integers(fine, size=(40, 2))
         told = browser.execute_script(
             """const c = document.querySelectorAll('.ln-map')[arguments[0]].getContext('2d');

@@ -6,7 +6,7 @@ import { axes, legend, svg } from "./drawing.js";
 import { choice, explorable, html } from "./explorable.js";
 import { fixed, general, howMany, listOf, powerOfTen, scientific } from "./words.js";
 
-const FINE = 10; // colours along the side of a cell
+const FINE = 8; // colours along the side of a cell
 const BAR = { width: 440, height: 46, left: 18, right: 18 };
 
 /** For each plane its contour lines, as pieces x, y, x, y, and its change in numbers. */
@@ -17,7 +17,22 @@ export function numbers({ k, data }) {
   return { planes, times: means.at(-1) ? means[0] / means.at(-1) : null };
 }
 
-function planeOf({ steps, planes }, name, row) {
+/** What `make` has made for an object and a name, made once. */
+function once(kept, object, name, make) {
+  if (!kept.has(object)) kept.set(object, new Map());
+  const made = kept.get(object);
+  if (!made.has(name)) made.set(name, make());
+  return made.get(name);
+}
+
+const PLANES = new WeakMap(); // data -> plane and row -> its numbers
+const LINES = new WeakMap(); // pieces -> the lines they join to
+
+function planeOf(data, name, row) {
+  return once(PLANES, data, `${name} ${row}`, () => planeAt(data, name, row));
+}
+
+function planeAt({ steps, planes }, name, row) {
   const { loss, increment, levels } = planes[name];
   const [before, change] = [listOf(loss[row]), listOf(increment[row])];
   const after = before.map((L, i) => L + change[i]);
@@ -71,15 +86,17 @@ function linesMap(name, data) {
   return {
     node: plot.node,
     draw(found) {
-      for (const [when, pen] of pens) pen.set(...joined(found[when].flat()));
+      for (const [when, pen] of pens) pen.set(...joined(found[when]));
     },
   };
 }
 
-/** Pieces as one line with gaps. */
-function joined(pieces) {
-  const lines = chains(pieces);
-  return [0, 1].map((i) => lines.flatMap((line) => [...line.map((point) => point[i]), NaN]));
+/** Pieces of all levels as one line with gaps. */
+function joined(levels, key = levels) {
+  return once(LINES, key, "joined", () => {
+    const lines = levels.flatMap(chains);
+    return [0, 1].map((i) => lines.flatMap((line) => [...line.map((point) => point[i]), NaN]));
+  });
 }
 
 /** The squared change in one plane: a colour for each power of ten, a line where it is zero. */
@@ -106,7 +123,7 @@ function changeMap(name, data) {
   return {
     node: html("div", { className: "ln-over" }, canvas, plot.node),
     draw({ zero }, k) {
-      const line = joined(zero);
+      const line = joined([zero], zero);
       for (const pen of zeros) pen.set(...line);
       paint(listOf(data.planes[name].increment[data.ks.indexOf(k)]));
     },
