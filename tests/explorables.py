@@ -20,16 +20,19 @@ from selenium.webdriver.remote.webdriver import WebDriver
 
 import landscape_nb as ln
 from landscape_nb.figures import plots
+from landscape_nb.theory.surfaces import Surfaces
 from landscape_nb.theory.tables import MomentTable
 from landscape_nb.widgets import (
     BowlExplorer,
     EnoughExplorer,
     Explorer,
+    LandscapeExplorer,
     NextDigit,
     OneMoreSample,
     RitzExplorer,
     SpectrumExplorer,
     StepExplorer,
+    SurfaceExplorer,
 )
 from landscape_nb.widgets.es_modules import page_script, page_style
 from landscape_nb.widgets.explorable import Explorable
@@ -130,6 +133,34 @@ def step(random: np.random.Generator) -> StepExplorer:
     return StepExplorer(alpha=alpha, damping=random.choice([1.0, 10 ** random.uniform(-6, 2)]))
 
 
+def planes(random: np.random.Generator) -> dict[str, Surfaces]:
+    """A bumpy bowl and a floor, and changes that pass through zero, on few points."""
+    ks, size = [3, 5, 8, 12, 20, 30, 50, 80], int(random.choice([5, 7, 9]))
+    steps = torch.linspace(-1, 1, size, dtype=torch.float64)
+    bowl = 4 * steps[:, None] ** 2 + steps**2 + 0.2
+    noise = torch.as_tensor(random.uniform(-1, 1, (4, len(ks), size, size)))
+    found = {}
+    for name, values, change in (
+        ("top", bowl + 0.1 * noise[0], noise[1] / 10),
+        ("random", 0.3 + 0.01 * noise[2], noise[3] / 1000),
+    ):
+        found[name] = Surfaces(torch.tensor(ks), steps, steps, values, change)
+    return found
+
+
+def surface(random: np.random.Generator) -> SurfaceExplorer:
+    explorer = SurfaceExplorer(
+        planes(random), azimuth=random.uniform(-180, 180), elevation=random.uniform(0, 90)
+    )
+    for name, values in (("k", "ks"), ("plane", "names"), ("quantity", "quantities")):
+        setattr(explorer, name, random.choice(explorer.data[values]).item())
+    return explorer
+
+
+def landscape(random: np.random.Generator) -> LandscapeExplorer:
+    return LandscapeExplorer(planes(random), k=random.choice([3, 8, 80]).item())
+
+
 EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
     "bowl_explorer": bowl,
     "ritz_explorer": ritz,
@@ -139,6 +170,8 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
     "one_more_sample": line,
     "explorer": explorer,
     "step_explorer": step,
+    "landscape_explorer": landscape,
+    "surface_explorer": surface,
 }
 # settings that a slider moves, from top to bottom
 STEPS: dict[str, list[str]] = {
@@ -150,6 +183,8 @@ STEPS: dict[str, list[str]] = {
     "one_more_sample": ["k"],
     "explorer": ["D", "sigma"],
     "step_explorer": ["alpha", "damping"],
+    "landscape_explorer": ["k"],
+    "surface_explorer": ["k", "azimuth", "elevation"],
 }
 
 
@@ -216,16 +251,19 @@ def step_marks(shown: Explorable) -> dict[str, tuple]:
     return {"T": (found["sigma"], np.clip(found["steps"], 1e-5, 1e3))}
 
 
-# lines of the picture and where Python has them: name -> (xs, ys), in data units
+# lines of the picture and where Python has them: name -> (xs, ys), in data units; contour lines and
+# corners in perspective have tests of their own
 MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
     "bowl_explorer": bowl_marks,
     "enough_explorer": enough_marks,
+    "explorer": explorer_marks,
+    "landscape_explorer": lambda one: {},
     "next_digit": next_digit_marks,
+    "one_more_sample": line_marks,
     "ritz_explorer": ritz_marks,
     "spectrum_explorer": spectrum_marks,
-    "one_more_sample": line_marks,
-    "explorer": explorer_marks,
     "step_explorer": step_marks,
+    "surface_explorer": lambda one: {},
 }
 
 PAGE = """<!doctype html><html lang="en"{theme}><meta charset="utf-8"><title>Explorables</title>

@@ -96,7 +96,8 @@ def wait_for(condition, message: str, patience: float = 20.0):
 
 
 MARKS = """
-    return [...arguments[0].querySelectorAll('svg.ln-plot')].map(plot => ({
+    const plots = [...arguments[0].querySelectorAll('svg.ln-plot')];
+    return plots.filter(plot => plot.querySelector('[data-axis]')).map(plot => ({
       ticks: [...plot.querySelectorAll('[data-axis]')].map(tick => {
         const [u, v] = tick.getAttribute('d').match(/-?[\\d.]+/g).map(Number);
         const axis = tick.dataset.axis;

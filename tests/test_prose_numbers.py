@@ -71,7 +71,8 @@ def outputs_and_code(notebook) -> str:
     outputs = [out for cell in cells for out in cell.outputs]
     data = [out.get("data", {}).get(kind, "") for out in outputs for kind in TEXTS]
     data = [text for text in data if "ln-ledger" not in text]  # nearly every number stands there
-    alts = [str(out.get("metadata", {})) for out in outputs]
+    # an explorable's state holds nearly every number, too
+    alts = [str(out.get("metadata", {}).get("image/png", {})) for out in outputs]
     printed = [out.get("text", "") for out in outputs]
     return "\n".join([*(cell.source for cell in cells), *map(str, data), *alts, *printed])
 

@@ -151,7 +151,7 @@ from landscape_nb.pretraining import pretrained
 from landscape_nb.report import Report, report
 from landscape_nb.setup_check import setup_check
 from landscape_nb.spectral_newton import SpectralNewton, spectral_newton_step
-from landscape_nb.widgets import BowlExplorer, Explorer, PictureSlider, SaveMyWork
+from landscape_nb.widgets import BowlExplorer, Explorer, SaveMyWork
 from landscape_nb.widgets import SaveMyWork, StepExplorer
 """.strip().splitlines()
 

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -40,7 +41,7 @@ def two_surfaces(
 
 def surfaces_3d(
     x: ArrayLike, y: ArrayLike, panels: Mapping[str, ArrayLike], *,
-    limits: tuple[float, float], label: str, columns: int = 2,
+    limits: tuple[float, float], label: str, view: tuple[float, float], columns: int = 2,
 ) -> Figure:  # fmt: skip
     """Surfaces over one plane, drawn in perspective, all with the same height and colour scale.
 
@@ -50,6 +51,7 @@ def surfaces_3d(
         panels: title -> heights, (len(y), len(x)).
         limits: lowest and highest height of the scale that all share.
         label: what the height is.
+        view: azimuth and elevation of the eye, in degrees.
         columns: panels side by side.
     """
     rows = -(-len(panels) // columns)
@@ -67,7 +69,7 @@ def surfaces_3d(
         ax.set(zlim=limits, xticks=[-1, 0, 1], yticks=[-1, 0, 1], xlabel="step $x$")
         ax.set_ylabel("step $y$")
         ax.set_zlabel(label)
-        ax.view_init(elev=24, azim=-58)
+        ax.view_init(azim=view[0], elev=view[1])
         ax.set_title(title, fontsize=10, y=1.0)
     return figure
 
@@ -102,17 +104,9 @@ def contour_maps(
         left=left / width, right=1 - right / width, bottom=bottom / height, top=1 - top / height,
         wspace=gap / side, hspace=gap / side,
     )  # fmt: skip
-    norm = LogNorm(levels[0], levels[-1])
-    steps = np.asarray(x), np.asarray(y)
     for ax, (title, Z) in zip(axes.flat, panels.items(), strict=True):
-        heights = np.clip(np.asarray(Z), levels[0], levels[-1])
-        filled = ax.contourf(*steps, heights, levels=levels, norm=norm, cmap="viridis")
-        ax.contour(*steps, heights, levels=levels[1:-1], colors="black", linewidths=0.5)
-        signed = None if zeros is None else np.asarray(zeros[title])
-        if signed is not None and signed.min() < 0 < signed.max():
-            darkest = filled.cmap(0.0)
-            ax.contour(*steps, signed, levels=[0.0], colors=[darkest], linewidths=3)
-        ax.plot(0, 0, "+", color=VERMILLION, markersize=9, markeredgewidth=1.8)
+        signed = None if zeros is None else zeros[title]
+        filled = contour_map(ax, x, y, Z, levels=levels, signed=signed)
         ax.set(xticks=[-1, 0, 1], yticks=[-1, 0, 1])
         ax.set_title(title, fontsize=10)
     for ax in axes[-1]:
@@ -124,6 +118,26 @@ def contour_maps(
     bar.ax.set_yticklabels([f"{level:g}" for level in levels])
     bar.ax.minorticks_off()
     return figure
+
+
+def contour_map(
+    ax: Axes, x: ArrayLike, y: ArrayLike, Z: ArrayLike, *,
+    levels: Sequence[float], signed: ArrayLike | None = None,
+) -> ContourSet:  # fmt: skip
+    """Positive heights over a plane, a colour between each two levels; a cross at the centre.
+
+    `signed` is what the height is the square of: where it is 0 there is a line. See `contour_maps`.
+    """
+    steps = np.asarray(x), np.asarray(y)
+    heights = np.clip(np.asarray(Z), levels[0], levels[-1])
+    norm = LogNorm(levels[0], levels[-1])
+    filled = ax.contourf(*steps, heights, levels=levels, norm=norm, cmap="viridis")
+    ax.contour(*steps, heights, levels=levels[1:-1], colors="black", linewidths=0.5)
+    values = None if signed is None else np.asarray(signed)
+    if values is not None and values.min() < 0 < values.max():
+        ax.contour(*steps, values, levels=[0.0], colors=[filled.cmap(0.0)], linewidths=3)
+    ax.plot(0, 0, "+", color=VERMILLION, markersize=9, markeredgewidth=1.8)
+    return filled
 
 
 def heat_map(

@@ -26,24 +26,58 @@ LINES = (
 # -- planes ---------------------------------------------------------------------------------------
 
 
-def loss_surfaces(steps: Tensor, ks: Sequence[int], values: Mapping[str, Tensor]) -> None:
-    """A bowl and a floor: L_k in perspective at the first and the last k, on one scale.
+def surface_picture(
+    steps: Sequence[float], panels: Mapping[str, np.ndarray], quantity: str,
+    limits: tuple[float, float], view: tuple[float, float],
+) -> bytes:  # fmt: skip
+    """Surfaces in perspective, all on one scale, as PNG.
 
     Args:
         steps: (S,), steps along both directions of a plane.
-        ks: (K,), numbers of samples, increasing.
-        values: plane, "top" and "random" -> L_k, (K, S, S).
+        panels: title -> heights, (S, S).
+        quantity: "loss", "change" or "log change"; the last is drawn as its exponent of ten.
+        limits: lowest and highest height.
+        view: azimuth and elevation of the eye, in degrees.
     """
-    panels = _first_and_last(ks, values)
-    bowl, floor = (panels[_title(plane, ks[-1])] for plane in ("top", "random"))
-    figure = maps.surfaces_3d(steps, steps, panels, limits=(0, 4.5), label="loss $L_k$")
-    plots.show(
-        figure,
-        "Upper row: with 320 digits a bowl whose walls rise on every side, up to "
-        f"{bowl.max():.1f}; with only 10 digits one side is much flatter. Lower row: the random "
-        f"plane is a floor. Its loss at k = 320 stays between {floor.min():.3f} and "
-        f"{floor.max():.3f}.",
+    label = {"loss": "loss $L_k$", "change": SQUARED}.get(quantity, "power of ten of " + SQUARED)
+    if quantity == "log change":
+        panels = {name: np.log10(np.maximum(Z, limits[0])) for name, Z in panels.items()}
+        limits = (float(np.log10(limits[0])), float(np.log10(limits[1])))
+    return plots.still(
+        maps.surfaces_3d(steps, steps, panels, limits=limits, label=label, view=view)
     )
+
+
+def landscape_picture(
+    steps: Sequence[float], k: int, planes: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    levels: Mapping[str, Sequence[float]], exponents: tuple[int, int],
+) -> bytes:  # fmt: skip
+    """Each plane's L_k and L_{k+1} as contour lines and its squared increment as a map, as PNG.
+
+    Args:
+        steps: (S,), steps along both directions of a plane.
+        k: number of samples.
+        planes: name -> L_k and I_k, (S, S) each.
+        levels: name -> heights of the contour lines.
+        exponents: ends of the colour scale as powers of ten.
+    """
+    x = np.asarray(steps)
+    fine = np.linspace(x[0], x[-1], 4 * (len(x) - 1) + 1)
+    colours = np.logspace(*exponents, exponents[1] - exponents[0] + 1).tolist()
+    figure = Figure(figsize=(8.0, 7.4), layout="constrained", dpi=110)
+    axes = figure.subplots(2, len(planes), sharex=True, sharey=True, squeeze=False)
+    for (above, below), (name, (L, I)) in zip(axes.T, planes.items(), strict=True):
+        maps.two_surfaces(above, x, x, L, L + I, levels=levels[name])
+        above.plot(0, 0, "+", color=plots.BLACK, markersize=9)
+        above.set_title(f"{name} plane: $L_{{{k}}}$ (solid), $L_{{{k + 1}}}$ (dashed)", fontsize=10)
+        signed = RectBivariateSpline(x, x, I, kx=1, ky=1)(fine, fine)
+        filled = maps.contour_map(below, fine, fine, signed**2, levels=colours, signed=signed)
+        below.set_title(f"{name} plane: $(L_{{{k + 1}}} - L_{{{k}}})^2$", fontsize=10)
+        below.set_xlabel("step $x$")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("step $y$")
+    figure.colorbar(filled, ax=axes[1], label=SQUARED, ticks=colours).minorticks_off()
+    return plots.still(figure)
 
 
 def loss_maps(steps: Tensor, ks: Sequence[int], values: Tensor) -> None:
@@ -65,27 +99,6 @@ def loss_maps(steps: Tensor, ks: Sequence[int], values: Tensor) -> None:
     )
 
 
-def change_surfaces(steps: Tensor, ks: Sequence[int], increments: Tensor) -> None:
-    """The top plane's squared increment in perspective: a mountain, and nothing.
-
-    Args:
-        steps: (S,), steps along both directions of the plane.
-        ks: (K,), numbers of samples, increasing.
-        increments: I_k, (K, S, S).
-    """
-    squared = increments.square()
-    tallest = float(squared.max())
-    fall = float(squared[0].mean() / squared[-1].mean())
-    panels = _first_and_last(ks, {"top": squared})
-    figure = maps.surfaces_3d(steps, steps, panels, limits=(0, tallest), label=SQUARED)
-    plots.show(
-        figure,
-        f"On one scale the change at k = 10 is a mountain of height {tallest:.2f}, and the change "
-        f"at k = 320 is not visible at all: averaged over the plane it is {fall:.0f} times "
-        f"smaller. Arithmetic alone gives {(321 / 11) ** 2:.0f}.",
-    )
-
-
 def change_maps(steps: Tensor, ks: Sequence[int], increments: Mapping[str, Tensor]) -> None:
     """Squared increments at the first and the last k, each colour a power of ten.
 
@@ -101,22 +114,6 @@ def change_maps(steps: Tensor, ks: Sequence[int], increments: Mapping[str, Tenso
         "Dark furrows, where the next digit's loss equals the mean, run between bright slopes. "
         "Lower row: in the random plane there is hardly any shape to see; the change is at most "
         f"{random[0]:.0e} and {random[1]:.0e}.",
-    )
-
-
-def change_at(steps: Tensor, k: int, increments: Mapping[str, Tensor]) -> tuple[bytes, str]:
-    """One state of a slider: both planes' squared increments at one k, as PNG, and a sentence.
-
-    Args:
-        steps: (S,), steps along both directions of a plane.
-        k: number of samples.
-        increments: plane, "top" and "random" -> I_k, (S, S).
-    """
-    top, random = (float(I.square().mean()) for I in increments.values())
-    figure = _change_maps(steps, {_title(name, k): I for name, I in increments.items()})
-    return plots.to_png(figure), (
-        f"k = {k}: mean squared increment {top:.1e} in the top plane, {random:.1e} in the random "
-        "one."
     )
 
 

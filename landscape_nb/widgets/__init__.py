@@ -1,4 +1,4 @@
-"""Widgets: pictures that follow a slider.
+"""Explorables: pictures that follow their settings in the browser, with a kernel or without.
 
 Imports everything above it and figures; never study or course.
 """
@@ -9,25 +9,26 @@ from typing import Any
 from landscape_nb.widgets.bowl_explorer import BowlExplorer
 from landscape_nb.widgets.enough_explorer import EnoughExplorer
 from landscape_nb.widgets.explorer import Explorer
+from landscape_nb.widgets.landscape_explorer import LandscapeExplorer
 from landscape_nb.widgets.next_digit import NextDigit
 from landscape_nb.widgets.one_more_sample import OneMoreSample
-from landscape_nb.widgets.picture_slider import PictureSlider
 from landscape_nb.widgets.ritz_explorer import RitzExplorer
 from landscape_nb.widgets.spectrum_explorer import SpectrumExplorer
 from landscape_nb.widgets.step_explorer import StepExplorer
+from landscape_nb.widgets.surface_explorer import SurfaceExplorer
 
 __all__ = [
     "BowlExplorer",
     "EnoughExplorer",
     "Explorer",
+    "LandscapeExplorer",
     "NextDigit",
     "OneMoreSample",
-    "PictureSlider",
     "RitzExplorer",
     "SpectrumExplorer",
     "StepExplorer",
+    "SurfaceExplorer",
 ]
-__all__ = ["BowlExplorer", "Explorer", "OneMoreSample", "PictureSlider", "StepExplorer"]
 
 
 def __getattr__(name: str) -> Any:

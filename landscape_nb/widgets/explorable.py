@@ -75,6 +75,6 @@ class Explorable(AnyWidget):
         return data, {**metadata, **ours, "explorable": self._stored()}
 
     def _stored(self) -> dict[str, str]:
-        """The state as one text, which a notebook keeps on one line; a number of a list has its own."""
+        """The state as one text, which a notebook keeps on one line; a list takes one a number."""
         state = json.dumps(self.state(), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return {"module": self._module, "state": state}

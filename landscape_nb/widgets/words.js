@@ -48,6 +48,19 @@ function bare(text) {
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
+/** A ratio in words: 5239, 0.12 */
+export function howMany(count) {
+  return fixed(count, count >= 10 ? 0 : 2);
+}
+
+const read = new Map(); // text -> its numbers
+
+/** Numbers written one after the other, as a list; each text is read once. */
+export function listOf(text) {
+  if (!read.has(text)) read.set(text, text.split(" ").map(Number));
+  return read.get(text);
+}
+
 /** "a, b and c" */
 export function listed(words) {
   return words.length < 2 ? words.join("") : words.slice(0, -1).join(", ") + " and " + words.at(-1);

@@ -36,7 +36,7 @@ from landscape_nb.study import stopping
 from landscape_nb.study.agreement import rank_correlation
 from landscape_nb.study.evidence import n25, n25_formula, stored
 from landscape_nb.study.settling import settle_problem, stored_settling
-from landscape_nb.widgets import EnoughExplorer, PictureSlider
+from landscape_nb.widgets import EnoughExplorer, LandscapeExplorer, SurfaceExplorer
 
 # %%
 torch.set_num_threads(1)
@@ -128,8 +128,8 @@ print(f"average of the random trace share, in theory 2/N: {2 / N:.4f}")
 #
 # ## 2. The surfaces
 #
-# As N25 does, we draw $L_k$ and the squared increment $(L_{k+1} - L_k)^2$ for a small and a large $k$, on $21 \times 21$
-# points over $[-1, 1]^2$. The centre stays at $w_{320}^*$: only the number of samples in the mean changes.
+# As N25 does, we draw $L_k$ and the squared increment $(L_{k+1} - L_k)^2$ over $[-1, 1]^2$, at $21 \times 21$
+# points. The centre stays at $w_{320}^*$: only the number of samples in the mean changes.
 #
 # `loss_surfaces` forms running means, so it has *every* $k$ from a single pass. We check one point.
 
@@ -155,13 +155,15 @@ worst = max(float((f - singly).abs().max()) for f, singly in zip(found, (L, L_ne
 print(f"largest difference at one point, of all k: {worst:.0e}")
 
 # %% [markdown]
-# First the loss itself, on one scale.
+# First the loss itself, on one scale. Turn the surface, move $k$ from 10 to 320, change the plane.
 
 # %% tags=["nbval-ignore-output"]
-figures.loss_surfaces(steps, drawn, values)
+surface = SurfaceExplorer(surfaces, ["loss"])
+surface
 
 # %% [markdown]
-# The same from above, as contour maps, with a cross at the centre.
+# *What you should see.* In the top plane a bowl, one side of which is much flatter at $k = 10$; in the random one
+# a floor. From above:
 
 # %% tags=["nbval-ignore-output"]
 figures.loss_maps(steps, drawn, values["top"])
@@ -178,13 +180,16 @@ figures.loss_maps(steps, drawn, values["top"])
 fall_guess = 32  # your prediction
 
 # %% tags=["nbval-ignore-output"]
-figures.change_surfaces(steps, drawn, increments["top"])
+change = SurfaceExplorer(surfaces, ["change", "log change", "loss"])
+change
+
+# %% tags=["nbval-ignore-output"]
 reveal_number("Fall by arithmetic alone", fall_guess, (321 / 11) ** 2, unit="times")
 
 # %% [markdown]
-# That is the settling, and most of it is the $(k+1)^2$ in the denominator: it comes from
-# counting samples. What is left depends on which two digits happened to be number 11 and number 321. On a
-# *logarithmic* scale each colour is a power of ten.
+# *What you should see.* A mountain, and at $k = 320$ nothing. That is the settling, and most of it is the $(k+1)^2$ in the
+# denominator: it comes from counting samples. What is left depends on which two digits happened to be number 11 and
+# number 321. On the *logarithmic* scale the surface sinks. From above, each colour a power of ten:
 
 
 # %% tags=["nbval-ignore-output"]
@@ -193,27 +198,20 @@ figures.change_maps(steps, drawn, increments)
 # %% [markdown]
 # ## 3. Move k yourself
 #
-# Left the top plane, right the random one, on one scale. **Try this.** Move from $k = 10$ to 320. Does the left map become darker at every step? Does the right one
-# ever show more than one or two colours?
-
-
-# %%
-def state(j):
-    """Both planes' maps for one k, and a sentence about them."""
-    return figures.change_at(steps, drawn[j], {name: I[j] for name, I in increments.items()})
-
+# **Try this.** Move from $k = 10$ to 320. When do the dashed lines meet the solid ones? Does the top plane's map become
+# darker at every step? Does the random one's ever show more than two colours?
 
 # %% tags=["nbval-ignore-output"]
-slider = PictureSlider("k", {k: state(j) for j, k in enumerate(drawn)})
-slider
+explorer = LandscapeExplorer(surfaces, k=10)
+explorer
 
 # %% [markdown]
-# A program can move the slider too.
+# A program can move it too.
 
 # %%
-slider.slider.value = 320
-last_sentence = slider.sentence()
-slider.slider.value = 10
+explorer.k = 320
+last_sentence = explorer.sentence()
+explorer.k = 10
 
 # %%
 means = {name: I.square().mean((1, 2)) for name, I in increments.items()}  # one for each k
@@ -222,8 +220,8 @@ falls_always = bool((means["top"].diff() < 0).all())
 rise = {name: float(Z[-1].max() - Z[-1].min()) for name, Z in values.items()}
 
 # %% [markdown]
-# *What you should see.* The left map becomes darker, but not at every step: which digit comes next matters as
-# much as a doubling of $k$. One order of the data is an anecdote. From here on we average
+# *What you should see.* The map becomes darker, but not at every step: which digit comes next matters as much as a
+# doubling of $k$. One order of the data is an anecdote. From here on we average
 # over *all* unseen digits as the next one.
 
 # %% [markdown]
