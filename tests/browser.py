@@ -5,10 +5,11 @@
         lab.run_all()
         lab.press_keys(".ln-sigma .noUi-handle", Keys.ARROW_RIGHT)
 
-JupyterBrowser(folder, app="notebook") is the same in Jupyter Notebook 7.
+JupyterBrowser(folder, app="notebook") is the same in Jupyter Notebook 7. `chromium` is the browser
+alone; conftest.py has a fixture for it, `browser`.
 
 The server listens on localhost only, keeps its token, and works on the folder it is given: give it
-a copy. Its settings, runtime files and browser profile live in a temporary folder of their own.
+a copy. Its settings and runtime files live in a temporary folder of their own.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
@@ -47,6 +50,11 @@ CHROMIUM_FLAGS = [
     "--no-first-run",
     "--no-proxy-server",
 ]
+# In continuous integration a missing browser is a failure: a skip there would never be noticed.
+needs_browser = pytest.mark.skipif(
+    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
+    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
+)
 SETTINGS = {
     # Cells out of sight stay in the page, where tests can find them; no empty page at the end.
     "notebook-extension/tracker": {"windowingMode": "none", "scrollPastEnd": False},
@@ -105,6 +113,26 @@ CODE_CELLS = (
     return panel.content.widgets.filter(cell => cell.model.type === 'code')
       .map(cell => cell.model.toJSON());"""
 )
+
+
+@contextmanager
+def chromium():
+    """A headless Chromium; its driver forgets the profile at the end."""
+    driver = _start_chromium()
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def _start_chromium() -> webdriver.Chrome:
+    assert CHROMIUM and CHROMEDRIVER, "install chromium and chromedriver"
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in CHROMIUM_FLAGS:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
 
 
 def _without_number(driver) -> list[str]:
@@ -196,11 +224,7 @@ class JupyterBrowser:
             return False
 
     def _start_driver(self) -> webdriver.Chrome:
-        options = webdriver.ChromeOptions()
-        options.binary_location = CHROMIUM
-        for flag in [*CHROMIUM_FLAGS, f"--user-data-dir={self._private.name}/profile"]:
-            options.add_argument(flag)
-        driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
+        driver = _start_chromium()
         driver.set_script_timeout(self.timeout)
         # the client's own limit, 120 s, is shorter than a notebook may take on a busy machine
         driver.command_executor.client_config.timeout = self.timeout + 60

@@ -1,9 +1,10 @@
-"""One thread, and one small network with an oracle that goes round the package."""
+"""One thread, a browser for each file, and a small network with an oracle of its own route."""
 
 from types import SimpleNamespace
 
 import pytest
 import torch
+from browser import chromium
 from torch.func import functional_call
 
 from landscape_nb import EmpiricalLoss
@@ -13,6 +14,14 @@ from landscape_nb.problems.models import MLP
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     torch.set_num_threads(1)  # small models run faster on one
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium for the tests of one file; nothing may be left in its log."""
+    with chromium() as driver:
+        yield driver
+        assert [entry["message"] for entry in driver.get_log("browser")] == []
 
 
 @pytest.fixture(scope="session")

@@ -284,7 +284,7 @@ def stored_state(metadata: Mapping) -> tuple[str, dict]:
 
 def figure(name: str, explorable: Explorable) -> str:
     """An explorable's place in a page, as the exported pages have it."""
-    stored = explorable._repr_mimebundle_()[1]["explorable"]
+    stored = explorable._stored()  # of the output, without its still picture
     state = stored["state"].replace("<", "\\u003c")
     return (
         f'<figure class="explorable" id="{escape(name)}" data-module="{stored["module"]}">'

@@ -1,17 +1,15 @@
 """The enough-data curve with a tolerance to drag: K is the package's, by every way to move it."""
 
 import json
-import os
 
 import numpy as np
 import pytest
 import torch
-from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
+from browser import needs_browser
 from explorables import enough_marks, page, stored_state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moving import off_the_picture, root, shown, twin_at
-from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.actions.pointer_input import PointerInput
@@ -22,10 +20,6 @@ import landscape_nb as ln
 from landscape_nb.theory import bands
 from landscape_nb.widgets import EnoughExplorer
 
-needs_browser = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
-    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
-)
 KS = [10, 20, 40, 80]
 RUNS = [[9.0, 2.0, 0.4, 0.1], [9.0, 1.5, 0.6, 0.1], [9.0, 1.3, 0.2, 0.1]]
 ALIKE = [[9.0, 2.0, 0.5, 0.25]] * 2  # no scatter: the band is the mean
@@ -157,16 +151,10 @@ def test_what_is_stored_shows_and_says_the_state():
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in CHROMIUM_FLAGS:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
+def opened(browser, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "page.html"
-    driver.get(page({"enough": EnoughExplorer(KS, RUNS, 1.0)}, path).as_uri())
-    yield driver
-    driver.quit()
+    browser.get(page({"enough": EnoughExplorer(KS, RUNS, 1.0)}, path).as_uri())
+    return browser
 
 
 def tie(random):
@@ -195,7 +183,7 @@ TABLES = """
 
 @needs_browser
 @pytest.mark.parametrize("draw", [tie, scattered, with_zeros], ids=lambda draw: draw.__name__)
-def test_the_browser_s_k_is_the_package_s(draw, browser):
+def test_the_browser_s_k_is_the_package_s(draw, opened):
     """To the sample, on 200 tables; each kind of answer occurs."""
     random = np.random.default_rng(0)
     explorers = []
@@ -203,7 +191,7 @@ def test_the_browser_s_k_is_the_package_s(draw, browser):
         curves, tolerance = draw(random)
         ks = np.cumsum(random.integers(1, 300, size=curves.shape[1])).tolist()
         explorers.append(EnoughExplorer(ks, curves.tolist(), tolerance))
-    told = browser.execute_script(TABLES, [one.state() for one in explorers])
+    told = opened.execute_script(TABLES, [one.state() for one in explorers])
     for one, (found, sentence) in zip(explorers, told, strict=True):
         assert found == one.numbers()
         assert sentence == one.sentence()
@@ -213,10 +201,10 @@ def test_the_browser_s_k_is_the_package_s(draw, browser):
 
 
 @pytest.fixture
-def fresh(browser):
+def fresh(opened):
     """The page anew: the explorable at its first tolerance."""
-    browser.refresh()
-    return browser
+    opened.refresh()
+    return opened
 
 
 def knob(driver):

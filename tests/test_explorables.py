@@ -4,34 +4,17 @@ The oracle is the Python class of the same name, which shares no line with the E
 """
 
 import math
-import os
 import re
 
 import numpy as np
 import pytest
-from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
+from browser import needs_browser
 from explorables import EXAMPLES, page
-from selenium import webdriver
 
 from landscape_nb.widgets.es_modules import FOLDER, explorables
 
-# In continuous integration a missing browser is a failure: a skip there would never be noticed.
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
-    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
-)
+pytestmark = needs_browser
 RANDOM_STATES = 40
-
-
-@pytest.fixture(scope="module")
-def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in CHROMIUM_FLAGS:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture(scope="module")

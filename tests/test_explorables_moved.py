@@ -5,21 +5,16 @@ and on a phone, in the light and in the dark.
 """
 
 import itertools
-import os
 
 import numpy as np
 import pytest
-from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
+from browser import chromium, needs_browser
+from contrast import contrast
 from explorables import EXAMPLES, MARKS, STEPS, page
 from moving import SLIDERS, by_mouse, by_touch, off_the_picture, press, root, shown, slider, twin_at
-from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
-# In continuous integration a missing browser is a failure: a skip there would never be noticed.
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
-    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
-)
+pytestmark = needs_browser
 WIDTHS = {"laptop": (1366, 768), "phone": (390, 844)}
 EACH = pytest.mark.parametrize("name", EXAMPLES)
 SETTINGS = [(name, trait) for name in EXAMPLES for trait in STEPS[name]]
@@ -36,20 +31,14 @@ def twins():
 def opened(request, tmp_path_factory):
     """A page with one of each, in one width and one theme."""
     (size, theme), folder = request.param, tmp_path_factory.mktemp("page")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in CHROMIUM_FLAGS:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
     width, height = WIDTHS[size]
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == "phone"}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
-    driver.get(page(twins(), folder / "page.html", theme).as_uri())
-    driver.size_of_page, driver.theme = size, theme
-    yield driver
-    driver.quit()
+    with chromium() as driver:
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+        driver.get(page(twins(), folder / "page.html", theme).as_uri())
+        driver.size_of_page, driver.theme = size, theme
+        yield driver
 
 
 @EACH
@@ -178,22 +167,6 @@ COLOURS = """
     const drawn = [...root.querySelectorAll('svg text')].filter(part => part.textContent.trim())
       .map(part => [part.textContent, channels(getComputedStyle(part).fill)]);
     return [root.dataset.theme, ground, [...words, ...drawn]];"""
-
-
-def luminance(rgb):
-    linear = [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in rgb]
-    return float(np.dot((0.2126, 0.7152, 0.0722), linear))
-
-
-def contrast(one, other):
-    """Contrast ratio of WCAG 2 between two colours, 0..255 a channel."""
-    dark, light = sorted(luminance([v / 255 for v in rgb]) for rgb in (one, other))
-    return (light + 0.05) / (dark + 0.05)
-
-
-def test_contrast_knows_black_and_a_well_known_grey():
-    assert contrast((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
-    assert contrast((118, 118, 118), (255, 255, 255)) == pytest.approx(4.54, abs=0.01)
 
 
 @EACH

@@ -4,22 +4,17 @@ What the page without a kernel shows is asked in test_explorables_moved.py; the 
 test_front_ends.py.
 """
 
-import os
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
-from browser import CHROMEDRIVER, CHROMIUM, JupyterBrowser
+from browser import JupyterBrowser, needs_browser
 from explorables import EXAMPLES, STEPS
 from moving import by_mouse, by_touch, press, root, shown, twin_at, wait_for
 from selenium.webdriver.common.keys import Keys
 
-# In continuous integration a missing browser is a failure: a skip there would never be noticed.
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
-    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
-)
+pytestmark = needs_browser
 SHOW = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).resolve().parent)!r})

@@ -6,16 +6,14 @@ explorers on a full space that is off by its standard error, for the errors of t
 
 import dataclasses
 import json
-import os
 import re
 
 import numpy as np
 import pytest
 import torch
-from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
+from browser import needs_browser
 from draws import F64
 from explorables import draw, still_figure, stored_state
-from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 from traitlets import TraitError
 
@@ -268,24 +266,6 @@ def test_the_number_on_a_bar_stands_clear_of_the_line_at_one(height, monkeypatch
 
 # -- in a browser ----------------------------------------------------------------------------------
 
-# In continuous integration a missing browser is a failure: a skip there would never be noticed.
-IN_BROWSER = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
-    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
-)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in CHROMIUM_FLAGS:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
-    yield driver
-    driver.quit()
-
-
 AFTER_A_FRAME = """
     const done = arguments[arguments.length - 1];
     const text = part => document.querySelector(part).textContent;
@@ -303,7 +283,7 @@ MARKS = """
     };"""
 
 
-@IN_BROWSER
+@needs_browser
 def test_signs_errors_and_what_lies_below_are_drawn_in_the_browser(tables, browser, tmp_path):
     probes, full = tables[0], uncertain(tables[1], 0.5)
     explorer = Explorer(probes, full, D=2, sigma=1.0, k=4)
@@ -319,7 +299,7 @@ def test_signs_errors_and_what_lies_below_are_drawn_in_the_browser(tables, brows
     assert set(found["whiskers"]) == {0} and found["below"] == "below this picture: curvature"
 
 
-@IN_BROWSER
+@needs_browser
 def test_the_slider_for_k_goes_from_one_of_the_ks_to_the_next(tables, browser, tmp_path):
     explorer = Explorer(*tables, D=2, sigma=0.1, k=2)
     draw(explorer, browser, tmp_path, "")

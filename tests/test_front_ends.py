@@ -6,29 +6,22 @@ values.
 
 import base64
 import json
-import os
 import sys
 import types
 
 import nbformat
 import pytest
-from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS, PANEL, JupyterBrowser
+from browser import PANEL, JupyterBrowser, needs_browser
 from build import WIDGET_VIEW, tidy
 from explorables import EXAMPLES, page
 from moving import by_mouse, by_touch, press
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from numpy.random import default_rng
-from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
 from landscape_nb.figures import plots
 from landscape_nb.widgets import BowlExplorer
 
-# In continuous integration a missing browser is a failure: a skip there would never be noticed.
-needs_browser = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
-    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
-)
 BOWL = """
 from landscape_nb.widgets import BowlExplorer
 
@@ -52,7 +45,6 @@ def stored():
 
 @pytest.fixture(scope="module", params=["lab", "notebook"])
 def front_end(request, tmp_path_factory):
-    assert CHROMIUM and CHROMEDRIVER, "install chromium and chromedriver"
     folder = tmp_path_factory.mktemp("front_end")
     nbformat.write(stored(), folder / "bowl.ipynb")
     with JupyterBrowser(folder, timeout=60, app=request.param) as browser:
@@ -302,20 +294,10 @@ GROUNDS = {
 }
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in CHROMIUM_FLAGS:
-        options.add_argument(flag)
-    with webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER)) as driver:
-        yield driver
-
-
 @needs_browser
 @pytest.mark.parametrize(("css", "theme"), GROUNDS.values(), ids=GROUNDS)
-def test_the_theme_is_that_of_the_ground(chromium, tmp_path, css, theme):
+def test_the_theme_is_that_of_the_ground(browser, tmp_path, css, theme):
     path = page({"bowl": BowlExplorer()}, tmp_path / "page.html")
     path.write_text(path.read_text("utf-8").replace("</style>", f"{css}</style>"), "utf-8")
-    chromium.get(path.as_uri())
-    assert chromium.execute_script(THEME) == theme
+    browser.get(path.as_uri())
+    assert browser.execute_script(THEME) == theme

@@ -6,18 +6,16 @@ Oracles: contourpy, which draws matplotlib's contour lines, and the tensors of `
 import base64
 import io
 import json
-import os
 
 import numpy as np
 import pytest
 import torch
-from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
+from browser import needs_browser
 from contourpy import contour_generator
 from explorables import page, planes
 from matplotlib import colormaps
 from PIL import Image
 from scipy.interpolate import RegularGridInterpolator
-from selenium import webdriver
 
 from landscape_nb.theory.surfaces import Surfaces
 from landscape_nb.widgets import LandscapeExplorer
@@ -159,10 +157,6 @@ def test_what_a_notebook_stores_is_small():
 
 # -- in a browser ---------------------------------------------------------------------------------
 
-needs_browser = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
-    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
-)
 LINES = """return arguments[0].map(name => {
     const path = document.querySelector(`path[data-mark="${name}"]`);
     return [path.getTotalLength(), (path.getAttribute('d').match(/M/g) ?? []).length];
@@ -170,17 +164,6 @@ LINES = """return arguments[0].map(name => {
 SCALE = """return Number(document.querySelector('[data-axis=x][data-value="1"]').getAttribute('d')
     .match(/M([\\d.]+)/)[1]) - Number(document.querySelector('[data-axis=x][data-value="0"]')
     .getAttribute('d').match(/M([\\d.]+)/)[1])"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in CHROMIUM_FLAGS:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
-    yield driver
-    driver.quit()
 
 
 @needs_browser

@@ -1,24 +1,17 @@
 """Which digit comes next: what each would change, against losses with the digit put there."""
 
-import os
-
 import numpy as np
 import pytest
 import torch
-from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
+from browser import needs_browser
 from explorables import next_digit_marks, page, stored_state
 from moving import off_the_picture, root, shown, twin_at
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 import landscape_nb as ln
 from landscape_nb.widgets import NextDigit
 
-needs_browser = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
-    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
-)
 n, k, D = 70, 30, 3
 ENTROPY = torch.nn.CrossEntropyLoss(reduction="none")
 MODEL = ln.models.MLP([64, 5, 10], generator=torch.Generator().manual_seed(0))
@@ -172,18 +165,12 @@ def test_what_is_stored_shows_and_says_the_state(explorer):
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory, solved):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in CHROMIUM_FLAGS:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
+def opened(browser, tmp_path_factory, solved):
     loss, w, U = solved
     path = tmp_path_factory.mktemp("page") / "page.html"
     two = {"next": NextDigit(loss, w, k, U), "other": NextDigit(loss, w, k, U, digit=3)}
-    driver.get(page(two, path).as_uri())
-    yield driver
-    driver.quit()
+    browser.get(page(two, path).as_uri())
+    return browser
 
 
 def radio(driver, digit):
@@ -195,31 +182,31 @@ def radio(driver, digit):
 
 
 @needs_browser
-def test_a_digit_is_chosen_by_click_and_by_arrow_keys(browser, solved):
+def test_a_digit_is_chosen_by_click_and_by_arrow_keys(opened, solved):
     loss, w, U = solved
     twin = NextDigit(loss, w, k, U)
-    radio(browser, 5).click()
+    radio(opened, 5).click()
     for key, digit in ((None, 5), (Keys.ARROW_RIGHT, 6), (Keys.ARROW_LEFT * 2, 4)):
         if key:
-            browser.switch_to.active_element.send_keys(key)
-        state, words = shown(browser, "next")
+            opened.switch_to.active_element.send_keys(key)
+        state, words = shown(opened, "next")
         assert state["digit"] == digit and words == twin_at(twin, state).sentence()
-        assert radio(browser, digit).is_selected()
-    other = root(browser, "other").find_elements(By.CSS_SELECTOR, ".ln-digit input")
+        assert radio(opened, digit).is_selected()
+    other = root(opened, "other").find_elements(By.CSS_SELECTOR, ".ln-digit input")
     assert [one.is_selected() for one in other] == [i == 3 for i in range(10)]  # its own group
 
 
 @needs_browser
-def test_each_digit_has_a_name_its_pixels_and_room_for_a_finger(browser, explorer):
+def test_each_digit_has_a_name_its_pixels_and_room_for_a_finger(opened, explorer):
     for digit, one in enumerate(explorer.data["digits"]):
         loss = one["slice"][20]
         label, taken = (f"an {d}" if d == 8 else f"a {d}" for d in (one["label"], one["taken"]))
         seen = "recognised" if taken == label else f"taken for {taken}"
         name = f"{label}, {seen}, loss {loss:.2g}"
-        found = radio(browser, digit)
+        found = radio(opened, digit)
         assert found.accessible_name == name and found.aria_role == "radio"
         assert min(found.rect["width"], found.rect["height"]) >= 44
-        pixels = browser.execute_script(
+        pixels = opened.execute_script(
             """const canvas = arguments[0].parentElement.querySelector('canvas');
             return [...canvas.getContext('2d').getImageData(0, 0, 8, 8).data];""",
             found,
@@ -230,12 +217,12 @@ def test_each_digit_has_a_name_its_pixels_and_room_for_a_finger(browser, explore
 
 @needs_browser
 @pytest.mark.parametrize("digit", [0, 9])
-def test_marks_follow_the_digit(digit, browser, solved):
+def test_marks_follow_the_digit(digit, opened, solved):
     loss, w, U = solved
-    radio(browser, digit).click()
-    state, _ = shown(browser, "next")
+    radio(opened, digit).click()
+    state, _ = shown(opened, "next")
     expected = next_digit_marks(twin_at(NextDigit(loss, w, k, U), state))
-    drawn = off_the_picture(browser, "next")
+    drawn = off_the_picture(opened, "next")
     for mark in ("after", "increment", "drop"):
         places, at = drawn[mark]
         np.testing.assert_allclose(places, at(*expected[mark]), atol=0.05, err_msg=mark)

@@ -1,13 +1,10 @@
 """One more sample in a browser: samples added by mouse, finger and keys; marks; Play."""
 
-import os
-
 import numpy as np
 import pytest
-from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
+from browser import needs_browser
 from explorables import page
 from moving import root, shown, twin_at, wait_for
-from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.actions.pointer_input import PointerInput
@@ -16,11 +13,7 @@ from selenium.webdriver.common.keys import Keys
 
 from landscape_nb.widgets import OneMoreSample
 
-# In continuous integration a missing browser is a failure: a skip there would never be noticed.
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
-    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
-)
+pytestmark = needs_browser
 PLOT = ".ln-spot-data .ln-plot"
 
 
@@ -31,17 +24,11 @@ def explorer():
 
 
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in CHROMIUM_FLAGS:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
-    driver.address = page(
+def driver(browser, tmp_path_factory):
+    browser.address = page(
         {"one": explorer()}, tmp_path_factory.mktemp("page") / "page.html", "light"
     ).as_uri()
-    yield driver
-    driver.quit()
+    return browser
 
 
 @pytest.fixture

@@ -1,18 +1,12 @@
 """The Play button, on a page without a kernel; the clock's ticks are given by hand."""
 
-import os
-
 import numpy as np
 import pytest
-from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
+from browser import needs_browser
 from explorables import EXAMPLES, page
-from selenium import webdriver
 from selenium.webdriver.common.keys import Keys
 
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
-    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
-)
+pytestmark = needs_browser
 CLOCK = """
     window.setInterval = (call) => { window.tick = call; return 1; };
     window.clearInterval = () => { window.tick = null; };"""
@@ -29,24 +23,18 @@ LAST = 12  # steps of the example
 
 
 @pytest.fixture(scope="module")
-def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in CHROMIUM_FLAGS:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
-    driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": CLOCK})
-    yield driver
-    driver.quit()
+def ticking(browser):
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": CLOCK})
+    return browser
 
 
 @pytest.fixture
-def shown(browser, tmp_path):
+def shown(ticking, tmp_path):
     """A fresh page at m = 9; a function that lets so many ticks pass and tells (m, words, on)."""
     explorer = EXAMPLES["ritz_explorer"](np.random.default_rng(0))
     explorer.m = 9
-    browser.get(page({"one": explorer}, tmp_path / "page.html").as_uri())
-    return lambda ticks=0: tuple(browser.execute_async_script(TICK, ticks))
+    ticking.get(page({"one": explorer}, tmp_path / "page.html").as_uri())
+    return lambda ticks=0: tuple(ticking.execute_async_script(TICK, ticks))
 
 
 def part(browser, chosen):

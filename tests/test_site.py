@@ -14,7 +14,9 @@ from xml.etree import ElementTree
 import export as site
 import nbformat
 import pytest
-from exported_site import ROOT, chromium, needs_browser, out
+from browser import chromium, needs_browser
+from contrast import contrast
+from exported_site import ROOT, out
 from nbformat.v4 import new_markdown_cell, new_notebook
 
 __all__ = ["out"]
@@ -280,18 +282,6 @@ def test_next_leads_through_the_course_and_previous_back(pages):
     assert followed("prev", names[-1]) == names[::-1]
 
 
-def contrast(one, other):
-    """Contrast of two colours, (r, g, b) of 0-255 each, as WCAG 2 defines it: 1 to 21."""
-
-    def light(colour):
-        parts = [part / 255 for part in colour]
-        parts = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
-
-    darker, lighter = sorted([light(one), light(other)])
-    return (lighter + 0.05) / (darker + 0.05)
-
-
 def test_contrast_of_known_colours():
     assert contrast((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
     assert contrast((119, 119, 119), (255, 255, 255)) == pytest.approx(4.48, abs=0.005)
@@ -410,9 +400,9 @@ TALLER = """
 
 
 @pytest.fixture(scope="module")
-def phone(tmp_path_factory):
+def phone():
     """A headless Chromium with the window of a small phone."""
-    with chromium(tmp_path_factory.mktemp("profile")) as driver:
+    with chromium() as driver:
         screen = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
         yield driver

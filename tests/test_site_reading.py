@@ -12,8 +12,9 @@ import export as site
 import nbformat
 import pytest
 import selenium_axe_python
+from browser import needs_browser
 from bs4 import BeautifulSoup
-from exported_site import LAPTOP, PHONE, ROOT, browser, needs_browser, out, show
+from exported_site import LAPTOP, PHONE, ROOT, out, show
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -22,7 +23,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from landscape_nb.widgets import BowlExplorer
 
-__all__ = ["browser", "out"]
+__all__ = ["out"]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 TEXTS = ["index.html", "TEACHING.html", "glossary.html"]
 COURSE = [*TEXTS, *(f"{path.stem}.html" for path in NOTEBOOKS)]

@@ -5,14 +5,12 @@ Oracle: a small network's spectra by hand-written counts and ratios, and marks r
 
 import base64
 import json
-import os
 import re
 
 import numpy as np
 import pytest
-from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
+from browser import needs_browser
 from explorables import EXAMPLES, page, stored_state
-from selenium import webdriver
 
 from landscape_nb.widgets import SpectrumExplorer
 
@@ -78,28 +76,18 @@ def test_a_page_carries_26_spectra_of_610_eigenvalues_in_150_kB():
 
 # -- the stretched axis, read off the picture ------------------------------------------------------
 
-needs_browser = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
-    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
-)
-
 
 @needs_browser
-def test_eigenvalues_stand_where_the_axis_says(tmp_path):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in CHROMIUM_FLAGS:
-        options.add_argument(flag)
+def test_eigenvalues_stand_where_the_axis_says(browser, tmp_path):
     explorer = EXAMPLES["spectrum_explorer"](np.random.default_rng(5))
-    with webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER)) as browser:
-        browser.get(page({"one": explorer}, tmp_path / "page.html").as_uri())
-        ticks, marks = browser.execute_script("""
-            const plot = document.querySelector('.ln-plot');
-            const all = chosen => [...plot.querySelectorAll(chosen)];
-            return [
-              all('[data-axis=y]').map(t => [Number(t.dataset.value), t.getAttribute('d')]),
-              ['positive', 'negative'].map(m => all(`[data-mark=${m}]`)[0].getAttribute('d')),
-            ];""")
+    browser.get(page({"one": explorer}, tmp_path / "page.html").as_uri())
+    ticks, marks = browser.execute_script("""
+        const plot = document.querySelector('.ln-plot');
+        const all = chosen => [...plot.querySelectorAll(chosen)];
+        return [
+          all('[data-axis=y]').map(t => [Number(t.dataset.value), t.getAttribute('d')]),
+          ['positive', 'negative'].map(m => all(`[data-mark=${m}]`)[0].getAttribute('d')),
+        ];""")
     heights = np.array([float(re.search(r",(\S+)h", d)[1]) for _, d in ticks])
     values = np.array([value for value, _ in ticks])
     stretched = np.arcsinh(values / min(values[values > 0]))

@@ -6,18 +6,16 @@ Oracles: matplotlib's own perspective for the places, the tensors of `Surfaces` 
 import base64
 import io
 import json
-import os
 
 import numpy as np
 import pytest
 import torch
-from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
+from browser import needs_browser
 from explorables import page, planes
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import proj3d
 from PIL import Image
-from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -203,24 +201,9 @@ def test_settings_are_refused_later_too(surfaces):
 
 # -- in a browser ---------------------------------------------------------------------------------
 
-needs_browser = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
-    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
-)
 ANGLES = """return ['azimuth', 'elevation'].map(name =>
     document.querySelector(`[data-trait=${name}] output`).textContent)"""
 NEXT_FRAME = "requestAnimationFrame(() => requestAnimationFrame(arguments[0]))"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in CHROMIUM_FLAGS:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
-    yield driver
-    driver.quit()
 
 
 def opened(browser, tmp_path, **settings):

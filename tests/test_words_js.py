@@ -1,18 +1,12 @@
 """Numbers in words: words.js writes them as Python's format() does, ties and all."""
 
-import os
 import random
 
-import pytest
-from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
-from selenium import webdriver
+from browser import needs_browser
 
 from landscape_nb.widgets.es_modules import _value
 
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
-    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
-)
+pytestmark = needs_browser
 TIES = [
     0.5,
     1.5,
@@ -36,17 +30,6 @@ WRITE = """
       const x = Number(text);
       return [fixed(x, digits), scientific(x, digits), general(x, digits + 1)];
     });"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in CHROMIUM_FLAGS:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
-    yield driver
-    driver.quit()
 
 
 def numbers():

@@ -1,19 +1,15 @@
 """Save my work, as a learner uses it: type, press the button, lose everything, get it back."""
 
-import os
-
 import nbformat
 import pytest
-from browser import CHROMEDRIVER, CHROMIUM, PANEL, JupyterBrowser
+from browser import PANEL, JupyterBrowser, needs_browser
+from contrast import contrast
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from selenium.webdriver.common.keys import Keys
 
 from landscape_nb.course import saved_work as work
 
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and CHROMEDRIVER) and "CI" not in os.environ,
-    reason="needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)",
-)
+pytestmark = needs_browser
 
 STUB = "def double(x):\n    # YOUR CODE HERE\n    raise NotImplementedError()"
 TYPED = "def double(x):\n    return 2 * x  # mine, with an å"
@@ -40,7 +36,6 @@ COMMAND = PANEL + "app.commands.execute(arguments[0]).then(arguments[arguments.l
 
 @pytest.fixture(scope="module", params=["lab", "notebook"])
 def lab(request, tmp_path_factory):
-    assert CHROMIUM and CHROMEDRIVER, "install chromium and chromedriver"
     folder = tmp_path_factory.mktemp("lab")
     nbformat.write(new_notebook(cells=CELLS, metadata=KERNEL), folder / "01_tiny.ipynb")
     with JupyterBrowser(folder, timeout=60, app=request.param) as browser:
@@ -278,18 +273,6 @@ SHOWN = """const rgb = text => text.match(/[\\d.]+/g).map(Number);
     ground: ground(e)}));"""
 OUTLINE = """const e = document.activeElement, shown = e.closest('label') ?? e;
   return getComputedStyle(shown).outlineStyle + ' ' + getComputedStyle(shown).outlineWidth"""
-
-
-def contrast(one, other):
-    """As the Web Content Accessibility Guidelines (2.2) define it."""
-
-    def luminance(colour):
-        shares = [c / 255 for c in colour[:3]]
-        line = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares]
-        return 0.2126 * line[0] + 0.7152 * line[1] + 0.0722 * line[2]
-
-    dark, light = sorted((luminance(one), luminance(other)))
-    return (light + 0.05) / (dark + 0.05)
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])

@@ -15,7 +15,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-from browser import CHROMEDRIVER, CHROMIUM, CHROMIUM_FLAGS
 from selenium import webdriver
 
 SLOWER = 4
@@ -56,16 +55,6 @@ MOVE = """
     requestAnimationFrame(step);"""
 
 
-def browser() -> webdriver.Chrome:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in CHROMIUM_FLAGS:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options, webdriver.ChromeService(CHROMEDRIVER))
-    driver.set_script_timeout(120)
-    return driver
-
-
 def opened(driver: webdriver.Chrome, page: Path, size: tuple[int, int]) -> float:
     """Open a page of the site on the slow CPU; seconds until all its explorables are alive."""
     metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 2, "mobile": size[0] < 500}
@@ -85,23 +74,25 @@ def sliders(driver: webdriver.Chrome):
 
 
 def main(site: Path) -> None:
-    driver = browser()
-    version = driver.capabilities["browserVersion"]
-    print(f"Chromium {version}, {os.cpu_count()} cores, CPU slowed {SLOWER} times, {MOVES} moves\n")
-    print("| page | width | alive | explorable | setting | work, 50 % | 95 % | frame, 95 % |")
-    print("|---|---|---|---|---|---|---|---|")
-    for page in sorted(site.glob("[0-9]*.html")):
-        if 'class="explorable"' not in page.read_text("utf-8"):
-            continue
-        for width, size in WIDTHS.items():
-            alive = opened(driver, page, size)
-            for module, trait, root, slider in sliders(driver):
-                work, frames = driver.execute_async_script(MOVE, root, slider, MOVES)
-                cells = [*np.percentile(work, [50, 95]), np.percentile(frames, 95)]
-                figures = " | ".join(f"{cell:.1f} ms" for cell in cells)
-                head = f"{page.stem} | {width} | {alive:.2f} s | {module} | {trait}"
-                print(f"| {head} | {figures} |", flush=True)
-    driver.quit()
+    with chromium() as driver:
+        driver.set_script_timeout(120)
+        version = driver.capabilities["browserVersion"]
+        print(
+            f"Chromium {version}, {os.cpu_count()} cores, CPU slowed {SLOWER} times, {MOVES} moves\n"
+        )
+        print("| page | width | alive | explorable | setting | work, 50 % | 95 % | frame, 95 % |")
+        print("|---|---|---|---|---|---|---|---|")
+        for page in sorted(site.glob("[0-9]*.html")):
+            if 'class="explorable"' not in page.read_text("utf-8"):
+                continue
+            for width, size in WIDTHS.items():
+                alive = opened(driver, page, size)
+                for module, trait, root, slider in sliders(driver):
+                    work, frames = driver.execute_async_script(MOVE, root, slider, MOVES)
+                    cells = [*np.percentile(work, [50, 95]), np.percentile(frames, 95)]
+                    figures = " | ".join(f"{cell:.1f} ms" for cell in cells)
+                    head = f"{page.stem} | {width} | {alive:.2f} s | {module} | {trait}"
+                    print(f"| {head} | {figures} |", flush=True)
 
 
 if __name__ == "__main__":
