@@ -92,7 +92,7 @@ def test_it_shows_picture_and_words_without_a_kernel():
         ({"lr": 2.5}, r"lr must lie in 0\.1\.\.2.4; got lr = 2.5"),
         ({"lr": float("nan")}, "lr must lie in"),
         ({"kappa": 0.5}, r"kappa must lie in 1\.\.50; got kappa = 0.5"),
-        ({"steps": 0}, "steps must be at least 1; got steps = 0"),
+        ({"steps": 0}, "steps must be a whole number, 1 or more; got steps = 0"),
     ],
     ids=str,
 )

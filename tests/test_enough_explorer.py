@@ -85,7 +85,7 @@ def test_a_stored_state_has_the_interval_of_its_curves(table, tolerance):
     ks = np.cumsum(gaps).tolist()
     explorer = EnoughExplorer(ks, curves, tolerance)
     restored = EnoughExplorer(KS, RUNS, 1.0)
-    restored.data = json.loads(json.dumps(explorer.data, allow_nan=False))
+    restored.set_trait("data", json.loads(json.dumps(explorer.data, allow_nan=False)))
     restored.tolerance = tolerance
     true = ln.enough_data_interval(ks, curves, tolerance)
     for one in (explorer, restored):

@@ -203,7 +203,7 @@ def test_tables_that_do_not_fit_are_refused(tables):
     probes, full = tables
     with pytest.raises(ValueError, match="same grid of k; 'top'"):
         Explorer(probes, table(2, ks=(2, 4)).last())
-    with pytest.raises(ValueError, match="probes is empty; give a MomentTable"):
+    with pytest.raises(ValueError, match="probes must be a dict of one MomentTable or more"):
         Explorer({}, full)
 
 

@@ -106,12 +106,13 @@ def test_a_network_that_is_wrong_about_nothing_has_no_criterion(solved):
     """All losses alike: no increment, and shares of nothing."""
     loss = loss_of(list(range(n)))
     still = NextDigit(loss, torch.zeros(loss.num_params, dtype=torch.float64), k, solved[2])
-    still.data = {
+    alike = {
         **still.data,
         "squares": 1.0,
         "digits": [{**still.data["digits"][0], "c": [0.0] * D, "B": [[0.0] * D] * D}] * 10,
         "before": still.data["digits"][0]["slice"],
     }
+    still.set_trait("data", alike)
     assert still.numbers()["total"] == 0
     assert set(still.numbers()["shares"].values()) == {0.0}
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 import numpy as np
-from traitlets import Float, validate
+from traitlets import validate
 
 from landscape_nb.figures.explorers import bowl_picture
-from landscape_nb.widgets.explorable import Explorable
+from landscape_nb.widgets.explorable import Explorable, Number
 
 
 class BowlExplorer(Explorable, module="bowl_explorer"):
@@ -26,20 +26,20 @@ class BowlExplorer(Explorable, module="bowl_explorer"):
         kappa: the condition number.
 
     Raises:
-        ValueError: lr or kappa outside its range, or steps below 1.
+        ValueError: lr or kappa outside its range, or steps no whole number from 1 on.
     """
 
     START = (1.5, 1.2)
     LR, KAPPA = (0.1, 2.4), (1.0, 50.0)
 
-    lr = Float().tag(sync=True, explorable=True)
-    kappa = Float().tag(sync=True, explorable=True)
+    lr = Number().tag(sync=True, explorable=True)
+    kappa = Number().tag(sync=True, explorable=True)
 
     def __init__(self, lr: float = 1.8, kappa: float = 10.0, steps: int = 30) -> None:
-        if steps < 1:
-            raise ValueError(f"steps must be at least 1; got steps = {steps}.")
+        if steps < 1 or steps != int(steps):
+            raise ValueError(f"steps must be a whole number, 1 or more; got steps = {steps}.")
         ranges = {"lr": list(self.LR), "kappa": list(self.KAPPA)}
-        data = {"start": list(self.START), "steps": steps, "ranges": ranges}
+        data = {"start": list(self.START), "steps": int(steps), "ranges": ranges}
         super().__init__(data=data, lr=lr, kappa=kappa)
 
     @validate("lr", "kappa")

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from traitlets import Float, validate
+from traitlets import validate
 
 from landscape_nb.figures.enough_curve import enough_curve
 from landscape_nb.numerics import checks
 from landscape_nb.theory import bands
 from landscape_nb.theory.enough import EnoughData, settled_within
-from landscape_nb.widgets.explorable import Explorable
+from landscape_nb.widgets.explorable import Explorable, Number
 
 SMALLEST = math.ulp(0.0)  # the smallest positive number
 SQUARED = "loss\u00b2"
@@ -46,7 +46,7 @@ class EnoughExplorer(Explorable, module="enough_explorer"):
     26 (90 %: 21 to 42)
     """
 
-    tolerance = Float().tag(sync=True, explorable=True)
+    tolerance = Number().tag(sync=True, explorable=True)
 
     def __init__(
         self,

@@ -10,10 +10,34 @@ import base64
 import json
 from typing import Any
 
+import numpy as np
 from anywidget import AnyWidget
-from traitlets import Dict
+from numpy.typing import ArrayLike
+from traitlets import Dict, Float, Int, TraitError
 
 from landscape_nb.widgets.es_modules import es_module, page_style
+
+
+class SettingError(ValueError, TraitError):
+    """A setting that cannot be. traitlets takes back what was set along with it, as for its own."""
+
+
+class Number(Float):
+    """A setting that is a number: Python's, NumPy's or PyTorch's."""
+
+    def validate(self, obj: Any, value: Any) -> float:
+        """The value as Python's own number."""
+        return super().validate(obj, _plain(value))
+
+
+class Whole(Int):
+    """A setting that is a whole number: Python's, NumPy's or PyTorch's."""
+
+    def validate(self, obj: Any, value: Any) -> int:
+        """The value as Python's own number; True and False are not taken for 1 and 0."""
+        if isinstance(value, bool | np.bool_):
+            self.error(obj, value)
+        return super().validate(obj, _plain(value))
 
 
 class Explorable(AnyWidget):
@@ -27,7 +51,7 @@ class Explorable(AnyWidget):
             Its `ranges` (name -> (low, high)), where there are any, bound the settings.
     """
 
-    data = Dict().tag(sync=True)
+    data = Dict(read_only=True).tag(sync=True)
     _css = page_style()
     _module: str
 
@@ -36,6 +60,14 @@ class Explorable(AnyWidget):
         if module is not None:
             cls._module, cls._esm = module, es_module(module)
         super().__init_subclass__(**kwargs)
+
+    def __init__(self, data: dict[str, Any], **settings: Any) -> None:
+        self.set_trait("data", data)
+        super().__init__(**settings)
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._settings())
+        return f"{type(self).__name__}({settings})"
 
     def sentence(self) -> str:
         """The present state in words, the same that the browser shows."""
@@ -55,16 +87,26 @@ class Explorable(AnyWidget):
 
     def state(self) -> dict[str, Any]:
         """Settings and data by name: what an exported page needs."""
-        ours = self.trait_names(sync=True, explorable=True)
-        return {name: getattr(self, name) for name in [*sorted(ours), "data"]}
+        return {name: getattr(self, name) for name in [*self._settings(), "data"]}
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take what a front end sends; where that is refused, tell it what holds."""
+        try:
+            super().set_state(sync_data)
+        except TraitError:
+            self.send_state(list(sync_data))
+            raise
 
     def within(self, proposal: Any) -> Any:
         """The proposed value of a setting if it lies in its range, else a ValueError."""
         name, value = proposal.trait.name, proposal.value
         low, high = self.data["ranges"][name]
         if not low <= value <= high:
-            raise ValueError(f"{name} must lie in {low:g}..{high:g}; got {name} = {value}.")
+            raise SettingError(f"{name} must lie in {low:g}..{high:g}; got {name} = {value}.")
         return value
+
+    def _settings(self) -> list[str]:
+        return sorted(self.trait_names(sync=True, explorable=True))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
         data, metadata = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
@@ -78,3 +120,20 @@ class Explorable(AnyWidget):
         """The state as one text, which a notebook keeps on one line; a list takes one a number."""
         state = json.dumps(self.state(), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return {"module": self._module, "state": state}
+
+
+def finite(name: str, values: ArrayLike) -> np.ndarray:
+    """The values as numbers, if all are finite, else a ValueError that names the first other."""
+    numbers = np.asarray(values, dtype=float)
+    other = ~np.isfinite(numbers)
+    if other.any():
+        raise ValueError(
+            f"{name} must be finite; got {numbers[other][0]} (in {other.sum()} of "
+            f"{other.size} places). Leave out what diverged."
+        )
+    return numbers
+
+
+def _plain(value: Any) -> Any:
+    """A scalar of NumPy or PyTorch as Python's own."""
+    return value.item() if hasattr(value, "item") and np.ndim(value) == 0 else value

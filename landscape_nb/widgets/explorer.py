@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from traitlets import Float, Int, validate
+from traitlets import validate
 
 from landscape_nb.figures.explorers import explorer_picture
 from landscape_nb.theory.moments import Moment
 from landscape_nb.theory.tables import MomentTable
-from landscape_nb.widgets.explorable import Explorable
+from landscape_nb.widgets.explorable import Explorable, Number, SettingError, Whole, finite
 
 PARTS = ("value", "cross", "gradient", "curvature")
 DIGITS = 10  # significant ones of a coefficient: far more than is shown, and half as many as stored
@@ -40,13 +40,13 @@ class Explorer(Explorable, module="explorer"):
         k: the number of samples at which the probes are compared; None: averaged over k.
 
     Raises:
-        ValueError: the tables are not on the same ks, k is not one of them, D or sigma lies
-            outside its range, or the criterion overflows within it.
+        ValueError: the tables are not finite or not on the same ks, k is not one of them, D or
+            sigma lies outside its range, or the criterion overflows within it.
     """
 
-    D = Int().tag(sync=True, explorable=True)
-    sigma = Float().tag(sync=True, explorable=True)
-    k = Int(None, allow_none=True).tag(sync=True, explorable=True)
+    D = Whole().tag(sync=True, explorable=True)
+    sigma = Number().tag(sync=True, explorable=True)
+    k = Whole(None, allow_none=True).tag(sync=True, explorable=True)
 
     def __init__(
         self,
@@ -58,7 +58,8 @@ class Explorer(Explorable, module="explorer"):
         sigma_range: tuple[float, float] = (-4.0, 0.0),
         k: int | None = None,
     ) -> None:
-        _check_ks(probes, full)
+        _check_tables(probes, full)
+        _check_range(sigma_range)
         largest = min(table.D for table in probes.values())
         # to the digits that the browser's slider gives, so that its ends are within
         ends = [float(f"{10**exponent:.12g}") for exponent in sigma_range]
@@ -69,7 +70,7 @@ class Explorer(Explorable, module="explorer"):
             "probes": [{"name": name, **_plain(t)} for name, t in self._probes.items()],
             "full": _plain(self._full),
             "uncertain": any(map(_uncertain, [self._full, *self._probes.values()])),
-            "heights": _heights(self._probes, self._full, ends[1]),
+            "heights": list(_heights(self._probes, self._full, ends[1])),
             "ranges": {"D": [1, largest], "sigma": ends},
         }
         D = min(10, largest) if D is None else D
@@ -83,7 +84,7 @@ class Explorer(Explorable, module="explorer"):
     def _one_of_the_ks(self, proposal: Any) -> int | None:
         k, ks = proposal.value, self.data["ks"]
         if k is not None and k not in ks:
-            raise ValueError(f"k must be one of the tables' ks, {ks}; got k = {k}.")
+            raise SettingError(f"k must be one of the tables' ks, {ks}; got k = {k}.")
         return k
 
     def moment(self) -> Moment:
@@ -182,10 +183,28 @@ class Explorer(Explorable, module="explorer"):
         return explorer_picture(ks, found["parts"], heights, list(self._probes), shares, self.k)
 
 
-def _check_ks(probes: Mapping[str, MomentTable], full: MomentTable) -> None:
-    if not probes:
-        raise ValueError("probes is empty; give a MomentTable for at least one name.")
-    for name, table in probes.items():
+def _check_range(sigma_range: tuple[float, float]) -> None:
+    low, high = sigma_range
+    if not low < high:
+        raise ValueError(
+            "sigma_range must be two exponents of ten, the smaller one first; "
+            f"got sigma_range = {sigma_range}."
+        )
+
+
+def _check_tables(probes: Mapping[str, MomentTable], full: MomentTable) -> None:
+    if not isinstance(probes, Mapping) or not probes:
+        raise ValueError(
+            "probes must be a dict of one MomentTable or more, name -> table; got "
+            f"{'none' if isinstance(probes, Mapping) else type(probes).__name__}."
+        )
+    for name, table in {**probes, "full": full}.items():
+        if not isinstance(table, MomentTable):
+            raise ValueError(
+                f"'{name}' must be a MomentTable, as from moment_table; got {type(table).__name__}."
+            )
+        for part in PARTS:
+            finite(f"'{name}', {part},", getattr(table, part))
         if table.ks.tolist() != full.ks.tolist():
             raise ValueError(
                 f"All tables must be on the same grid of k; '{name}' is on "

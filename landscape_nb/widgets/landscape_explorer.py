@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from traitlets import Int, validate
+from traitlets import validate
 
 from landscape_nb.figures.n05_loss_surfaces import landscape_picture
 from landscape_nb.theory.surfaces import Surfaces
 from landscape_nb.widgets.contours import segments
-from landscape_nb.widgets.explorable import Explorable
+from landscape_nb.widgets.explorable import Explorable, Whole
 from landscape_nb.widgets.planes import how_many, numbers_of, one_of, planes_data, times
 
 EXPONENTS = (-9, 0)  # of ten: ends of the squared change's scale, chosen here
@@ -32,7 +32,7 @@ class LandscapeExplorer(Explorable, module="landscape_explorer"):
         ValueError: k is not one of the ks, or the planes do not fit together.
     """
 
-    k = Int().tag(sync=True, explorable=True)
+    k = Whole().tag(sync=True, explorable=True)
 
     def __init__(self, surfaces: Mapping[str, Surfaces], k: int | None = None) -> None:
         data = planes_data(surfaces)

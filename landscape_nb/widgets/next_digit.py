@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from traitlets import Float, Int, validate
+from traitlets import validate
 
 from landscape_nb.figures.next_digit import next_digit
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.theory.increment import next_sample_models
-from landscape_nb.widgets.explorable import Explorable
+from landscape_nb.widgets.explorable import Explorable, Number, Whole
 
 COUNT = 5  # digits of either kind: chosen here, as many as stand side by side on a phone
 STEPS = 41  # points of the slice, an odd number: the solution is the one in the middle
@@ -48,9 +48,9 @@ class NextDigit(Explorable, module="next_digit"):
 
     SIGMAS = (1e-4, 1.0)
 
-    digit = Int().tag(sync=True, explorable=True)
-    D = Int().tag(sync=True, explorable=True)
-    sigma = Float().tag(sync=True, explorable=True)
+    digit = Whole().tag(sync=True, explorable=True)
+    D = Whole().tag(sync=True, explorable=True)
+    sigma = Number().tag(sync=True, explorable=True)
 
     def __init__(
         self,

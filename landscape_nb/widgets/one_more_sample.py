@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from traitlets import Int, List, observe, validate
+from traitlets import List, observe, validate
 
 from landscape_nb.figures import n00_start_here as figures
-from landscape_nb.widgets.explorable import Explorable
+from landscape_nb.widgets.explorable import Explorable, SettingError, Whole
 
 FIRST = 2  # a line needs two points; the landscape of one is a valley without a lowest point
 GRID = 41  # points to a side of the window over which squares are averaged, as in notebook 00
@@ -25,7 +25,7 @@ class OneMoreSample(Explorable, module="one_more_sample"):
     Args:
         x: the samples' places, (n,) or (n, 1): different numbers, at least three.
         y: the samples' values, of the same shape.
-        k: first value of its slider.
+        k: first value of its slider; 3, or 2 of three samples, if not given.
         window: ((lowest, highest) slope, (lowest, highest) offset) of the landscape that is shown.
 
     Attributes:
@@ -46,18 +46,19 @@ class OneMoreSample(Explorable, module="one_more_sample"):
     True
     """
 
-    k = Int().tag(sync=True, explorable=True)
-    order = Int().tag(sync=True, explorable=True)
+    k = Whole().tag(sync=True, explorable=True)
+    order = Whole().tag(sync=True, explorable=True)
     added: List = List().tag(sync=True, explorable=True)
 
     def __init__(
         self,
         x: ArrayLike,
         y: ArrayLike,
-        k: int = 3,
+        k: int | None = None,
         window: Sequence[Sequence[float]] = ((-0.4, 2.0), (-0.7, 1.7)),
     ) -> None:
         xs, ys = _samples(x, y)
+        k = min(3, len(xs) - 1) if k is None else k
         ends = [[float(end) for end in pair] for pair in window]
         if not all(math.isfinite(high - low) and low < high for low, high in ends):
             raise ValueError(
@@ -123,7 +124,7 @@ class OneMoreSample(Explorable, module="one_more_sample"):
     def _k_within(self, proposal: Any) -> int:
         last = len(self.data["x"]) + len(self.added) - 1
         if not FIRST <= proposal.value <= last:
-            raise ValueError(
+            raise SettingError(
                 f"k must lie in {FIRST}..{last}: a line needs two points, and one sample must be "
                 f"left to join; got k = {proposal.value}."
             )
@@ -132,7 +133,7 @@ class OneMoreSample(Explorable, module="one_more_sample"):
     @validate("order")
     def _order_within(self, proposal: Any) -> int:
         if not 0 <= proposal.value < 2**32:
-            raise ValueError(
+            raise SettingError(
                 "order must be 0 (the samples as given) or a whole number below 2^32 (a shuffled "
                 f"order each); got order = {proposal.value}."
             )
@@ -143,7 +144,7 @@ class OneMoreSample(Explorable, module="one_more_sample"):
         n = len(self.data["x"])
         for i, sample in enumerate(proposal.value):
             if not _joins(sample, n + i):
-                raise ValueError(
+                raise SettingError(
                     "added must be a list of [x, y, k], finite numbers for a sample that joins "
                     f"after k others, k a whole number in {FIRST}..{n + i - 1}; got {sample!r}. "
                     "Use add(x, y) for the next sample."

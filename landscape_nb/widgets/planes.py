@@ -9,6 +9,7 @@ from torch import Tensor
 
 from landscape_nb.numerics import checks
 from landscape_nb.theory.surfaces import Surfaces
+from landscape_nb.widgets.explorable import SettingError
 
 DIGITS = 5  # of a height: a thousandth of a pixel, and half the length of a float; chosen here
 
@@ -66,7 +67,7 @@ def numbers_of(text: str) -> np.ndarray:
 def one_of(name: str, value: Any, values: Sequence[Any]) -> Any:
     """The value if it is one of those that there are, else a ValueError."""
     if value not in values:
-        raise ValueError(f"{name} must be one of {list(values)}; got {name} = {value!r}.")
+        raise SettingError(f"{name} must be one of {list(values)}; got {name} = {value!r}.")
     return value
 
 

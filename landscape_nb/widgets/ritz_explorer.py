@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from traitlets import Float, Int, validate
+from traitlets import validate
 
 from landscape_nb.figures.n03_top_eigenspace import closing_in
-from landscape_nb.widgets.explorable import Explorable
+from landscape_nb.widgets.explorable import Explorable, Number, Whole, finite
 
 
 class RitzExplorer(Explorable, module="ritz_explorer"):
@@ -38,8 +38,8 @@ class RitzExplorer(Explorable, module="ritz_explorer"):
     TOLERANCES = (1e-9, 1e-1)
     ROUNDING = 1e-12  # of the spectrum's width: what is smaller is told as 0. Chosen here
 
-    m = Int().tag(sync=True, explorable=True)
-    tolerance = Float().tag(sync=True, explorable=True)
+    m = Whole().tag(sync=True, explorable=True)
+    tolerance = Number().tag(sync=True, explorable=True)
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class RitzExplorer(Explorable, module="ritz_explorer"):
         tolerance: float = 1e-3,
     ) -> None:
         values, rows, sizes = (
-            np.sort(true)[::-1],
+            np.sort(finite("true", true).ravel())[::-1],
             _rows(ritz, "ritz"),
             _rows(residuals, "residuals"),
         )
@@ -118,7 +118,7 @@ class RitzExplorer(Explorable, module="ritz_explorer"):
 
 def _rows(lists: Sequence[ArrayLike], name: str) -> list[np.ndarray]:
     """The lists as arrays, if they are as long as there were steps: 1, 2, 3, .."""
-    rows = [np.asarray(row, dtype=float) for row in lists]
+    rows = [finite(name, row) for row in lists]
     lengths = [row.size for row in rows]
     if not rows or lengths != list(range(1, len(rows) + 1)):
         raise ValueError(

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from traitlets import Int, validate
+from traitlets import validate
 
 from landscape_nb.figures.n06_bulk_and_outliers import step_of_training
-from landscape_nb.widgets.explorable import Explorable
+from landscape_nb.widgets.explorable import Explorable, SettingError, Whole, finite
 
 
 class SpectrumExplorer(Explorable, module="spectrum_explorer"):
@@ -33,7 +33,7 @@ class SpectrumExplorer(Explorable, module="spectrum_explorer"):
 
     NEAR = 0.01  # of the largest eigenvalue: the band around zero, as in the text of notebook 06
 
-    step = Int().tag(sync=True, explorable=True)
+    step = Whole().tag(sync=True, explorable=True)
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class SpectrumExplorer(Explorable, module="spectrum_explorer"):
         places: Sequence[int],
         step: int | None = None,
     ) -> None:
-        spectra, losses = np.asarray(spectra, dtype=float), np.asarray(losses, dtype=float)
+        spectra, losses = finite("spectra", spectra), finite("losses", losses)
         _fit_together(steps, spectra, losses, places)
         # what is a hundred-thousandth of the largest can't be seen, nor told from zero
         decimals = 5 - int(np.floor(np.log10(spectra.max())))
@@ -61,7 +61,7 @@ class SpectrumExplorer(Explorable, module="spectrum_explorer"):
         step, steps = proposal.value, self.data["steps"]
         if step not in steps:
             nearest = min(steps, key=lambda s: abs(s - step))
-            raise ValueError(
+            raise SettingError(
                 f"step must be one of {', '.join(map(str, steps))}; got step = {step}. "
                 f"The nearest is {nearest}."
             )

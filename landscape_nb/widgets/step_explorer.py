@@ -4,10 +4,10 @@ import math
 from typing import Any
 
 import numpy as np
-from traitlets import Float, validate
+from traitlets import validate
 
 from landscape_nb.figures.explorers import step_picture
-from landscape_nb.widgets.explorable import Explorable
+from landscape_nb.widgets.explorable import Explorable, Number
 
 
 class StepExplorer(Explorable, module="step_explorer"):
@@ -35,8 +35,8 @@ class StepExplorer(Explorable, module="step_explorer"):
     ALPHA, DAMPING = (0.0, 2.0), (1e-6, 1e2)
     EXPONENTS = (-4, 1)  # of ten: ends of the horizontal axis
 
-    alpha = Float().tag(sync=True, explorable=True)
-    damping = Float().tag(sync=True, explorable=True)
+    alpha = Number().tag(sync=True, explorable=True)
+    damping = Number().tag(sync=True, explorable=True)
 
     def __init__(self, alpha: float = 2.0, damping: float = 0.1) -> None:
         data = {

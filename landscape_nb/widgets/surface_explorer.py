@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from traitlets import Float, Int, Unicode, validate
+from traitlets import Unicode, validate
 
 from landscape_nb.figures.n05_loss_surfaces import surface_picture
 from landscape_nb.theory.surfaces import Surfaces
-from landscape_nb.widgets.explorable import Explorable
+from landscape_nb.widgets.explorable import Explorable, Number, Whole
 from landscape_nb.widgets.planes import how_many, numbers_of, one_of, planes_data, times
 
 HEIGHT = 0.75  # of the box, where half of its side is 1, as matplotlib's; chosen here
@@ -44,11 +44,11 @@ class SurfaceExplorer(Explorable, module="surface_explorer"):
 
     AZIMUTH, ELEVATION = (-180.0, 180.0), (0.0, 90.0)
 
-    k = Int().tag(sync=True, explorable=True)
+    k = Whole().tag(sync=True, explorable=True)
     plane = Unicode().tag(sync=True, explorable=True)
     quantity = Unicode().tag(sync=True, explorable=True)
-    azimuth = Float().tag(sync=True, explorable=True)
-    elevation = Float().tag(sync=True, explorable=True)
+    azimuth = Number().tag(sync=True, explorable=True)
+    elevation = Number().tag(sync=True, explorable=True)
 
     def __init__(
         self,

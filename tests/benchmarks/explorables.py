@@ -15,6 +15,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+from browser import chromium
 from selenium import webdriver
 
 SLOWER = 4
@@ -77,9 +78,8 @@ def main(site: Path) -> None:
     with chromium() as driver:
         driver.set_script_timeout(120)
         version = driver.capabilities["browserVersion"]
-        print(
-            f"Chromium {version}, {os.cpu_count()} cores, CPU slowed {SLOWER} times, {MOVES} moves\n"
-        )
+        slow = f"{os.cpu_count()} cores, CPU slowed {SLOWER} times, {MOVES} moves"
+        print(f"Chromium {version}, {slow}\n")
         print("| page | width | alive | explorable | setting | work, 50 % | 95 % | frame, 95 % |")
         print("|---|---|---|---|---|---|---|---|")
         for page in sorted(site.glob("[0-9]*.html")):
