@@ -205,5 +205,27 @@ def test_two_hundred_hasty_moves_leave_no_queue(name, trait, opened):
     assert words == twin_at(twins()[name], state).sentence()
 
 
+PLACES = """
+    const [root, trait, done] = arguments;
+    const input = root.querySelector(`.ln-slider[data-trait=${trait}] input`), places = [];
+    const [low, high] = [Number(input.min), Number(input.max)];
+    const words = root.querySelector('.ln-spoken');
+    const move = (share) => {
+      input.value = low + share * (high - low);
+      input.dispatchEvent(new Event('input', {bubbles: true}));
+      requestAnimationFrame(() => requestAnimationFrame(() => {
+        places.push(words.nextSibling.offsetTop - words.offsetTop);
+        if (share < 1) move(share + 0.125); else done(places);
+      }));
+    };
+    move(0);"""
+
+
+@pytest.mark.parametrize(("name", "trait"), SETTINGS)
+def test_the_picture_stays_where_it_is_while_the_words_change(name, trait, opened):
+    places = opened.execute_async_script(PLACES, root(opened, name), trait)
+    assert set(places) == {places[0]}
+
+
 def test_the_console_has_no_complaint(opened):
     assert [entry["message"] for entry in opened.get_log("browser")] == []

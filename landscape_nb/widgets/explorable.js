@@ -5,6 +5,7 @@
 // draws at most once a frame, and hands each move to the model: a kernel's, or the page's own.
 
 const QUIET = 300; // ms without a move after which a screen reader is given the new words
+const ROOM = 24; // characters more than the longest sentence seen for which room is kept
 
 /** An HTML element with properties; children may be elements or text. */
 export function html(tag, properties = {}, ...children) {
@@ -42,12 +43,17 @@ function show(parts, read, model, el) {
   const first = read(model);
   const controls = parts.controls(first, set);
   const words = html("p", { className: "ln-words", role: "status" });
+  const [room, keepRoom] = roomFor();
+  for (const ends of controls.flatMap((control) => control.ends ?? [])) {
+    const there = { ...first, ...ends };
+    keepRoom(parts.sentence(there, parts.numbers(there)));
+  }
   const picture = parts.picture(first, set);
   const root = html(
     "div",
     { className: "ln-explorable", role: "group", "aria-label": parts.purpose(first) },
     html("div", { className: "ln-controls" }, ...controls.map((control) => control.node)),
-    words,
+    html("div", { className: "ln-spoken" }, words, room),
     picture.node,
   );
   root.landscapeState = () => read(model); // for who asks, such as tests
@@ -58,6 +64,7 @@ function show(parts, read, model, el) {
     const numbers = parts.numbers(state);
     const sentence = parts.sentence(state, numbers);
     for (const control of controls) control.show(state, numbers);
+    keepRoom(sentence);
     if (words.textContent !== sentence) spoken(words, sentence);
     picture.draw(state, numbers);
     root.dataset.drawn = String(1 + Number(root.dataset.drawn ?? 0));
@@ -96,6 +103,22 @@ export function keepKeys(root) {
   return () => window.removeEventListener("keydown", keep, true);
 }
 
+/**
+ * An unseen copy of the longest sentence so far, behind the words, and how to offer it another: or
+ * what is being dragged would jump with each line that comes or goes. It wraps at every width.
+ */
+function roomFor() {
+  const node = html("div", { className: "ln-room", "aria-hidden": "true" });
+  const more = " 0000000".repeat(ROOM / 8);
+  let most = 0;
+  const offer = (sentence) => {
+    if (sentence.length <= most) return;
+    most = sentence.length + more.length;
+    node.textContent = sentence + more;
+  };
+  return [node, offer];
+}
+
 /** New words at once for the eye; for the ear when the moving has stopped. */
 function spoken(words, sentence) {
   words.setAttribute("aria-busy", "true");
@@ -119,14 +142,17 @@ export function slider({ name, label, meaning, low, high, step, log = false, who
     return log ? Number((10 ** place).toPrecision(12)) : whole ? Math.round(place) : place;
   };
   input.addEventListener("input", () => set({ [name]: value() }));
-  return labelled({ name, label, meaning, input, place: at, text });
+  const ends = [low, high].map((end) => ({ [name]: log ? 10 ** end : end }));
+  return { ...labelled({ name, label, meaning, input, place: at, text }), ends };
 }
 
 /** A slider over a list of values: only these can be chosen. */
 export function choice({ name, label, meaning, values, text = String }, set) {
   const input = html("input", { type: "range", min: 0, max: values.length - 1, step: 1 });
   input.addEventListener("input", () => set({ [name]: values[Number(input.value)] }));
-  return labelled({ name, label, meaning, input, place: (value) => values.indexOf(value), text });
+  const ends = [values[0], values.at(-1)].map((end) => ({ [name]: end }));
+  const place = (value) => values.indexOf(value);
+  return { ...labelled({ name, label, meaning, input, place, text }), ends };
 }
 
 function labelled({ name, label, meaning, input, place, text }) {

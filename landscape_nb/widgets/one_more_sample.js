@@ -57,7 +57,7 @@ function controls({ k, data }, set) {
     press.take.node.disabled = state.k >= n - 1;
     for (const one of [samples, ...buttons]) one.show(state);
   };
-  return [{ node: samples.node, show }, { node: row, show() {}, stop: film.stop }];
+  return [{ ...samples, show }, { node: row, show() {}, stop: film.stop }];
 }
 
 const picture = (state, set) =>
