@@ -4,7 +4,7 @@ import { button, explorable, html, slider } from "./explorable.js";
 import { FIRST, numbers } from "./line_landscape.js";
 import { panels } from "./one_more_sample_panels.js";
 import { play } from "./play.js";
-import { fixed, general, scientific } from "./words.js";
+import { fixed, general } from "./words.js";
 
 const PACE = 160; // ms between two samples while playing
 
@@ -14,7 +14,7 @@ export function sentence(_, { k, xs, ys, own, moved, changed }) {
   const yours = own[k] < 0 ? "" : `Your sample, ${place}, comes next. `;
   return (
     `${yours}From k = ${k} to ${k + 1}: the minimiser moves by ${fixed(moved, 3)}; the mean ` +
-    `squared change in the window is ${scientific(changed, 1)}.`
+    `squared change in the window is ${general(changed, 2)}.`
   );
 }
 

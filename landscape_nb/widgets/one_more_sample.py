@@ -113,7 +113,7 @@ class OneMoreSample(Explorable, module="one_more_sample"):
             yours = f"Your sample, x = {x:.3g} and y = {y:.3g}, comes next. "
         return (
             f"{yours}From k = {k} to {k + 1}: the minimiser moves by {found['moved']:.3f}; the "
-            f"mean squared change in the window is {found['changed']:.1e}."
+            f"mean squared change in the window is {found['changed']:.2g}."
         )
 
     def purpose(self) -> str:

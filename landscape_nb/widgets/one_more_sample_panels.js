@@ -4,7 +4,7 @@ import { html } from "./explorable.js";
 import { DASHES, axes, legend, svg } from "./drawing.js";
 import { colourOf, colours } from "./colours.js";
 import { FIRST, gridMoments } from "./line_landscape.js";
-import { general, powerOfTen, scientific } from "./words.js";
+import { general, powerOfTen } from "./words.js";
 
 const NARROW = 600; // px: below, the data have a row of their own
 const PIXELS = 96; // to a side of the heat map, which the browser smooths
@@ -214,7 +214,7 @@ function curvePlot(size, { limits }, most) {
       const left = k > most / 2;
       value.node.setAttribute("text-anchor", left ? "end" : "start");
       const [, highest] = limits; // a number beyond the axis is written at its end
-      value.set(left ? k / 1.03 : k * 1.03, Math.min(changed, highest / 10), scientific(changed, 1));
+      value.set(left ? k / 1.03 : k * 1.03, Math.min(changed, highest / 10), general(changed, 2));
     },
   };
 }
