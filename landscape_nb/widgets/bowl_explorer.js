@@ -1,6 +1,6 @@
 // Gradient descent on a bowl: L(x, y) = (x² + y² / kappa) / 2, in closed form.
 
-import { explorable, html, slider } from "./explorable.js";
+import { explorable, sideBySide, slider } from "./explorable.js";
 import { axes, legend } from "./drawing.js";
 import { fixed, scientific } from "./words.js";
 
@@ -80,10 +80,8 @@ function picture({ data: { steps } }) {
     { name: "y", label: "part of y (flat)", colour: "blue", marker: "s", dash: "--" },
   ];
   const lines = looks.map((look) => loss.line(look.name, look));
-  const panels = [[bowl.node], [loss.node, legend(looks)]];
   return {
-    node: html("div", { className: "ln-panels" }, ...panels.map((parts) =>
-      html("div", { className: "ln-panel" }, ...parts))),
+    node: sideBySide([bowl.node], [loss.node, legend(looks)]),
     draw({ kappa }, { path: [xs, ys], parts, losses }) {
       levels.forEach((level, i) => level.set({ ry: v - bowl.y(WIDTHS[i] * kappa ** 0.5) }));
       path.set(xs, ys);

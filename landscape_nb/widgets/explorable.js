@@ -190,6 +190,12 @@ export function button({ name, meaning, text, press }) {
   };
 }
 
+/** Panels beside each other where there is room; each is a list of what stands in it. */
+export function sideBySide(...panels) {
+  return html("div", { className: "ln-panels" }, ...panels.map((parts) =>
+    html("div", { className: "ln-panel" }, ...parts)));
+}
+
 /** Whether a reader has asked for less motion. */
 export function lessMotion() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -1,7 +1,7 @@
 // The criterion's parts against k, and what each probe sees of the full space, in closed form:
 // value + sigma² cross + sigma² gradient + sigma⁴ curvature, with measured coefficients.
 
-import { choice, explorable, html, slider } from "./explorable.js";
+import { choice, explorable, sideBySide, slider } from "./explorable.js";
 import { axes, legend } from "./drawing.js";
 import { fixed, general, scientific } from "./words.js";
 
@@ -216,8 +216,7 @@ function barWords(ratio) {
 function picture(state) {
   const panels = [partsOf(state), sharesOf(state)];
   return {
-    node: html("div", { className: "ln-panels" }, ...panels.map(({ parts }) =>
-      html("div", { className: "ln-panel" }, ...parts))),
+    node: sideBySide(...panels.map(({ parts }) => parts)),
     draw: ({ k }, found) => panels.forEach((panel) => panel.draw(k, found)),
   };
 }

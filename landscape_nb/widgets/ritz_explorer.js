@@ -1,6 +1,6 @@
 // Ritz values closing in on a spectrum: m steps of one Lanczos run.
 
-import { explorable, html, slider } from "./explorable.js";
+import { explorable, sideBySide, slider } from "./explorable.js";
 import { axes, legend } from "./drawing.js";
 import { play } from "./play.js";
 import { general } from "./words.js";
@@ -63,8 +63,7 @@ function controls({ data: { ranges } }, set) {
 function picture({ data }) {
   const panels = [spectrum(data), errors(data)];
   return {
-    node: html("div", { className: "ln-panels" }, ...panels.map(({ parts }) =>
-      html("div", { className: "ln-panel" }, ...parts))),
+    node: sideBySide(...panels.map(({ parts }) => parts)),
     draw: (state, found) => panels.forEach(({ draw }) => draw(state, found)),
   };
 }

@@ -1,6 +1,6 @@
 // The spectrum of a Hessian along training: every eigenvalue at its rank, and the loss.
 
-import { choice, explorable, html } from "./explorable.js";
+import { choice, explorable, sideBySide } from "./explorable.js";
 import { axes, legend } from "./drawing.js";
 import { play } from "./play.js";
 import { fixed, general } from "./words.js";
@@ -46,8 +46,7 @@ function controls({ data: { steps } }, set) {
 function picture({ data }) {
   const panels = [spectrum(data), losses(data)];
   return {
-    node: html("div", { className: "ln-panels" }, ...panels.map(({ parts }) =>
-      html("div", { className: "ln-panel" }, ...parts))),
+    node: sideBySide(...panels.map(({ parts }) => parts)),
     draw: (state, found) => panels.forEach(({ draw }) => draw(state, found)),
   };
 }

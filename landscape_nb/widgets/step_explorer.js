@@ -1,6 +1,6 @@
 // Spectral Newton's step of each singular value: T(sigma; alpha) = sigma / (sigma^alpha + d).
 
-import { explorable, html, slider } from "./explorable.js";
+import { explorable, sideBySide, slider } from "./explorable.js";
 import { axes, legend } from "./drawing.js";
 import { fixed, general, scientific } from "./words.js";
 
@@ -98,8 +98,7 @@ function picture({ data: { modes, exponents } }) {
   const upright = (u) => `M${u},${top}L${u},${bottom}`;
   const held = (v) => Math.max(STEPS[0], Math.min(STEPS[1], v)); // what leaves stays on the edge
   return {
-    node: html("div", { className: "ln-panels" },
-      html("div", { className: "ln-panel" }, plot.node, legend([CURVE, ...MODES, ...LIMITS, TURN]))),
+    node: sideBySide([plot.node, legend([CURVE, ...MODES, ...LIMITS, TURN])]),
     draw(_, found) {
       curve.set(found.sigma, found.steps.map(held));
       marks.forEach((mark, i) => mark.set([modes[i]], [held(found.modes[i])]));
