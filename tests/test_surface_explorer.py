@@ -21,6 +21,7 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 from landscape_nb.theory.surfaces import Surfaces
 from landscape_nb.widgets import SurfaceExplorer
@@ -136,7 +137,8 @@ def test_later_ks_are_compared_with_the_first(surfaces):
 
 def test_only_what_can_be_chosen_is_stored(surfaces):
     """Before a prediction about the change, the change is not even in the page."""
-    stored = SurfaceExplorer(surfaces, ["loss"])._repr_mimebundle_()[1]["explorable"]["state"]
+    stored = SurfaceExplorer(surfaces, ["loss"])._repr_mimebundle_()[1]["explorable"]
+    stored = json.loads(stored["state"])
     assert all(plane.keys() == {"loss"} for plane in stored["data"]["planes"].values())
     with pytest.raises(ValueError, match="quantity must be one of"):
         SurfaceExplorer(surfaces, ["loss"]).quantity = "change"
@@ -149,7 +151,7 @@ def test_a_stored_notebook_has_picture_words_and_state(surfaces):
     assert metadata["image/png"]["alt"] == data["text/plain"]
     with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as picture:
         assert picture.width > 600
-    state = json.loads(json.dumps(metadata["explorable"]["state"], sort_keys=True))
+    state = json.loads(metadata["explorable"]["state"])
     assert [state[name] for name in ("k", "plane", "quantity", "azimuth", "elevation")] == [
         5, "top", "log change", 12.5, 24,
     ]  # fmt: skip
@@ -289,6 +291,33 @@ def test_a_finger_turns_sideways_and_scrolls_up_and_down(dx, dy, turned, browser
     browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
     assert angles(browser) == [turned, "20°"]
     assert (browser.execute_script("return scrollY") > before + 50) == (dy != 0)
+
+
+MOVES = """
+    const [input, done] = arguments, canvas = document.querySelector('canvas.ln-canvas');
+    const widths = [];
+    const step = () => {
+      widths.push(canvas.width);
+      if (widths.length === 30) return done([canvas.clientWidth, widths]);
+      input.value = Number(input.value) + 1;
+      input.dispatchEvent(new Event('input', {bubbles: true}));
+      requestAnimationFrame(step);
+    };
+    step();"""
+
+
+@needs_browser
+def test_pixels_are_fewer_while_it_moves_and_all_there_when_it_rests(browser, tmp_path):
+    screen = {"width": 1000, "height": 800, "deviceScaleFactor": 2, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    opened(browser, tmp_path)
+    turn = browser.find_element(By.CSS_SELECTOR, "[data-trait=azimuth] input")
+    fine = "return document.querySelector('canvas.ln-canvas').width"
+    wide, widths = browser.execute_async_script(MOVES, turn)
+    assert min(widths[:2]) > 1.9 * wide  # one move alone stays sharp
+    assert min(widths) < 1.1 * wide
+    WebDriverWait(browser, 10).until(lambda _: browser.execute_script(fine) > 1.9 * wide)
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @needs_browser
