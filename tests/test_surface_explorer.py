@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from browser import needs_browser
-from explorables import page, planes
+from explorables import EXAMPLES, page, planes
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import proj3d
@@ -19,6 +19,7 @@ from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 from landscape_nb.theory.surfaces import Surfaces
 from landscape_nb.widgets import SurfaceExplorer
@@ -134,7 +135,8 @@ def test_later_ks_are_compared_with_the_first(surfaces):
 
 def test_only_what_can_be_chosen_is_stored(surfaces):
     """Before a prediction about the change, the change is not even in the page."""
-    stored = SurfaceExplorer(surfaces, ["loss"])._repr_mimebundle_()[1]["explorable"]["state"]
+    stored = SurfaceExplorer(surfaces, ["loss"])._repr_mimebundle_()[1]["explorable"]
+    stored = json.loads(stored["state"])
     assert all(plane.keys() == {"loss"} for plane in stored["data"]["planes"].values())
     with pytest.raises(ValueError, match="quantity must be one of"):
         SurfaceExplorer(surfaces, ["loss"]).quantity = "change"
@@ -147,7 +149,7 @@ def test_a_stored_notebook_has_picture_words_and_state(surfaces):
     assert metadata["image/png"]["alt"] == data["text/plain"]
     with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as picture:
         assert picture.width > 600
-    state = json.loads(json.dumps(metadata["explorable"]["state"], sort_keys=True))
+    state = json.loads(metadata["explorable"]["state"])
     assert [state[name] for name in ("k", "plane", "quantity", "azimuth", "elevation")] == [
         5, "top", "log change", 12.5, 24,
     ]  # fmt: skip
@@ -274,6 +276,33 @@ def test_a_finger_turns_sideways_and_scrolls_up_and_down(dx, dy, turned, browser
     assert (browser.execute_script("return scrollY") > before + 50) == (dy != 0)
 
 
+MOVES = """
+    const [input, done] = arguments, canvas = document.querySelector('canvas.ln-canvas');
+    const widths = [];
+    const step = () => {
+      widths.push(canvas.width);
+      if (widths.length === 30) return done([canvas.clientWidth, widths]);
+      input.value = Number(input.value) + 1;
+      input.dispatchEvent(new Event('input', {bubbles: true}));
+      requestAnimationFrame(step);
+    };
+    step();"""
+
+
+@needs_browser
+def test_pixels_are_fewer_while_it_moves_and_all_there_when_it_rests(browser, tmp_path):
+    screen = {"width": 1000, "height": 800, "deviceScaleFactor": 2, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    opened(browser, tmp_path)
+    turn = browser.find_element(By.CSS_SELECTOR, "[data-trait=azimuth] input")
+    fine = "return document.querySelector('canvas.ln-canvas').width"
+    wide, widths = browser.execute_async_script(MOVES, turn)
+    assert min(widths[:2]) > 1.9 * wide  # one move alone stays sharp
+    assert min(widths) < 1.1 * wide
+    WebDriverWait(browser, 10).until(lambda _: browser.execute_script(fine) > 1.9 * wide)
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 @needs_browser
 def test_marks_are_at_the_places_of_python_and_turning_changes_no_words(browser, tmp_path):
     stage = opened(browser, tmp_path, azimuth=10.0, elevation=20.0)
@@ -321,3 +350,28 @@ def test_what_is_near_hides_what_is_far(azimuth, browser, tmp_path):
     share = (basin.ravel()[ring].mean() - low) / (high - low)
     expected = 255 * np.array(colormaps["cividis"](share)[:3])
     np.testing.assert_allclose(rgb[:3], expected, atol=12)
+
+
+SWEPT = """
+    const [input, done] = arguments, words = document.querySelector('.ln-words'), tall = [];
+    const step = () => {
+      tall.push(words.getBoundingClientRect().height);
+      if (tall.length === 40) return done(tall);
+      input.value = Number(input.min) + (tall.length % 20) / 19 * (input.max - input.min);
+      input.dispatchEvent(new Event('input', {bubbles: true}));
+      requestAnimationFrame(() => requestAnimationFrame(step));
+    };
+    step();"""
+
+
+@needs_browser
+def test_a_shorter_sentence_keeps_the_height_of_a_longer_one(browser, tmp_path):
+    screen = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    explorer = EXAMPLES["explorer"](np.random.default_rng(3))
+    browser.get(page({"explorer": explorer}, tmp_path / "page.html").as_uri())
+    sigma = browser.find_element(By.CSS_SELECTOR, "[data-trait=sigma] input")
+    heights = browser.execute_async_script(SWEPT, sigma)
+    assert heights[-1] > heights[0]  # some sentence was longer
+    assert heights == sorted(heights)
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -96,15 +96,16 @@ export function writer(parent) {
   const nodes = [];
   return (words) => {
     while (nodes.length < words.length) {
-      nodes.push(svg("text"));
-      parent.append(nodes.at(-1));
+      nodes.push({ node: svg("text"), has: {} });
+      parent.append(nodes.at(-1).node);
     }
-    nodes.forEach((node, i) => {
+    nodes.forEach(({ node, has }, i) => {
       const [u, v, text, anchor] = words[i] ?? [0, 0, "", "middle"];
-      node.setAttribute("text-anchor", anchor);
-      node.setAttribute("x", short(u));
-      node.setAttribute("y", short(v + 5));
-      if (node.textContent !== text) node.textContent = text;
+      // by transform: a word that has moved is not shaped and measured again
+      const wanted = { transform: `translate(${short(u)},${short(v + 5)})`, "text-anchor": anchor };
+      for (const [name, value] of Object.entries(wanted))
+        if (has[name] !== value) node.setAttribute(name, (has[name] = value));
+      if (has.text !== text) node.textContent = has.text = text;
     });
   };
 }

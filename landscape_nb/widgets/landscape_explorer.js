@@ -4,7 +4,7 @@ import { colourOf } from "./colours.js";
 import { chains, segments } from "./contours.js";
 import { axes, legend, svg } from "./drawing.js";
 import { choice, explorable, html } from "./explorable.js";
-import { fixed, general, howMany, listOf, powerOfTen, scientific } from "./words.js";
+import { fixed, general, howMany, listOf, once, powerOfTen, scientific } from "./words.js";
 
 const FINE = 8; // colours along the side of a cell
 const BAR = { width: 440, height: 46, left: 18, right: 18 };
@@ -17,16 +17,8 @@ export function numbers({ k, data }) {
   return { planes, times: means.at(-1) ? means[0] / means.at(-1) : null };
 }
 
-/** What `make` has made for an object and a name, made once. */
-function once(kept, object, name, make) {
-  if (!kept.has(object)) kept.set(object, new Map());
-  const made = kept.get(object);
-  if (!made.has(name)) made.set(name, make());
-  return made.get(name);
-}
-
 const PLANES = new WeakMap(); // data -> plane and row -> its numbers
-const LINES = new WeakMap(); // pieces -> the lines they join to
+const PATHS = new WeakMap(); // pieces -> the path of the lines they join to
 
 function planeOf(data, name, row) {
   return once(PLANES, data, `${name} ${row}`, () => planeAt(data, name, row));
@@ -86,17 +78,19 @@ function linesMap(name, data) {
   return {
     node: plot.node,
     draw(found) {
-      for (const [when, pen] of pens) pen.set(...joined(found[when]));
+      for (const [when, pen] of pens) drawLines(pen, found[when], found[when]);
     },
   };
 }
 
-/** Pieces of all levels as one line with gaps. */
-function joined(levels, key = levels) {
-  return once(LINES, key, "joined", () => {
+/** Draw the pieces of all levels as one line with gaps; its path, the same in each map, is made once. */
+function drawLines(pen, levels, key) {
+  const path = once(PATHS, key, "path", () => {
     const lines = levels.flatMap(chains);
-    return [0, 1].map((i) => lines.flatMap((line) => [...line.map((point) => point[i]), NaN]));
+    pen.set(...[0, 1].map((i) => lines.flatMap((line) => [...line.map((point) => point[i]), NaN])));
+    return pen.node.getAttribute("d");
   });
+  pen.node.setAttribute("d", path);
 }
 
 /** The squared change in one plane: a colour for each power of ten, a line where it is zero. */
@@ -123,8 +117,7 @@ function changeMap(name, data) {
   return {
     node: html("div", { className: "ln-over" }, canvas, plot.node),
     draw({ zero }, k) {
-      const line = joined([zero], zero);
-      for (const pen of zeros) pen.set(...line);
+      for (const pen of zeros) drawLines(pen, [zero], zero);
       paint(listOf(data.planes[name].increment[data.ks.indexOf(k)]));
     },
   };
@@ -139,12 +132,13 @@ function painter(canvas, { steps, exponents }) {
   const size = steps.length;
   const fine = canvas.width;
   const c = canvas.getContext("2d");
-  const image = c.createImageData(fine, fine);
-  const pixels = new Uint32Array(image.data.buffer);
   const inks = Uint32Array.from(bands(exponents), ([r, g, b]) => (255 << 24) | (b << 16) | (g << 8) | r);
   // where |I| passes a root of a power of ten, its square passes that power
   const edges = Float64Array.from(inks.slice(1), (_, i) => 10 ** ((exponents[0] + i + 1) / 2));
-  return (change) => {
+  const images = new WeakMap(); // the change at the points -> its colours
+  const coloured = (change) => {
+    const image = c.createImageData(fine, fine);
+    const pixels = new Uint32Array(image.data.buffer);
     for (let v = 0; v < fine; v += 1) {
       const y = (fine - 0.5 - v) / FINE;
       const j = Math.floor(y);
@@ -160,8 +154,9 @@ function painter(canvas, { steps, exponents }) {
         }
       }
     }
-    c.putImageData(image, 0, 0);
+    return image;
   };
+  return (change) => c.putImageData(once(images, change, "image", () => coloured(change)), 0, 0);
 }
 
 /** What the colours mean. */
@@ -203,7 +198,7 @@ function picture({ data }) {
   const group = (title, maps, ...below) =>
     html("div", { className: "ln-group" }, html("p", { className: "ln-heading" }, title),
       html("div", { className: "ln-maps" }, ...maps.map((map) => map.node)), ...below);
-  const hint = (words) => html("p", { className: "ln-hint" }, words);
+  const hint = (words) => html("p", { className: "ln-note" }, words);
   return {
     node: html("div", { className: "ln-panels" },
       group("Loss, before and after", lines, legend(entries), hint(spacing(data))),

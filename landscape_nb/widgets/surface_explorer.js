@@ -5,12 +5,13 @@ import { explorable, choice, html, slider } from "./explorable.js";
 import { svg, ticks } from "./drawing.js";
 import { colourOf } from "./colours.js";
 import { select } from "./select.js";
-import { fixed, general, howMany, listOf, scientific } from "./words.js";
+import { fixed, general, howMany, listOf, once, scientific } from "./words.js";
 
 const [WIDTH, TALL, UNIT] = [430, 390, 102]; // of the picture in user units, and half a side in them
 const [MIDDLE, CENTRE] = [WIDTH / 2, 200];
 const STEP = 5; // degrees that an arrow key turns
 const PER_PIXEL = 0.5; // degrees that a pixel of dragging turns
+const SETTLED = 150; // ms without a move after which the surface is drawn as fine as the screen is
 
 const NAMES = {
   loss: "Loss Lₖ",
@@ -21,7 +22,8 @@ const NAMES = {
 // ---- numbers ---------------------------------------------------------------------------------
 
 const mean = (values) => values.reduce((sum, v) => sum + v, 0) / values.length;
-const upTo = (places) => places.map((v) => Math.floor(1e9 * v + 0.5) / 1e9);
+const upTo = (place) => Math.floor(1e9 * place + 0.5) / 1e9;
+const SURFACES = new WeakMap(); // data -> plane, quantity and row -> what no turning changes
 
 function heightsOf({ planes }, plane, quantity, row) {
   if (quantity === "loss") return listOf(planes[plane].loss[row]);
@@ -37,29 +39,37 @@ function sharesOf(heights, quantity, [low, high]) {
 
 const CORNERS = [0, 1].flatMap((z) => [-1, 1].flatMap((y) => [-1, 1].map((x) => [x, y, z])));
 
+/** Heights, their shares of the scale, and what sums them up. */
+function surfaceOf(data, plane, quantity, row) {
+  return once(SURFACES, data, `${plane} ${quantity} ${row}`, () => {
+    const heights = heightsOf(data, plane, quantity, row);
+    const average = mean(heights);
+    return {
+      heights,
+      shares: sharesOf(heights, quantity, data.limits[quantity]),
+      centre: heights[(heights.length - 1) / 2],
+      lowest: Math.min(...heights),
+      highest: Math.max(...heights),
+      mean: average,
+      times: average ? mean(heightsOf(data, plane, quantity, 0)) / average : null,
+    };
+  });
+}
+
 /** Heights and what sums them up; places on the picture, where half the side is about 1. */
 export function numbers({ k, plane, quantity, azimuth, elevation, data }) {
-  const { ks, steps, limits } = data;
-  const heights = heightsOf(data, plane, quantity, ks.indexOf(k));
-  const shares = sharesOf(heights, quantity, limits[quantity]);
+  const { ks, steps } = data;
+  const { shares, ...found } = surfaceOf(data, plane, quantity, ks.indexOf(k));
   const [size, reach] = [steps.length, steps.at(-1)];
   const eye = seen(azimuth, elevation);
-  const places = shares.map((share, i) =>
-    eye(steps[i % size] / reach, steps[Math.floor(i / size)] / reach, share),
-  );
+  const [across, up] = [[], []];
+  shares.forEach((share, i) => {
+    const [u, v] = eye(steps[i % size] / reach, steps[Math.floor(i / size)] / reach, share);
+    across.push(upTo(u));
+    up.push(upTo(v));
+  });
   const corners = CORNERS.map((corner) => eye(...corner));
-  const average = mean(heights);
-  return {
-    heights,
-    centre: heights[(size * size - 1) / 2],
-    lowest: Math.min(...heights),
-    highest: Math.max(...heights),
-    mean: average,
-    times: average ? mean(heightsOf(data, plane, quantity, 0)) / average : null,
-    across: upTo(places.map(([u]) => u)),
-    up: upTo(places.map(([, v]) => v)),
-    corners: [0, 1].map((i) => upTo(corners.map((corner) => corner[i]))),
-  };
+  return { ...found, across, up, corners: [0, 1].map((i) => corners.map((corner) => upTo(corner[i]))) };
 }
 
 /** The present state in words. */
@@ -128,37 +138,63 @@ function picture(first, set) {
   const turns = turners(first, set);
   let shown;
   const paint = () => shown && paintSurface(canvas, ...shown);
-  const unwatch = fitted(canvas, paint);
+  const fit = fitted(canvas, paint);
   turnable(stage, () => shown[0], set);
   return {
     node: html(
       "div", { className: "ln-turning" }, stage,
-      html("div", {}, ...turns.map((turn) => turn.node), html("p", { className: "ln-hint" },
+      html("div", {}, ...turns.map((turn) => turn.node), html("p", { className: "ln-note" },
         "The pin marks the centre. Drag the picture to turn it, or click it and use the arrow keys; Home turns it back.")),
     ),
     draw(state, found) {
-      const { azimuth, elevation, quantity, data } = state;
-      shown = [state, found, sharesOf(found.heights, quantity, data.limits[quantity])];
+      const { azimuth, elevation } = state;
+      shown = [state, found];
       for (const turn of turns) turn.show(state);
       stage.setAttribute("aria-valuenow", azimuth);
       stage.setAttribute("aria-valuetext", `turn ${degrees(azimuth)}, tilt ${degrees(elevation)}`);
       surround(state, found);
-      paint();
+      fit.moved();
     },
-    stop: unwatch,
+    stop: fit.stop,
   };
 }
 
-/** Keep a canvas as fine as the screen is; `paint` when that changes. Returns how to stop. */
+/**
+ * Keep a canvas as fine as the screen is; `paint` when that changes. While one move follows another
+ * it has a pixel for each of the page's, or a screen of many would make each frame late. Returns
+ * {moved, stop}: `moved` paints what a move has changed.
+ */
 function fitted(canvas, paint) {
-  const watch = new ResizeObserver(([{ contentRect }]) => {
-    const scale = Math.min(2, devicePixelRatio || 1) * contentRect.width; // finer is hardly seen
-    if (!scale) return;
-    Object.assign(canvas, { width: Math.round(scale), height: Math.round((scale * TALL) / WIDTH) });
+  let [wide, last, settling] = [0, -Infinity, 0];
+  const resize = (scale) => {
+    const [width, height] = [wide, (wide * TALL) / WIDTH].map((side) => Math.round(scale * side));
+    if (canvas.width !== width) Object.assign(canvas, { width, height });
+  };
+  const finest = () => Math.min(2, devicePixelRatio || 1); // finer is hardly seen
+  const sharp = () => {
+    resize(finest());
     paint();
+  };
+  const watch = new ResizeObserver(([{ contentRect }]) => {
+    wide = contentRect.width;
+    if (wide) sharp();
   });
   watch.observe(canvas);
-  return () => watch.disconnect();
+  return {
+    moved() {
+      if (!wide) return; // not yet in the page
+      clearTimeout(settling);
+      const coarse = performance.now() - last < SETTLED && finest() > 1;
+      last = performance.now();
+      resize(coarse ? 1 : finest());
+      paint();
+      if (coarse) settling = setTimeout(sharp, SETTLED);
+    },
+    stop() {
+      clearTimeout(settling);
+      watch.disconnect();
+    },
+  };
 }
 
 /** Title, walls behind the surface, and axes before it. Returns how to draw them. */
@@ -210,9 +246,12 @@ function farthestFirst(steps, eye) {
  * Fill the cells one over the other, without sorting them by their distance: along a line of sight
  * both x and y move away from the eye's, so far to near along one direction, and within it along
  * the other, covers what is hidden. The pin at the centre comes when all behind it is there.
+ * Neighbours of one colour are one path: many small ones are what takes the time.
  */
-function paintSurface(canvas, { azimuth, elevation, data: { steps } }, found, shares) {
+function paintSurface(canvas, { k, plane, quantity, azimuth, elevation, data }, found) {
   const c = cleared(canvas);
+  const { steps, ks } = data;
+  const { shares } = surfaceOf(data, plane, quantity, ks.indexOf(k));
   const size = steps.length;
   const eye = standpoint(azimuth, elevation);
   const [outer, inner] = Math.abs(eye[0]) > Math.abs(eye[1]) ? [0, 1] : [1, 0];
@@ -221,29 +260,47 @@ function paintSurface(canvas, { azimuth, elevation, data: { steps } }, found, sh
   const vs = found.up.map(toV);
   const middle = (i) => (steps[i] + steps[i + 1]) / 2 / steps.at(-1);
   const last = order.map((cells) => cells.at(-1));
-  const cell = (i, j) => {
-    const at = j * size + i;
-    const ring = [at, at + 1, at + size + 1, at + size];
+  const ringOf = (i, j) => [j * size + i, j * size + i + 1, (j + 1) * size + i + 1, (j + 1) * size + i];
+  const colourAt = (ring) => {
     const share = (shares[ring[0]] + shares[ring[1]] + shares[ring[2]] + shares[ring[3]]) / 4;
-    const colour = Math.round(255 * Math.max(0, Math.min(1, share)));
+    return Math.round((FILLS.length - 1) * Math.max(0, Math.min(1, share)));
+  };
+  const line = (corners) =>
+    corners.forEach((at, turn) => (turn ? c.lineTo(us[at], vs[at]) : c.moveTo(us[at], vs[at])));
+  // the two far sides: the near ones are the far ones of cells that come later
+  const farSides = (ring, i, j) => {
+    if (i === last[0] || j === last[1]) return [...ring, ring[0]];
+    const far = ring.indexOf((j + (eye[1] < middle(j))) * size + i + (eye[0] < middle(i)));
+    return [1, 0, 3].map((turn) => ring[(far + turn) % 4]);
+  };
+  const fill = (run) => {
     c.beginPath();
-    for (const corner of ring) c.lineTo(us[corner], vs[corner]);
-    c.closePath();
-    c.fillStyle = FILLS[colour];
+    for (const [ring] of run) line(ring);
+    c.fillStyle = FILLS[run.colour];
     c.fill();
-    c.strokeStyle = EDGES[colour];
-    if (i !== last[0] && j !== last[1]) {
-      // the two far sides: the near ones are the far ones of cells that come later
-      const far = ring.indexOf((j + (eye[1] < middle(j))) * size + i + (eye[0] < middle(i)));
-      c.beginPath();
-      for (const turn of [1, 0, 3]) c.lineTo(us[ring[(far + turn) % 4]], vs[ring[(far + turn) % 4]]);
-    }
+    c.beginPath();
+    for (const [ring, i, j] of run) line(farSides(ring, i, j));
+    c.strokeStyle = EDGES[run.colour];
     c.stroke();
+  };
+  const row = (cells) => {
+    let run = [];
+    for (const [i, j] of cells) {
+      const ring = ringOf(i, j);
+      const colour = colourAt(ring);
+      if (run.length && run.colour !== colour) {
+        fill(run);
+        run = [];
+      }
+      run.colour = colour;
+      run.push([ring, i, j]);
+    }
+    fill(run);
   };
   const behind = order[outer].filter((i) => farther(steps, i, eye[outer])).length;
   order[outer].forEach((far, place) => {
     if (place === behind) paintPin(c, azimuth, elevation, us, vs);
-    for (const near of order[inner]) outer ? cell(near, far) : cell(far, near);
+    row(order[inner].map((near) => (outer ? [near, far] : [far, near])));
   });
   if (behind === size - 1) paintPin(c, azimuth, elevation, us, vs);
 }

@@ -61,6 +61,14 @@ export function listOf(text) {
   return read.get(text);
 }
 
+/** What `make` has made for an object and a name, made once. */
+export function once(kept, object, name, make) {
+  if (!kept.has(object)) kept.set(object, new Map());
+  const made = kept.get(object);
+  if (!made.has(name)) made.set(name, make());
+  return made.get(name);
+}
+
 /** "a, b and c" */
 export function listed(words) {
   return words.length < 2 ? words.join("") : words.slice(0, -1).join(", ") + " and " + words.at(-1);
