@@ -81,8 +81,8 @@ def _names(cell: NotebookNode, use: type) -> set[str]:
 def gather_answers(soup: BeautifulSoup) -> None:
     """Put all that tells one answer behind one *show*: its outputs, and the text right after.
 
-    A text often repeats the answer in words. Headings stay in sight and in the contents, and so does
-    what asks the next question or leads on to the next code.
+    A text often repeats the answer in words. Headings stay in sight and in the contents, and so
+    does what asks the next question or leads on to the next code.
     """
     for details in soup.select("main > .code_cell > details.answer"):
         cell = details.parent
