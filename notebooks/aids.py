@@ -82,8 +82,12 @@ def gather_answers(soup: BeautifulSoup) -> None:
     """Put all that tells one answer behind one *show*: its outputs, and the text right after.
 
     A text often repeats the answer in words. Headings stay in sight and in the contents, and so
-    does what asks the next question or leads on to the next code.
+    does what asks the next question or leads on to the next code. Code that is folded takes its
+    output along: what a notebook's test compares tells the answers once more, as True or False.
     """
+    for code in soup.select("main > .code_cell > .input > details"):
+        if output := code.find_parent("div", class_="code_cell").select_one(".output_wrapper"):
+            code.append(output.extract())
     for details in soup.select("main > .code_cell > details.answer"):
         cell = details.parent
         if cell is None:  # gathered by the one before

@@ -298,6 +298,9 @@ def test_what_reveals_an_answer_is_folded(path, soups):
     reveals = [c for c in cells if re.search(r"^ *reveal_\w+\(", c.source, re.M) and c.outputs]
     soup = soups[f"{path.stem}.html"]
     assert reveals
+    for cell in (c for c in cells if c.metadata.get("jupyter", {}).get("source_hidden")):
+        areas = soup.find(id=f"cell-id={cell.id}").select(".output_area")
+        assert all(area.find_parent("details") for area in areas)
     for cell in reveals:
         areas = soup.find(id=f"cell-id={cell.id}").select(".output_area")
         folds = [area.find_parent("details", class_="answer") for area in areas]
