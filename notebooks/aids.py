@@ -13,15 +13,18 @@ import json
 import re
 import tomllib
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from bs4 import BeautifulSoup, NavigableString, Tag
 from nbformat import NotebookNode
 
 PHONE = 38  # characters of printed text in the width of a phone; measured at 390 px
-WIDE_PICTURE = 710  # pixels: wider ones have several panels, too small to read in a phone's width
+WIDE_PICTURE = 520  # pixels: in a phone's width the words of wider ones are too small to read
+HEADINGS = ("h1", "h2", "h3", "h4")
+ASKS = r"^(Predict|Question|Try|Drag|Move)|\?$"  # how a request in bold begins, or a question ends
 SHORT = 12  # characters of an equation that the search shows; a longer one is told by dots
 
 
@@ -75,6 +78,71 @@ def _names(cell: NotebookNode, use: type) -> set[str]:
         return set()
 
 
+def gather_answers(soup: BeautifulSoup) -> None:
+    """Put all that tells one answer behind one *show*: its outputs, and the text right after.
+
+    A text often repeats the answer in words. Headings stay in sight and in the contents, and so
+    does what asks the next question or leads on to the next code. Code that is folded takes its
+    output along: what a notebook's test compares tells the answers once more, as True or False.
+    """
+    for code in soup.select("main > .code_cell > .input > details"):
+        if output := code.find_parent("div", class_="code_cell").select_one(".output_wrapper"):
+            code.append(output.extract())
+    for details in soup.select("main > .code_cell > details.answer"):
+        cell = details.parent
+        if cell is None:  # gathered by the one before
+            continue
+        following = _until(cell, lambda one: not _may_be_folded(one))
+        told = [one for one in following if one.find("details", class_="answer", recursive=False)]
+        for one in following[: following.index(told[-1]) + 1] if told else []:
+            if inner := one.find("details", class_="answer", recursive=False):
+                if inner.summary.string == "Show the answer":
+                    details.summary.string = inner.summary.string
+                inner.summary.decompose()
+                inner.unwrap()
+            details.append(one.extract())
+        details.extend(_told_in_words(cell))
+
+
+def _told_in_words(cell: Tag) -> list[Tag]:
+    """The paragraphs right after a cell that belong to its answer, taken out of the page.
+
+    The last one before code leads on to it and stays, if it ends in a colon or is not the only one.
+    """
+    texts = _until(cell, lambda one: "text_cell" not in one["class"])
+    parts = [p for t in texts for p in t.select_one(".text_cell_render").find_all(recursive=False)]
+    told = list(takewhile(lambda part: not _opens_a_thought(part), parts))
+    after = [cell, *texts][-1].find_next_sibling("div", class_="cell")
+    to_code = bool(told) and told == parts and after is not None
+    if to_code and (len(told) > 1 or told[-1].get_text().endswith(":")):
+        told.pop()
+    for part in told:
+        part.extract()
+    for text in texts:
+        if not text.select_one(".text_cell_render").find(True):
+            text.decompose()
+    return told
+
+
+def _until(cell: Tag, ends: Callable[[Tag], bool]) -> list[Tag]:
+    """The cells after a cell, up to the first that ends them."""
+    return list(takewhile(lambda one: not ends(one), cell.find_next_siblings("div", class_="cell")))
+
+
+def _may_be_folded(cell: Tag) -> bool:
+    """Code whose outputs, if any, are folded already, and that asks for no prediction."""
+    open_output = cell.find("div", class_="output_wrapper", recursive=False)
+    asks = any(name.startswith("celltag_predict-") for name in cell["class"])
+    return "code_cell" in cell["class"] and not open_output and not asks
+
+
+def _opens_a_thought(part: Tag) -> bool:
+    """Whether a part of a text is a heading, or a paragraph that begins with a request in bold."""
+    bold = part.find("strong") if part.name == "p" else None
+    begins = bold is not None and part.get_text().lstrip().startswith(bold.get_text())
+    return part.name in HEADINGS or (begins and bool(re.search(ASKS, bold.get_text())))
+
+
 # ---- contents of the page ------------------------------------------------------------------
 
 
@@ -107,9 +175,9 @@ def _is_prose(text: NavigableString, heading: Tag) -> bool:
     inside = {parent.name for parent in text.parents}
     skipped = {"pre", "script", "style", "summary", "button", "noscript"} & inside
     printed = text.find_parent("div", class_="output")  # tables and reports: long, and no prose
-    return (
-        type(text) is NavigableString and not (skipped or printed) and heading not in text.parents
-    )
+    folded = text.find_parent("details", class_="answer")  # a result would show what it tells
+    hidden = skipped or printed or folded
+    return type(text) is NavigableString and not hidden and heading not in text.parents
 
 
 def _spoken(text: NavigableString) -> str:
@@ -294,7 +362,7 @@ def _popover(soup: BeautifulSoup, term: Term, address: str, title: str) -> Tag:
 
 
 def fit_outputs(soup: BeautifulSoup) -> None:
-    """Printed prose wraps; columns and pictures of several panels keep their form and scroll.
+    """Printed prose wraps; columns and wide pictures keep their form and scroll.
 
     A table's empty corner is no heading, though Markdown makes it one.
     """

@@ -52,6 +52,9 @@ questions are folded: guess first. To write your own predictions, run the code a
 you need the running notebooks: see [Start](#start).
 
 """
+TRY_IT = """\
+<p class="needs-script"><strong>Add a sample:</strong> tap or click in the picture of the data, or
+press <em>Play</em>.</p>"""
 MANIFEST = ".site-files.txt"  # in OUT: what this command wrote there, and may replace
 OPENING = "# SHA-256 and name of each file that notebooks/export.py wrote here\n"
 KEPT = ".site-earlier"  # in OUT: files of a version whose manifest had names alone
@@ -95,7 +98,7 @@ def front_page(readme: Path, more: list[Page], notebooks: list[Page]) -> Page:
     if found:
         title, sentence, rest = page.notebook.cells[0].source.split("\n\n", 2)
         first = new_code_cell("", outputs=found[:1], id="first")
-        texts = [new_markdown_cell(f"{title}\n\n{sentence}", id="opening"), first]
+        texts = [new_markdown_cell(f"{title}\n\n{sentence}\n\n{TRY_IT}", id="opening"), first]
         page.notebook.cells = [*texts, new_markdown_cell(rest, id="text")]
     return page
 
@@ -337,6 +340,7 @@ def finished(
     for table in soup.find_all("table"):
         table.wrap(soup.new_tag("div", attrs={"class": "wide"}))
     _tell_apart(soup, as_on_github=page.source.suffix == ".md")
+    aids.gather_answers(soup)
     aids.fit_outputs(soup)
     return files, aids.sections(soup.find("main"))
 

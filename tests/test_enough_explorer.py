@@ -240,6 +240,8 @@ def test_the_line_moves_by_keys(keys, expected, fresh):
     knob(fresh).send_keys(keys)
     assert tolerance(fresh) == pytest.approx(expected, rel=1e-9)
     assert knob(fresh).get_attribute("aria-valuetext") == f"{expected:.1e}"
+    place = knob(fresh).get_attribute("aria-valuenow")  # in decades: 1e-8 is no number for aria
+    assert float(place) == pytest.approx(np.log10(expected), abs=1e-9)
 
 
 @needs_browser

@@ -178,7 +178,8 @@ function spanOf({ low, high }, ks, [left, right]) {
 function dragged({ node: plot, y, box }, [low, high], set) {
   const knob = html("span", {
     className: "ln-knob", role: "slider", tabIndex: 0, "aria-orientation": "vertical",
-    "aria-label": "tolerance, the dashed line", "aria-valuemin": low, "aria-valuemax": high,
+    "aria-label": "tolerance, the dashed line",
+    "aria-valuemin": Math.log10(low), "aria-valuemax": Math.log10(high), // 1e-8 is no number there
   }, "↕");
   const node = html("div", { className: "ln-strip" }, knob);
   node.style.left = `${(100 * box.left) / SIZE.width}%`;
@@ -222,7 +223,7 @@ function dragged({ node: plot, y, box }, [low, high], set) {
     show(tolerance) {
       shown = tolerance;
       node.style.top = `${(100 * y(tolerance)) / SIZE.height}%`;
-      knob.setAttribute("aria-valuenow", tolerance);
+      knob.setAttribute("aria-valuenow", Math.log10(tolerance));
       knob.setAttribute("aria-valuetext", scientific(tolerance, 1));
     },
   };

@@ -294,8 +294,8 @@ globalThis.landscapeSite = (() => {
     ["pre", "Code"], ["*", "Table"]];
 
   /** What scrolls sideways can be reached and scrolled with the keyboard, and has a name. */
-  function nameScrollers() {
-    const boxes = document.querySelectorAll("main .wide, main pre, main .long");
+  function nameScrollers(part) {
+    const boxes = part.querySelectorAll(".wide, pre, .long");
     const wide = [...boxes].map((box) => box.scrollWidth > box.clientWidth + 1); // read, then write
     boxes.forEach((box, number) => {
       if (wide[number]) {
@@ -322,8 +322,15 @@ globalThis.landscapeSite = (() => {
   addEventListener("pageshow", showDone); // back from another page
   unfoldContents();
   markSection();
-  new ResizeObserver(nameScrollers).observe(document.querySelector("main"));
-  document.addEventListener("toggle", nameScrollers, true);
+  const main = document.querySelector("main");
+  new ResizeObserver(() => nameScrollers(main)).observe(main);
+  document.addEventListener("toggle", (event) => {
+    if (main.contains(event.target)) nameScrollers(event.target);
+  }, true);
+  // what is out of sight is not laid out: it may be found to scroll when it comes into sight
+  document.addEventListener("contentvisibilityautostatechange", (event) => {
+    if (!event.skipped) nameScrollers(event.target);
+  }, true);
 
   return { receive: (base64) => receive(base64) };
 })();

@@ -1026,7 +1026,7 @@ HB = H_start @ B.T
 ritz, residuals = zip(*(ritz_pairs(HB, T, B, m) for m in range(1, 97)))
 
 # %% tags=["nbval-ignore-output"]
-explorer = RitzExplorer(start_values, ritz, residuals, m=24)
+explorer = RitzExplorer(start_values, ritz, residuals, m=12)
 explorer
 
 # %% [markdown]
@@ -1042,7 +1042,7 @@ explorer
 # %% tags=["nbval-ignore-output"]
 explorer.m = 96
 print(textwrap.fill(explorer.sentence(), 95))
-explorer.m = 24
+explorer.m = 12
 
 # %%
 first = next(small for small in (r < 1e-3 for r in residuals) if small.any())

@@ -189,7 +189,9 @@ reveal_number("Fall by arithmetic alone", fall_guess, (321 / 11) ** 2, unit="tim
 # %% [markdown]
 # *What you should see.* A mountain, and at $k = 320$ nothing. That is the settling, and most of it is the $(k+1)^2$ in the
 # denominator: it comes from counting samples. What is left depends on which two digits happened to be number 11 and
-# number 321. On the *logarithmic* scale the surface sinks. From above, each colour a power of ten:
+# number 321. On the *logarithmic* scale the surface sinks.
+#
+# From above, each colour a power of ten:
 
 
 # %% tags=["nbval-ignore-output"]
@@ -973,7 +975,9 @@ others = [p for p in reached if p != "teacher, MLP"]
 reveal_number("Gain at K, all but the teacher", gain_guess, [gain_at_K[p] for p in others])
 
 # %% [markdown]
-# **The verdict: no.** What the twenty stored seeds say, line by line:
+# **The verdict: no.**
+#
+# What the twenty stored seeds say, line by line:
 
 # %%
 gains = np.array([gain_at_K[p] for p in others])

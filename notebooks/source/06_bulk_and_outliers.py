@@ -104,7 +104,7 @@ reveal_number(what, large_guess, [large["digits", s] for s in seeds])
 print("blobs, of 124:", [large["blobs", s] for s in seeds])
 
 # %% [markdown]
-# Two ways to draw one spectrum: every eigenvalue at its rank, and how many fall into each of forty bins.
+# Two ways to draw one spectrum: every eigenvalue at its rank, and how many fall into each of forty bins:
 
 # %% tags=["nbval-ignore-output"]
 figures.two_spectra(trained["digits", 0].numpy(), trained["blobs", 0].numpy())

@@ -575,7 +575,7 @@ question = "Which method has the lowest mean test loss?"
 reveal_choice(question, winner_guess, min(losses_of, key=losses_of.get), [*losses_of])
 
 # %% [markdown]
-# First a race to watch: three seeds that the study has not used, at the rates that it chose.
+# First a race to watch: three seeds that the study has not used, at the rates that it chose:
 
 # %%
 makers_of = {
