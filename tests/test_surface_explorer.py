@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from browser import needs_browser
-from explorables import EXAMPLES, page, planes
+from explorables import page, planes
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import proj3d
@@ -350,28 +350,3 @@ def test_what_is_near_hides_what_is_far(azimuth, browser, tmp_path):
     share = (basin.ravel()[ring].mean() - low) / (high - low)
     expected = 255 * np.array(colormaps["cividis"](share)[:3])
     np.testing.assert_allclose(rgb[:3], expected, atol=12)
-
-
-SWEPT = """
-    const [input, done] = arguments, words = document.querySelector('.ln-words'), tall = [];
-    const step = () => {
-      tall.push(words.getBoundingClientRect().height);
-      if (tall.length === 40) return done(tall);
-      input.value = Number(input.min) + (tall.length % 20) / 19 * (input.max - input.min);
-      input.dispatchEvent(new Event('input', {bubbles: true}));
-      requestAnimationFrame(() => requestAnimationFrame(step));
-    };
-    step();"""
-
-
-@needs_browser
-def test_a_shorter_sentence_keeps_the_height_of_a_longer_one(browser, tmp_path):
-    screen = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    explorer = EXAMPLES["explorer"](np.random.default_rng(3))
-    browser.get(page({"explorer": explorer}, tmp_path / "page.html").as_uri())
-    sigma = browser.find_element(By.CSS_SELECTOR, "[data-trait=sigma] input")
-    heights = browser.execute_async_script(SWEPT, sigma)
-    assert heights[-1] > heights[0]  # some sentence was longer
-    assert heights == sorted(heights)
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

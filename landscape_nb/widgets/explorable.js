@@ -80,7 +80,6 @@ function show(parts, read, model, el) {
   for (const event of events) model.on(event, ask);
   const unwatch = followTheme(root);
   const unkeep = keepKeys(root);
-  const unheld = heldTall(words);
   draw();
   return () => {
     cancelAnimationFrame(asked);
@@ -88,24 +87,7 @@ function show(parts, read, model, el) {
     for (const part of [...controls, picture]) part.stop?.();
     unwatch();
     unkeep();
-    unheld();
   };
-}
-
-/** Words keep the height they once had at their width: what is below does not go up and down. */
-function heldTall(words) {
-  let [wide, tall] = [0, 0];
-  const watch = new ResizeObserver(([{ contentRect: { width, height } }]) => {
-    const held = words.style.minHeight;
-    if (width !== wide) {
-      [wide, tall] = [width, 0];
-      words.style.minHeight = "";
-      if (held) return; // the height is the other width's
-    }
-    if (height > tall) words.style.minHeight = `${(tall = height)}px`;
-  });
-  watch.observe(words);
-  return () => watch.disconnect();
 }
 
 /**
