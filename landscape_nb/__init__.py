@@ -32,7 +32,7 @@ Seven folders, each importing only from those before it:
   figures    one function a picture
   study      sweeps, a training watched from its own loop (`Watch`), the report on a model, which
              begins with the answer; evidence and the ledger of verdicts that it fills
-  widgets    sliders
+  widgets    explorables: closed forms that move in the browser
   course     exercises and their checks, saved work
 What is listed below is theory and numerics, which load without matplotlib; import the other
 folders by name.
