@@ -77,7 +77,7 @@ NAN = float("nan")
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    "case",
     {
         "eigenvalues": (lambda: RitzExplorer([1, NAN], [[1]], [[0]]), "true must be finite"),
         "Ritz values": (lambda: RitzExplorer([1, 2], [[NAN]], [[0]]), "ritz must be finite"),
@@ -93,9 +93,10 @@ NAN = float("nan")
         "no table": (lambda: Explorer({"top": [1]}, [1]), "'top' must be a MomentTable"),
         "no names": (lambda: Explorer([1], [1]), "probes must be a dict .*; got list"),
         "none": (lambda: Explorer({}, None), "probes must be a dict .*; got none"),
-    }.values(),
-    ids=str,
+    }.items(),
+    ids=lambda case: case[0],
 )
-def test_data_that_nothing_can_be_drawn_from_are_refused(make, words):
+def test_data_that_nothing_can_be_drawn_from_are_refused(case):
+    _, (make, words) = case
     with pytest.raises(ValueError, match=words):
         make()
