@@ -6,6 +6,7 @@ Import `out` into a test module to use it as a fixture.
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,16 @@ def out(tmp_path_factory):
             subprocess.run([sys.executable, SITE, out], check=True, env=environment, cwd=folder)
             done.touch()
     return out
+
+
+def show_until(driver, condition, *where, patience=20):
+    """Open a page again until a condition holds, for what the page before has just stored.
+
+    A page opened from a disk may be another process's, which learns of it a moment later.
+    """
+    end = time.monotonic() + patience
+    while show(driver, *where) or not condition():
+        assert time.monotonic() < end, f"{where} does not remember"
 
 
 def show(driver, path, size=LAPTOP, theme="light", media="screen"):

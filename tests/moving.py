@@ -18,6 +18,16 @@ STATE = """
 FRAMES = """
     const done = arguments[arguments.length - 1];
     requestAnimationFrame(() => requestAnimationFrame(() => done(null)));"""
+# A front end that has just got another width or theme goes on laying itself out for some frames.
+AT_REST = """
+    const [part, done] = arguments, now = () => JSON.stringify(part.getBoundingClientRect());
+    let [last, quiet] = [now(), 0];
+    const look = () => {
+      quiet = now() === last ? quiet + 1 : 0;
+      last = now();
+      if (quiet < 6) requestAnimationFrame(look); else done(null);
+    };
+    look();"""
 SLIDERS = """
     return [...arguments[0].querySelectorAll('.ln-slider')].map(label => {
       const input = label.querySelector('input'), look = getComputedStyle(input);
@@ -43,6 +53,7 @@ def slider(driver, name: str, trait: str):
         By.CSS_SELECTOR, f".ln-slider[data-trait={trait}] input"
     )
     driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+    driver.execute_async_script(AT_REST, element)
     return element
 
 

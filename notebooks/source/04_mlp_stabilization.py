@@ -221,7 +221,7 @@ next_digit
 # *What you should see.* The hardest digit more than doubles the mean loss, all by itself. The easiest lowers it hundreds of times less:
 # it can take away no more than its share of the little that is left. The last panel runs along zero and then shoots
 # up: that is the heavy tail. At small $\sigma$ every criterion is its value. An easy digit's value falls below half of
-# it near $\sigma = 0.07$, a hard one's only at several tenths.
+# it at a $\sigma$ of some hundredths, a hard one's only at several tenths.
 #
 # So we average over **every** unseen sample as the next one. That costs nothing extra:
 # `next_sample_models` returns value, gradient and curvature of all of them in one pass. From here

@@ -756,7 +756,7 @@ EnoughExplorer(study_ks, curves["one layer"], 1e-4)
 
 # %% [markdown]
 # *What you should see.* "Not reached" enters a little below $10^{-5}$: the larger $K$, the longer its interval. Ten times
-# stricter takes 2 to 2.5 times as many digits; if $k^{-2}$ were all, it would take $\sqrt{10} \approx 3.2$ times.
+# stricter takes somewhat more than twice as many digits; if $k^{-2}$ were all, it would take $\sqrt{10} \approx 3.2$ times.
 #
 # ### Going deeper: what is this $K$ worth?
 #
