@@ -18,12 +18,16 @@ STATE = """
 FRAMES = """
     const done = arguments[arguments.length - 1];
     requestAnimationFrame(() => requestAnimationFrame(() => done(null)));"""
-# A front end that has just got another width or theme goes on laying itself out for some frames.
+# A front end that has just got another width or theme goes on laying itself out for some frames,
+# and JupyterLab draws a curtain over everything meanwhile.
 AT_REST = """
     const [part, done] = arguments, now = () => JSON.stringify(part.getBoundingClientRect());
     let [last, quiet] = [now(), 0];
+    const free = ({x, y, width, height}) =>
+      document.elementFromPoint(x + width / 2, y + height / 2) === part;
     const look = () => {
-      quiet = now() === last ? quiet + 1 : 0;
+      const still = now() === last && free(part.getBoundingClientRect());
+      quiet = still ? quiet + 1 : 0;
       last = now();
       if (quiet < 6) requestAnimationFrame(look); else done(null);
     };
