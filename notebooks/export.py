@@ -346,8 +346,9 @@ def finished(
 
 
 def aided(
-    page: Page, pages: list[Page], soup: BeautifulSoup, found: dict[str, list[aids.Section]]
-) -> None:
+    page: Page, pages: list[Page], soup: BeautifulSoup,
+    found: dict[str, list[aids.Section]], terms: list[aids.Term],
+) -> None:  # fmt: skip
     """Put into a page what helps its reader: contents, words explained, what is done."""
     aids.add_contents(soup, found[page.url], ticks=is_notebook(page))
     up = "../" * page.url.count("/")
@@ -355,8 +356,7 @@ def aided(
     if page.source != root / GLOSSARY and page.source.suffix != ".py":
         books = {p.source.name: p for p in pages if is_notebook(p)}
         links = {
-            term: (_address(term, books[term.file], up), books[term.file].title)
-            for term in aids.read_terms(root / GLOSSARY)
+            term: (_address(term, books[term.file], up), books[term.file].title) for term in terms
         }
         aids.explain_words(soup, links)
     for link in soup.select("main tr td:first-child a") if page is pages[0] else []:
@@ -448,7 +448,7 @@ def site(root: Path = ROOT) -> dict[str, bytes]:
     if any(explorables(page) for page in pages):
         files["explorables.js"] = es_modules.page_script().encode()
         files["explorables.css"] = es_modules.page_style().encode()
-    soups, found = {}, {}
+    soups, found, terms = {}, {}, aids.read_terms(root / GLOSSARY)
     for page in pages:
         try:
             soup = BeautifulSoup(drawn(texts[page.url], known), "html.parser")
@@ -458,7 +458,7 @@ def site(root: Path = ROOT) -> dict[str, bytes]:
         files |= pictures
         soups[page.url] = soup
     for page in pages:
-        aided(page, pages, soups[page.url], found)
+        aided(page, pages, soups[page.url], found, terms)
         files[page.url] = soups[page.url].encode("utf-8") + b"\n"
     read = [p for p in pages if p.source.suffix != ".py" and p.source.parent.name != "solutions"]
     files["search-index.js"] = aids.search_index((p.url, p.title, found[p.url]) for p in read)

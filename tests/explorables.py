@@ -4,6 +4,7 @@ EXAMPLES names for each ES module a function that draws a random state of its ex
 STEPS the settings that a slider moves.
 """
 
+import base64
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
@@ -280,6 +281,16 @@ def stored_state(metadata: Mapping) -> tuple[str, dict]:
     """Module and state that a stored output carries for the exported page."""
     stored = metadata["explorable"]
     return stored["module"], json.loads(stored["state"])
+
+
+def assert_stored(explorable: Explorable, module: str) -> dict:
+    """The output that a notebook keeps: a still picture, its words, the state; returns the data."""
+    data, metadata = explorable._repr_mimebundle_()
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+    assert data["text/plain"] == f"{explorable.purpose()} {explorable.sentence()}"
+    assert metadata["image/png"]["alt"] == data["text/plain"]
+    assert stored_state(metadata) == (module, explorable.state())
+    return data
 
 
 def figure(name: str, explorable: Explorable) -> str:

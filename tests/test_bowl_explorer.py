@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from explorables import still_figure, stored_state
+from explorables import assert_stored, still_figure
 
 from landscape_nb.figures.explorers import LOSSES, WIDTHS
 from landscape_nb.widgets import BowlExplorer
@@ -78,12 +78,8 @@ def test_level_curves_are_level(monkeypatch):
 
 def test_it_shows_picture_and_words_without_a_kernel():
     bowl = BowlExplorer(lr=2.1, kappa=5.0)
-    data, metadata = bowl._repr_mimebundle_()
-    assert data["image/png"].startswith("iVBORw0KGgo")  # a PNG's first bytes
-    assert data["text/plain"] == f"{bowl.purpose()} {bowl.sentence()}"
-    assert metadata["image/png"]["alt"] == data["text/plain"]
-    state = {"lr": 2.1, "kappa": 5.0, "data": bowl.data}
-    assert stored_state(metadata) == ("bowl_explorer", state)
+    assert_stored(bowl, "bowl_explorer")
+    assert bowl.state() == {"lr": 2.1, "kappa": 5.0, "data": bowl.data}
 
 
 @pytest.mark.parametrize(

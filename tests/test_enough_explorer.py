@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from browser import needs_browser
-from explorables import enough_marks, page, stored_state
+from explorables import assert_stored, enough_marks, page
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moving import off_the_picture, root, shown, twin_at
@@ -79,7 +79,7 @@ tables = st.integers(1, 7).flatmap(
 
 @settings(deadline=None)
 @given(tables, st.sampled_from([1e-3, 1.0]) | positive)
-def test_a_stored_state_has_the_interval_of_its_curves(table, tolerance):
+def test_a_assert_stored_has_the_interval_of_its_curves(table, tolerance):
     """Through JSON, zeros, ties and all."""
     gaps, curves = table
     ks = np.cumsum(gaps).tolist()
@@ -140,11 +140,8 @@ def test_the_words_of_another_unit_take_no_root():
 
 def test_what_is_stored_shows_and_says_the_state():
     explorer = EnoughExplorer(KS, RUNS, 1.0)
-    data, metadata = explorer._repr_mimebundle_()
-    assert explorer.sentence() in data["text/plain"] == metadata["image/png"]["alt"]
-    assert data["image/png"].startswith("iVBOR")
-    module, state = stored_state(metadata)
-    assert module == "enough_explorer" and state["tolerance"] == 1.0
+    assert_stored(explorer, "enough_explorer")
+    assert explorer.state()["tolerance"] == 1.0
 
 
 # -- in a browser ---------------------------------------------------------------------------------

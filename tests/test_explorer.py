@@ -13,7 +13,7 @@ import pytest
 import torch
 from browser import needs_browser
 from draws import F64
-from explorables import draw, still_figure, stored_state
+from explorables import assert_stored, draw, still_figure
 from selenium.webdriver.common.keys import Keys
 from traitlets import TraitError
 
@@ -230,12 +230,9 @@ def test_every_setting_changes_the_still_picture_and_its_words(tables):
 
 def test_it_shows_picture_and_words_without_a_kernel(tables):
     explorer = Explorer(*tables, D=2, sigma=0.1, k=4)
-    data, metadata = explorer._repr_mimebundle_()
-    assert data["image/png"].startswith("iVBORw0KGgo")  # a PNG's first bytes
-    assert data["text/plain"] == f"Sliders for D, sigma and k. {explorer.sentence()}"
-    assert metadata["image/png"]["alt"] == data["text/plain"]
-    state = {"D": 2, "sigma": 0.1, "k": 4, "data": explorer.data}
-    assert stored_state(metadata) == ("explorer", state)
+    assert_stored(explorer, "explorer")
+    assert explorer.purpose() == "Sliders for D, sigma and k."
+    assert explorer.state() == {"D": 2, "sigma": 0.1, "k": 4, "data": explorer.data}
 
 
 def test_negative_cross_parts_have_open_markers_in_the_still_picture(tables, monkeypatch):

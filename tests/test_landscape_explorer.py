@@ -12,7 +12,7 @@ import pytest
 import torch
 from browser import needs_browser
 from contourpy import contour_generator
-from explorables import page, planes
+from explorables import assert_stored, page, planes
 from matplotlib import colormaps
 from PIL import Image
 from scipy.interpolate import RegularGridInterpolator
@@ -139,12 +139,10 @@ def test_a_k_that_is_not_there_is_refused(surfaces):
 
 def test_a_stored_notebook_has_picture_words_and_state(surfaces):
     explorer = LandscapeExplorer(surfaces, k=8)
-    data, metadata = explorer._repr_mimebundle_()
-    assert data["text/plain"] == f"{explorer.purpose()} {explorer.sentence()}"
-    assert metadata["image/png"]["alt"] == data["text/plain"]
+    data = assert_stored(explorer, "landscape_explorer")
     with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as picture:
         assert picture.width > 600
-    state = json.loads(metadata["explorable"]["state"])
+    state = explorer.state()
     assert (state["k"], state["data"]["names"]) == (8, ["top", "random"])
 
 

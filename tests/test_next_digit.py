@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from browser import needs_browser
-from explorables import next_digit_marks, page, stored_state
+from explorables import assert_stored, next_digit_marks, page
 from moving import off_the_picture, root, shown, twin_at
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -155,11 +155,8 @@ def test_D_is_bounded_by_the_directions_given(explorer):
 
 
 def test_what_is_stored_shows_and_says_the_state(explorer):
-    data, metadata = explorer._repr_mimebundle_()
-    assert explorer.sentence() in data["text/plain"] == metadata["image/png"]["alt"]
-    assert data["image/png"].startswith("iVBOR")
-    module, state = stored_state(metadata)
-    assert module == "next_digit" and state["digit"] == explorer.digit
+    assert_stored(explorer, "next_digit")
+    assert explorer.state()["digit"] == explorer.digit
 
 
 # -- in a browser ---------------------------------------------------------------------------------

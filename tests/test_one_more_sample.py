@@ -4,13 +4,12 @@ The oracle is `EmpiricalLoss` with its own `fit`, `increment` and `permutation_m
 sums of x, x^2, y, xy and y^2.
 """
 
-import base64
 import functools
 
 import numpy as np
 import pytest
 import torch
-from explorables import stored_state
+from explorables import assert_stored
 
 import landscape_nb as ln
 from landscape_nb.widgets import OneMoreSample
@@ -204,12 +203,8 @@ def test_settings_are_refused_in_words_and_stay(name, value, text):
 
 def test_what_is_stored_is_a_still_picture_its_words_and_the_state():
     made = explorer(4, 2, [[1.0, -2.0, 4]])
-    data, metadata = made._repr_mimebundle_()
-    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
-    assert data["text/plain"] == metadata["image/png"]["alt"]
-    assert data["text/plain"].endswith(made.sentence())
-    module, state = stored_state(metadata)
-    assert module == "one_more_sample"
+    assert_stored(made, "one_more_sample")
+    state = made.state()
     assert (state["k"], state["order"], state["added"]) == (4, 2, [[1.0, -2.0, 4]])
     assert set(state) == {"k", "order", "added", "data"}
 

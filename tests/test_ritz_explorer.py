@@ -4,12 +4,11 @@ Oracles: an orthonormal basis of the Krylov space by QR, explicit residuals, and
 residual bounds the distance to a true eigenvalue, the ends close in from inside.
 """
 
-import base64
 import json
 
 import numpy as np
 import pytest
-from explorables import stored_state
+from explorables import assert_stored
 
 from landscape_nb.widgets import RitzExplorer
 
@@ -115,10 +114,7 @@ def test_a_bad_setting_leaves_the_old_one(explorer):
 
 
 def test_what_a_stored_notebook_keeps(explorer):
-    data, metadata = explorer._repr_mimebundle_()
-    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
-    assert explorer.sentence() in data["text/plain"] == metadata["image/png"]["alt"]
-    assert stored_state(metadata) == ("ritz_explorer", explorer.state())
+    assert_stored(explorer, "ritz_explorer")
 
 
 def test_a_page_carries_96_steps_and_1210_eigenvalues_in_120_kB():

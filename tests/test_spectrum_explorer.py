@@ -3,14 +3,13 @@
 Oracle: a small network's spectra by hand-written counts and ratios, and marks read off the picture.
 """
 
-import base64
 import json
 import re
 
 import numpy as np
 import pytest
 from browser import needs_browser
-from explorables import EXAMPLES, page, stored_state
+from explorables import EXAMPLES, assert_stored, page
 
 from landscape_nb.widgets import SpectrumExplorer
 
@@ -62,10 +61,7 @@ def test_refusals(change, message):
 
 def test_what_a_stored_notebook_keeps():
     explorer = SpectrumExplorer(**FINE)
-    data, metadata = explorer._repr_mimebundle_()
-    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
-    assert explorer.sentence() in data["text/plain"] == metadata["image/png"]["alt"]
-    assert stored_state(metadata) == ("spectrum_explorer", explorer.state())
+    assert_stored(explorer, "spectrum_explorer")
 
 
 def test_a_page_carries_26_spectra_of_610_eigenvalues_in_150_kB():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from explorables import still_figure, stored_state
+from explorables import assert_stored, still_figure
 
 from landscape_nb.theory.spectral_newton import spectral_newton_step
 from landscape_nb.widgets import StepExplorer
@@ -90,12 +90,9 @@ def test_what_leaves_the_still_picture_stays_on_its_edge(monkeypatch):
 
 def test_it_shows_picture_and_words_without_a_kernel():
     explorer = StepExplorer(alpha=1.5, damping=0.01)
-    data, metadata = explorer._repr_mimebundle_()
-    assert data["image/png"].startswith("iVBORw0KGgo")  # a PNG's first bytes
-    assert data["text/plain"] == f"Sliders for the exponent and the damping. {explorer.sentence()}"
-    assert metadata["image/png"]["alt"] == data["text/plain"]
-    state = {"alpha": 1.5, "damping": 0.01, "data": explorer.data}
-    assert stored_state(metadata) == ("step_explorer", state)
+    assert_stored(explorer, "step_explorer")
+    assert explorer.purpose() == "Sliders for the exponent and the damping."
+    assert explorer.state() == {"alpha": 1.5, "damping": 0.01, "data": explorer.data}
 
 
 @pytest.mark.parametrize(

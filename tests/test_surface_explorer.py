@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from browser import needs_browser
-from explorables import page, planes
+from explorables import assert_stored, page, planes
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import proj3d
@@ -144,12 +144,10 @@ def test_only_what_can_be_chosen_is_stored(surfaces):
 
 def test_a_stored_notebook_has_picture_words_and_state(surfaces):
     explorer = SurfaceExplorer(surfaces, k=5, quantity="log change", azimuth=12.5)
-    data, metadata = explorer._repr_mimebundle_()
-    assert data["text/plain"] == f"{explorer.purpose()} {explorer.sentence()}"
-    assert metadata["image/png"]["alt"] == data["text/plain"]
+    data = assert_stored(explorer, "surface_explorer")
     with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as picture:
         assert picture.width > 600
-    state = json.loads(metadata["explorable"]["state"])
+    state = explorer.state()
     assert [state[name] for name in ("k", "plane", "quantity", "azimuth", "elevation")] == [
         5, "top", "log change", 12.5, 24,
     ]  # fmt: skip

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from traitlets import validate
 
 from landscape_nb.figures.explorers import bowl_picture
 from landscape_nb.widgets.explorable import Explorable, Number
@@ -41,10 +40,6 @@ class BowlExplorer(Explorable, module="bowl_explorer"):
         ranges = {"lr": list(self.LR), "kappa": list(self.KAPPA)}
         data = {"start": list(self.START), "steps": int(steps), "ranges": ranges}
         super().__init__(data=data, lr=lr, kappa=kappa)
-
-    @validate("lr", "kappa")
-    def _within(self, proposal: Any) -> float:
-        return self.within(proposal)
 
     def factors(self) -> np.ndarray:
         """What one step multiplies x and y by: 1 - lr lambda_i, (2,)."""

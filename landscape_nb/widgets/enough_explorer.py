@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from traitlets import validate
 
 from landscape_nb.figures.enough_curve import enough_curve
 from landscape_nb.numerics import checks
 from landscape_nb.theory import bands
 from landscape_nb.theory.enough import EnoughData, settled_within
-from landscape_nb.widgets.explorable import Explorable, Number
+from landscape_nb.widgets.explorable import Explorable, Number, significant
 
 SMALLEST = math.ulp(0.0)  # the smallest positive number
 SQUARED = "loss\u00b2"
@@ -73,17 +72,13 @@ class EnoughExplorer(Explorable, module="enough_explorer"):
                 )
         data = {
             "ks": grid,
-            "curves": [[_short(y) for y in row] for row in rows.tolist()],
+            "curves": significant(rows, 6),
             "band": {name: _edge(edge) for name, edge in zip(EDGES, band, strict=True)},
             "level": float(level),
             "unit": unit,
             "ranges": {"tolerance": _decades(rows, tolerance)},
         }
         super().__init__(data=data, tolerance=tolerance)
-
-    @validate("tolerance")
-    def _within(self, proposal: Any) -> float:
-        return self.within(proposal)
 
     def enough(self, stricter: float = 1.0) -> EnoughData:
         """K and its interval at the tolerance, or at one that is so many times stricter."""
@@ -178,11 +173,6 @@ def _log(log: float | None, above: float | None) -> float:
 
 
 # -- what the picture shows -----------------------------------------------------------------------
-
-
-def _short(y: float) -> float:
-    """Six digits: more than a picture can show."""
-    return float(f"{y:.6g}")
 
 
 def _decades(rows: Tensor, tolerance: float) -> list[float]:

@@ -26,18 +26,18 @@ class Number(Float):
     """A setting that is a number: Python's, NumPy's or PyTorch's."""
 
     def validate(self, obj: Any, value: Any) -> float:
-        """The value as Python's own number."""
-        return super().validate(obj, _plain(value))
+        """The value as Python's own number, if it lies in its range."""
+        return obj.within(self.name, super().validate(obj, _plain(value)))
 
 
 class Whole(Int):
     """A setting that is a whole number: Python's, NumPy's or PyTorch's."""
 
     def validate(self, obj: Any, value: Any) -> int:
-        """The value as Python's own number; True and False are not taken for 1 and 0."""
+        """The same; True and False are not taken for 1 and 0."""
         if isinstance(value, bool | np.bool_):
             self.error(obj, value)
-        return super().validate(obj, _plain(value))
+        return obj.within(self.name, super().validate(obj, _plain(value)))
 
 
 class Explorable(AnyWidget):
@@ -97,10 +97,9 @@ class Explorable(AnyWidget):
             self.send_state(list(sync_data))
             raise
 
-    def within(self, proposal: Any) -> Any:
-        """The proposed value of a setting if it lies in its range, else a ValueError."""
-        name, value = proposal.trait.name, proposal.value
-        low, high = self.data["ranges"][name]
+    def within(self, name: str, value: float) -> Any:
+        """The value of a setting if it lies in its range, where it has one, else a ValueError."""
+        low, high = self.data.get("ranges", {}).get(name, (value, value))
         if not low <= value <= high:
             raise SettingError(f"{name} must lie in {low:g}..{high:g}; got {name} = {value}.")
         return value
@@ -132,6 +131,18 @@ def finite(name: str, values: ArrayLike) -> np.ndarray:
             f"{other.size} places). Leave out what diverged."
         )
     return numbers
+
+
+def significant(values: ArrayLike, digits: int) -> Any:
+    """Numbers as plain lists, or one as itself, with so many significant digits.
+
+    >>> significant([[1 / 3, 200.26]], 4)
+    [[0.3333, 200.3]]
+    """
+    numbers = np.asarray(values, dtype=float)
+    if numbers.ndim:
+        return [significant(row, digits) for row in numbers]
+    return float(f"{numbers:.{digits}g}")
 
 
 def _plain(value: Any) -> Any:

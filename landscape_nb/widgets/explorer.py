@@ -76,10 +76,6 @@ class Explorer(Explorable, module="explorer"):
         D = min(10, largest) if D is None else D
         super().__init__(data=data, D=D, sigma=sigma, k=k)
 
-    @validate("D", "sigma")
-    def _within(self, proposal: Any) -> Any:
-        return self.within(proposal)
-
     @validate("k")
     def _one_of_the_ks(self, proposal: Any) -> int | None:
         k, ks = proposal.value, self.data["ks"]

@@ -4,7 +4,8 @@ import { colourOf } from "./colours.js";
 import { chains, segments } from "./contours.js";
 import { axes, legend, svg } from "./drawing.js";
 import { choice, explorable, html } from "./explorable.js";
-import { fixed, general, howMany, listOf, once, powerOfTen, scientific } from "./words.js";
+import { listOf, once } from "./planes.js";
+import { fixed, general, howMany, powerOfTen, scientific } from "./words.js";
 
 const FINE = 8; // colours along the side of a cell
 const BAR = { width: 440, height: 46, left: 18, right: 18 };

@@ -1,7 +1,7 @@
 // Which digit comes next? Ten unseen ones to choose from; the increment, the slice, the parts of the
 // criterion and the place among all follow from tables of exact losses and derivatives.
 
-import { explorable, html, slider } from "./explorable.js";
+import { explorable, html, sideBySide, slider } from "./explorable.js";
 import { axes, legend } from "./drawing.js";
 import { fixed, general, scientific } from "./words.js";
 
@@ -82,17 +82,12 @@ function controls({ data: { ranges } }, set) {
 }
 
 function picture({ data }, set) {
-  const buttons = imagesOf(data, set);
-  const parts = [sliceOf(data), barsOf(), stripOf(data)];
+  const panels = [imagesOf(data, set), sliceOf(data), barsOf(), stripOf(data)];
   return {
-    node: html("div", { className: "ln-panels" }, buttons.node, ...parts.map(({ node }) => node)),
-    draw(state, found) {
-      for (const part of [buttons, ...parts]) part.draw(state, found);
-    },
+    node: sideBySide(...panels.map(({ parts }) => parts)),
+    draw: (state, found) => panels.forEach(({ draw }) => draw(state, found)),
   };
 }
-
-const panel = (...parts) => html("div", { className: "ln-panel" }, ...parts);
 
 /** The ten digits as radio buttons: the arrow keys go from one to the next. */
 function imagesOf({ digits }, set) {
@@ -111,7 +106,7 @@ function imagesOf({ digits }, set) {
     ...row(`The ${half} hardest`, all.slice(half)),
   );
   return {
-    node: panel(group),
+    parts: [group],
     draw({ digit }) {
       all.forEach(({ input }, i) => (input.checked = i === digit));
     },
@@ -167,7 +162,7 @@ function sliceOf({ k, steps, before, digits }) {
   plot.dots("solution", { marker: "o" }).set([0], [before[(before.length - 1) / 2]]);
   const moved = plot.dots("moved", { colour: "vermillion", marker: "D" });
   return {
-    node: panel(plot.node, legend(looks)),
+    parts: [plot.node, legend(looks)],
     draw(_, found) {
       const high = found.before + found.increment;
       after.set(steps, found.after);
@@ -192,7 +187,7 @@ function barsOf() {
   plot.line("zero", { width: 1 }).set([0, 0], [0, 9]);
   const words = rows.map(([, name]) => plot.words(`${name}-share`, { anchor: "start", dx: 6, dy: 5 }));
   return {
-    node: panel(plot.node),
+    parts: [plot.node],
     draw(_, { shares, total }) {
       plot.heading.textContent = `Its criterion: ${scientific(total, 1)} loss²`;
       rows.forEach(([row, name], i) => {
@@ -218,7 +213,7 @@ function stripOf({ losses, digits }) {
   const mark = plot.dots("chosen", { colour: "vermillion", marker: "D", size: 1.3 });
   const name = plot.words("chosen-loss", { dy: -10 });
   return {
-    node: panel(plot.node),
+    parts: [plot.node],
     draw({ digit }, { loss }) {
       const { rank } = digits[digit];
       drop.set([rank, rank], [0, loss]);

@@ -5,13 +5,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from traitlets import validate
 
 from landscape_nb.figures.next_digit import next_digit
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.theory.increment import next_sample_models
-from landscape_nb.widgets.explorable import Explorable, Number, Whole
+from landscape_nb.widgets.explorable import Explorable, Number, Whole, significant
 
 COUNT = 5  # digits of either kind: chosen here, as many as stand side by side on a phone
 STEPS = 41  # points of the slice, an odd number: the solution is the one in the middle
@@ -66,10 +65,6 @@ class NextDigit(Explorable, module="next_digit"):
         D = U.shape[1]
         data["ranges"] = {"digit": [0, 2 * COUNT - 1], "D": [1, D], "sigma": list(self.SIGMAS)}
         super().__init__(data=data, digit=digit, D=D, sigma=sigma)
-
-    @validate("digit", "D", "sigma")
-    def _within(self, proposal: Any) -> Any:
-        return self.within(proposal)
 
     def numbers(self) -> dict[str, Any]:
         """Increment, slice after the digit, parts of the criterion, share among all unseen."""
@@ -163,19 +158,19 @@ def ten_digits(loss: EmpiricalLoss, w: Tensor, k: int, U: Tensor) -> dict[str, A
     models = next_sample_models(loss, w, U, k, candidates=ends + k)
     steps, slices = _slices(loss, w, U[:, 0], k, ends + k, _reach(loss, w, U[:, 0], k, losses))
     shares = loss.outputs(w, ends + k).softmax(1)
-    before, *own = _rounded(slices.T, 8)
-    sorted_losses = _rounded(losses[order], 6)
+    before, *own = significant(slices.T, 8)
+    sorted_losses = significant(losses[order], 6)
     ranks = [*range(1, COUNT + 1), *range(n - k - COUNT + 1, n - k + 1)]
     digits = [
         {
             "image": images[i].tolist(),
             "label": int(loss.targets[i]),
             "taken": int(share.argmax()),
-            "p": _rounded(share.max(), 6),
+            "p": significant(share.max(), 6),
             "rank": rank,
             "slice": its,
-            "c": _rounded(models.c[j], 8),
-            "B": _rounded(models.B[j], 8),
+            "c": significant(models.c[j], 8),
+            "B": significant(models.B[j], 8),
         }
         for j, (i, share, rank, its) in enumerate(
             zip((ends + k).tolist(), shares, ranks, own, strict=True)
@@ -183,7 +178,7 @@ def ten_digits(loss: EmpiricalLoss, w: Tensor, k: int, U: Tensor) -> dict[str, A
     ]
     squares = sum((one - before[STEPS // 2]) ** 2 for one in sorted_losses)
     return {
-        "k": k, "steps": _rounded(steps, 6), "before": before, "digits": digits,
+        "k": k, "steps": significant(steps, 6), "before": before, "digits": digits,
         "losses": sorted_losses, "squares": squares,
     }  # fmt: skip
 
@@ -223,10 +218,3 @@ def _slices(
     steps[STEPS // 2] = 0.0  # the solution itself
     each = torch.stack([loss.per_sample(w + float(step) * u, samples) for step in steps])
     return steps, torch.cat([each[:, :k].mean(1, keepdim=True), each[:, k:]], dim=1)
-
-
-def _rounded(values: Tensor, digits: int) -> Any:
-    """A tensor as plain lists, with so many significant digits."""
-    if values.ndim:
-        return [_rounded(value, digits) for value in values]
-    return float(f"{float(values):.{digits}g}")

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from traitlets import List, observe, validate
 
 from landscape_nb.figures import n00_start_here as figures
-from landscape_nb.widgets.explorable import Explorable, SettingError, Whole
+from landscape_nb.widgets.explorable import Explorable, SettingError, Whole, significant
 
 FIRST = 2  # a line needs two points; the landscape of one is a valley without a lowest point
 GRID = 41  # points to a side of the window over which squares are averaged, as in notebook 00
@@ -201,7 +201,7 @@ class OneMoreSample(Explorable, module="one_more_sample"):
 
 def _samples(x: ArrayLike, y: ArrayLike) -> tuple[list[float], list[float]]:
     """Places and values as plain numbers of six digits."""
-    xs, ys = ([float(f"{v:.6g}") for v in np.asarray(values).ravel()] for values in (x, y))
+    xs, ys = (significant(np.ravel(values), 6) for values in (x, y))
     if len(xs) != len(ys) or len(xs) < FIRST + 1:
         raise ValueError(
             f"x and y must have the same length, {FIRST + 1} or more; got {len(xs)} and {len(ys)}."

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from traitlets import validate
 
 from landscape_nb.figures.n03_top_eigenspace import closing_in
-from landscape_nb.widgets.explorable import Explorable, Number, Whole, finite
+from landscape_nb.widgets.explorable import Explorable, Number, Whole, finite, significant
 
 
 class RitzExplorer(Explorable, module="ritz_explorer"):
@@ -65,17 +64,13 @@ class RitzExplorer(Explorable, module="ritz_explorer"):
             "smallest": [row[0] - values[-1] for row in rows],
         }
         data = {
-            "true": _rounded(values, 5),
-            "ritz": [_rounded(row, 5) for row in rows],
-            "residuals": [_rounded(row, 2, floor) for row in sizes],
-            "missed": {end: _rounded(errors, 2, floor) for end, errors in missed.items()},
+            "true": significant(values, 5),
+            "ritz": [significant(row, 5) for row in rows],
+            "residuals": [_told(row, floor) for row in sizes],
+            "missed": {end: _told(errors, floor) for end, errors in missed.items()},
             "ranges": {"m": [1, len(rows)], "tolerance": list(self.TOLERANCES)},
         }
         super().__init__(data=data, m=len(rows) if m is None else m, tolerance=tolerance)
-
-    @validate("m", "tolerance")
-    def _within(self, proposal: Any) -> float:
-        return self.within(proposal)
 
     def numbers(self) -> dict[str, Any]:
         """Ritz values by whether they have converged, how many at each end, and what is missed."""
@@ -128,9 +123,9 @@ def _rows(lists: Sequence[ArrayLike], name: str) -> list[np.ndarray]:
     return rows
 
 
-def _rounded(values: ArrayLike, digits: int, floor: float = 0.0) -> list[float]:
-    """So many significant digits: what is drawn shows no more; below the floor it is rounding."""
-    return [float(f"{v:.{digits}g}") if abs(v) >= floor else 0.0 for v in np.asarray(values)]
+def _told(sizes: ArrayLike, floor: float) -> list[float]:
+    """In two digits, which is all that is drawn; 0 where it is below the floor: rounding."""
+    return significant(np.where(np.abs(sizes) >= floor, sizes, 0.0), 2)
 
 
 def _size(error: float) -> str:

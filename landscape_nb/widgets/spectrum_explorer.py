@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from traitlets import validate
 
 from landscape_nb.figures.n06_bulk_and_outliers import step_of_training
-from landscape_nb.widgets.explorable import Explorable, SettingError, Whole, finite
+from landscape_nb.widgets.explorable import Explorable, SettingError, Whole, finite, significant
 
 
 class SpectrumExplorer(Explorable, module="spectrum_explorer"):
@@ -50,7 +50,7 @@ class SpectrumExplorer(Explorable, module="spectrum_explorer"):
         data = {
             "steps": [int(s) for s in steps],
             "spectra": np.round(spectra, decimals).tolist(),
-            "losses": [float(f"{loss:.6g}") for loss in losses],
+            "losses": significant(losses, 6),
             "places": [int(place) for place in places],
             "near": self.NEAR,
         }

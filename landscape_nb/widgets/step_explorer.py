@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import numpy as np
-from traitlets import validate
 
 from landscape_nb.figures.explorers import step_picture
 from landscape_nb.widgets.explorable import Explorable, Number
@@ -45,10 +44,6 @@ class StepExplorer(Explorable, module="step_explorer"):
             "ranges": {"alpha": list(self.ALPHA), "damping": list(self.DAMPING)},
         }
         super().__init__(data=data, alpha=alpha, damping=damping)
-
-    @validate("alpha", "damping")
-    def _within(self, proposal: Any) -> float:
-        return self.within(proposal)
 
     def step(self, sigma: np.ndarray | float) -> np.ndarray:
         """T(sigma; alpha) = sigma / (sigma^alpha + d) at the present alpha and d."""

@@ -5,7 +5,8 @@ import { explorable, choice, html, slider } from "./explorable.js";
 import { svg, ticks } from "./drawing.js";
 import { colourOf } from "./colours.js";
 import { select } from "./select.js";
-import { fixed, general, howMany, listOf, once, scientific } from "./words.js";
+import { listOf, once } from "./planes.js";
+import { fixed, general, howMany, scientific } from "./words.js";
 
 const [WIDTH, TALL, UNIT] = [430, 390, 102]; // of the picture in user units, and half a side in them
 const [MIDDLE, CENTRE] = [WIDTH / 2, 200];

@@ -87,10 +87,6 @@ class SurfaceExplorer(Explorable, module="surface_explorer"):
         values = {"k": "ks", "plane": "names", "quantity": "quantities"}[name]
         return one_of(name, proposal.value, self.data[values])
 
-    @validate("azimuth", "elevation")
-    def _within(self, proposal: Any) -> float:
-        return self.within(proposal)
-
     def numbers(self) -> dict[str, Any]:
         """Heights and what sums them up; places on the picture, where half the side is about 1."""
         heights = _heights(self.data, self.plane, self.quantity, self.data["ks"].index(self.k))

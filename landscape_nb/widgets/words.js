@@ -53,27 +53,6 @@ export function howMany(count) {
   return fixed(count, count >= 10 ? 0 : 2);
 }
 
-const read = new Map(); // text -> its numbers
-
-/** Numbers written one after the other, as a list; each text is read once. */
-export function listOf(text) {
-  if (!read.has(text)) read.set(text, text.split(" ").map(Number));
-  return read.get(text);
-}
-
-/** What `make` has made for an object and a name, made once. */
-export function once(kept, object, name, make) {
-  if (!kept.has(object)) kept.set(object, new Map());
-  const made = kept.get(object);
-  if (!made.has(name)) made.set(name, make());
-  return made.get(name);
-}
-
-/** "a, b and c" */
-export function listed(words) {
-  return words.length < 2 ? words.join("") : words.slice(0, -1).join(", ") + " and " + words.at(-1);
-}
-
 /** A power of ten as on an axis: 10⁻³; 1 and 10 in plain digits. */
 export function powerOfTen(exponent) {
   if (exponent === 0 || exponent === 1) return String(10 ** exponent);
