@@ -32,14 +32,15 @@ def out(tmp_path_factory):
     return out
 
 
-def show_until(driver, condition, *where, patience=20):
-    """Open a page again until a condition holds, for what the page before has just stored.
+def until(do, condition, patience=20):
+    """Do something, such as opening a page, again and again until a condition holds.
 
-    A page opened from a disk may be another process's, which learns of it a moment later.
+    For what another page has just stored: one that is opened from a disk may be another process's,
+    which learns of it a moment later.
     """
     end = time.monotonic() + patience
-    while show(driver, *where) or not condition():
-        assert time.monotonic() < end, f"{where} does not remember"
+    while do() or not condition():
+        assert time.monotonic() < end, "it does not come to hold"
 
 
 def show(driver, path, size=LAPTOP, theme="light", media="screen"):
