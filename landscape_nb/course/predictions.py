@@ -232,9 +232,7 @@ def _position(guess: Any, asks: Mapping[str, Any]) -> int:
 def _heights(guess: Any, asks: Mapping[str, Any]) -> list[float]:
     x = asks["x"]
     if not isinstance(guess, list | tuple) or len(guess) != len(x):
-        raise PredictionError(
-            f"The prediction must have a height for each of {x}; got {guess!r}."
-        )
+        raise PredictionError(f"The prediction must have a height for each of {x}; got {guess!r}.")
     numbers = [_number(height, asks) for height in guess]
     if min(numbers) <= 0:
         raise PredictionError(f"The heights of the prediction must be positive; got {guess!r}.")
