@@ -31,6 +31,7 @@ from numpy.typing import ArrayLike
 BLACK, ORANGE, SKY, GREEN = "#000000", "#C48000", "#3498D0", "#009E73"
 BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#767676"
+EITHER = "#7a7a7a"  # a contrast of 4 with white and with the black of dark themes
 
 # One look for each name that returns from notebook to notebook.
 LOOKS: dict[str, dict] = {
@@ -74,10 +75,10 @@ def background(figure: Figure) -> str:
     if not figure.findobj(_has_colour_map):
         return "dark"
     for part in figure.findobj():
-        if isinstance(part, Text | Line2D) and to_hex(part.get_color()) == BLACK:
-            part.set_color(GREY)
+        if isinstance(part, Text | Line2D) and to_hex(part.get_color()) in (BLACK, GREY):
+            part.set_color(EITHER)
         elif isinstance(part, Spine):
-            part.set_edgecolor(GREY)
+            part.set_edgecolor(EITHER)
     for ground in [figure.patch, *(ax.patch for ax in figure.axes)]:
         ground.set_alpha(0)
     return "light"
