@@ -6,8 +6,10 @@ May import everything; nothing else imports it.
 from landscape_nb.course.answers import number, numbers
 from landscape_nb.course.checking import NoAnswerYet, NotYet, check, check_properties
 from landscape_nb.course.cost import Cost
+from landscape_nb.course.course_map import CourseMap
 from landscape_nb.course.own_work import NotYourOwn, beside, out_of_reach, unaided
 from landscape_nb.course.predictions import reveal_choice, reveal_curve, reveal_number
+from landscape_nb.course.quiz import quiz
 from landscape_nb.course.save_my_work import SaveMyWork
 from landscape_nb.course.saved_work import watch
 
@@ -16,6 +18,7 @@ watch()
 
 __all__ = [
     "Cost",
+    "CourseMap",
     "NoAnswerYet",
     "NotYet",
     "NotYourOwn",
@@ -26,6 +29,7 @@ __all__ = [
     "number",
     "numbers",
     "out_of_reach",
+    "quiz",
     "reveal_choice",
     "reveal_curve",
     "reveal_number",
