@@ -82,6 +82,6 @@ def _read(path: Path) -> Any:
 
 def _words(found: Any) -> set[str]:
     """The words in a list, or the keys of an object; anything else holds none."""
-    return (
-        {one for one in found if isinstance(one, str)} if isinstance(found, list | dict) else set()
-    )
+    if not isinstance(found, list | dict):
+        return set()
+    return {one for one in found if isinstance(one, str)}
