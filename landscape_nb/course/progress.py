@@ -1,8 +1,8 @@
 """What a learner has done on this machine: a file beside the notebooks, and what it tells the map.
 
 Only where the course itself lies (its glossary is there) is anything kept: not where assignments
-are marked, nor in the folder of solutions. Whatever goes wrong with the file, a learner is not
-stopped: a tick is missing, no more.
+are marked, nor in the folder of solutions; and nothing where notebooks are built. Whatever goes
+wrong with the file, a learner is not stopped: a tick is missing, no more.
 """
 
 import contextlib
@@ -14,20 +14,21 @@ from typing import Any
 
 from landscape_nb.course import exercises
 from landscape_nb.course.contents import notebooks
+from landscape_nb.course.kept_predictions import read_predictions
 from landscape_nb.course.learner_cells import read_file
+from landscape_nb.course.predictions import revealing
 from landscape_nb.course.work_files import WorkFileError, alone
 from landscape_nb.numerics.files import replace_files
 
 PROGRESS = "my_progress.json"
-PREDICTIONS = "my_predictions.json"
-LARGEST = 1_000_000  # bytes of either file, chosen here: a thousand times what the course needs
+LARGEST = 1_000_000  # bytes, chosen here: a thousand times what the course needs
 
 
 def record_passed(exercise: str, folder: Path | str = ".") -> None:
     """Keep that the public check of an exercise, such as "05.1", has been passed here."""
     with contextlib.suppress(OSError, ValueError, WorkFileError):
         folder = Path(folder).absolute()
-        if not (folder / "glossary.ipynb").exists():
+        if revealing() or not (folder / "glossary.ipynb").exists():
             return
         with alone(folder):
             passed = _passed(folder)
@@ -42,8 +43,10 @@ def done(folder: Path | str = ".") -> dict[str, str]:
     Done is a notebook whose exercises have all passed their checks; begun is one with a check
     passed or a prediction committed.
     """
+    if revealing():
+        return {}
     folder = Path(folder).absolute()
-    passed, predicted = _passed(folder), _predicted(folder)
+    passed, predicted = _passed(folder), {*read_predictions(folder)}
     states = {}
     for one in notebooks():
         mine = {name for name in passed if name.startswith(f"{one.number}.")}
@@ -65,11 +68,6 @@ def _checked(number: str) -> frozenset[str]:
 def _passed(folder: Path) -> set[str]:
     found = _read(folder / PROGRESS)
     return _words(found.get("passed")) if isinstance(found, dict) else set()
-
-
-def _predicted(folder: Path) -> set[str]:
-    """The keys of committed predictions."""
-    return _words(_read(folder / PREDICTIONS))
 
 
 def _read(path: Path) -> Any:

@@ -32,6 +32,11 @@ class Question(NamedTuple):
     question: str
     options: tuple[Option, ...]
 
+    def told(self, option: int) -> str:
+        """What is told to who chose the option at this position."""
+        chosen = self.options[option]
+        return f"{'Right.' if chosen.right else 'Not quite.'} {chosen.told}"
+
 
 class Quiz(anywidget.AnyWidget):
     """A question with radio buttons and *Check*; the answer comes from the kernel.
@@ -48,7 +53,7 @@ class Quiz(anywidget.AnyWidget):
     Raises:
         ValueError: fewer than two options, or not exactly one that is right.
 
-    >>> Quiz(find_question("02.step")).told(1)["words"][:6]
+    >>> Quiz(find_question("02.step")).answer(2)["words"][:6]
     'Right.'
     """
 
@@ -70,16 +75,15 @@ class Quiz(anywidget.AnyWidget):
         super().__init__()
         self.on_msg(self._hear)
 
-    def told(self, option: int) -> dict[str, Any]:
-        """What is told to who chose the option at this position."""
-        chosen = self._question.options[option]
-        lead = "Right." if chosen.right else "Not quite."
-        return {"option": option, "right": chosen.right, "words": f"{lead} {chosen.told}"}
+    def answer(self, option: int) -> dict[str, Any]:
+        """What the page is sent when the option at this position is checked."""
+        right = self._question.options[option].right
+        return {"option": option, "right": right, "words": self._question.told(option)}
 
     def _hear(self, _: object, message: Any, buffers: list[memoryview]) -> None:
         match message:
             case {"check": int(option)} if 0 <= option < len(self._question.options):
-                self.send(self.told(option))
+                self.send(self.answer(option))
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
