@@ -383,7 +383,6 @@ def aided(
     """Put into a page what helps its reader: contents, words explained, what is done."""
     aids.add_contents(soup, found[page.url], ticks=is_notebook(page))
     up = "../" * page.url.count("/")
-    root = pages[0].source.parent
     if page.source.name != signposts.GLOSSARY and page.source.suffix != ".py":
         books = {p.source.name[:2]: p for p in pages if is_notebook(p)}
         links = {term: (_address(term, books[term.at], up), books[term.at].title) for term in terms}

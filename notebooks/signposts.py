@@ -67,10 +67,11 @@ def way_on(name: str, start: NotebookNode) -> str:
     course = notebooks()
     files = [one.file for one in course]
     place = files.index(name) if name in files else None
-    links = (
-        [] if place in (None, 0) else [f"[← {_title(course[place - 1])}]({files[place - 1]}.ipynb)"]
-    )
-    links += [f"[Map]({'' if place == 0 else f'{files[0]}.ipynb'}{map_heading(start)})"]
+    links = []
+    if place:
+        links += [f"[← {_title(course[place - 1])}]({files[place - 1]}.ipynb)"]
+    if at := map_heading(start):
+        links += [f"[Map]({'' if place == 0 else f'{files[0]}.ipynb'}{at})"]
     links += [f"[Glossary]({GLOSSARY})"] if name != Path(GLOSSARY).stem else []
     links += [f"[One-page summary]({SUMMARY})"] if name != Path(SUMMARY).stem else []
     if place is not None and place + 1 < len(course):
@@ -79,10 +80,14 @@ def way_on(name: str, start: NotebookNode) -> str:
 
 
 def map_heading(start: NotebookNode) -> str:
-    """The end of a link to the map: the first heading with that word, or "#" without one."""
-    texts = [cell.source for cell in start.cells if cell.cell_type == "markdown"]
-    found = [title for text in texts for _, title in HEADING.findall(text)]
-    return next((f"#{fragment(t)}" for t in found if re.search(r"\bmap\b", t, re.IGNORECASE)), "#")
+    """The end of a link to the section of a notebook that has the map; "" if none has."""
+    heading = ""
+    for cell in start.cells:
+        if cell.cell_type == "code" and "CourseMap(" in cell.source:
+            return heading
+        if cell.cell_type == "markdown" and (found := HEADING.findall(cell.source)):
+            heading = f"#{fragment(found[-1][1])}"
+    return ""
 
 
 def _title(one: Notebook) -> str:
@@ -103,7 +108,8 @@ def glossary(terms: Sequence[Term], sources: dict[str, NotebookNode]) -> Noteboo
         one, source = _by_number(term.at), sources[term.at]
         where = section(term, [c.source for c in source.cells if c.cell_type == "markdown"])
         entries.append(
-            f"## {term.name}\n\n{term.words}\n\n[Explained in {_title(one)}]({one.file}.ipynb{where})"
+            f"## {term.name}\n\n{term.words}\n\n"
+            f"[Explained in {_title(one)}]({one.file}.ipynb{where})"
         )
     return _of_texts(Path(GLOSSARY).stem, sources, OPENING, "\n\n".join(entries))
 
