@@ -177,8 +177,10 @@ def steps(page: Page, pages: list[Page]) -> list[tuple[str, Page]]:
     """Where a reader goes from a page: along the course, and between notebook and solutions."""
     beside = [p for p in pages if p.source.parent == page.source.parent]
     in_order = re.compile(r"\d\d_\w+\.ipynb")
-    beside = [p for p in beside if in_order.fullmatch(p.source.name)] if page in pages else []
-    place = beside.index(page) if page in beside else len(beside)
+    if not in_order.fullmatch(page.source.name):
+        return []
+    beside = [p for p in beside if in_order.fullmatch(p.source.name)]
+    place = beside.index(page)
     before = [("prev", p) for p in beside[max(place - 1, 0) : place]]
     after = [("next", p) for p in beside[place + 1 : place + 2]]
     twin = [p for p in pages if p.source.name == page.source.name and p not in beside and beside]

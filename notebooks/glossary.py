@@ -86,9 +86,11 @@ def taken_out(left: dict[str, Entry], match: re.Match[str]) -> Entry:
 def linked(text: str, left: dict[str, Term], to: str) -> str:
     r"""A Markdown text with its first uses of words as links; what was found leaves `left`.
 
+    A link has the meaning as its title, which front ends show where the mouse rests on it.
+
     >>> hessian = Term("Hessian", "A table.", "02")
     >>> linked("# The Hessian\n\n`Hessian`: a *Hessian*.", forms_of([hessian]), "glossary.ipynb")
-    '# The Hessian\n\n`Hessian`: a *[Hessian](glossary.ipynb#Hessian)*.'
+    '# The Hessian\n\n`Hessian`: a *[Hessian](glossary.ipynb#Hessian "A table.")*.'
     """
     parts, end = [], 0
     for skipped in [*NOT_PROSE.finditer(text), None]:
@@ -102,7 +104,7 @@ def _linked(prose: str, left: dict[str, Term], to: str) -> str:
     done = ""
     while match := first_use(prose, left):
         term = taken_out(left, match)
-        done += f"{prose[: match.start()]}[{match[0]}]({to}#{term.fragment})"
+        done += f'{prose[: match.start()]}[{match[0]}]({to}#{term.fragment} "{term.words}")'
         prose = prose[match.end() :]
     return done + prose
 
@@ -110,10 +112,10 @@ def _linked(prose: str, left: dict[str, Term], to: str) -> str:
 def unlinked(text: str, to: str) -> str:
     """The text without the links that `linked` has put there.
 
-    >>> unlinked("a *[Hessian](glossary.ipynb#Hessian)*", "glossary.ipynb")
+    >>> unlinked('a *[Hessian](glossary.ipynb#Hessian "A table.")*', "glossary.ipynb")
     'a *Hessian*'
     """
-    return re.sub(rf"\[([^\]]*)\]\({re.escape(to)}#[^)]*\)", r"\1", text)
+    return re.sub(rf'\[([^\]]*)\]\({re.escape(to)}#\S+ "[^"]*"\)', r"\1", text)
 
 
 def fragment(heading: str) -> str:

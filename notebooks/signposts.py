@@ -134,8 +134,8 @@ def read_summary(path: Path) -> list[dict[str, str]]:
 def _of_texts(name: str, sources: dict[str, NotebookNode], opening: str, text: str) -> NotebookNode:
     """A notebook of text alone, which JupyterLab shows drawn at once."""
     start = sources[notebooks()[0].number]
-    parts = {"way": way_on(name, start), "opening": opening, "text": text}
-    cells = [nbformat.v4.new_markdown_cell(part, id=f"{name}-{id}") for id, part in parts.items()]
+    parts = {WAYS[0]: way_on(name, start), "opening": opening, "text": text}
+    cells = [nbformat.v4.new_markdown_cell(part, id=id) for id, part in parts.items()]
     return nbformat.v4.new_notebook(cells=cells, metadata=start.metadata)
 
 
