@@ -41,7 +41,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from landscape_nb.course.quiz import find_question
+from landscape_nb.course.quick_questions import find_question
 from landscape_nb.numerics.files import replace_files
 from landscape_nb.widgets import es_modules
 

@@ -16,7 +16,7 @@ from explorables import assert_stored, draw
 from landscape_nb.course import CourseMap, check, progress, quiz
 from landscape_nb.course.contents import arrows, notebooks, way_to
 from landscape_nb.course.predictions import REVEAL
-from landscape_nb.course.quiz import Option, Question, Quiz, find_question, questions
+from landscape_nb.course.quick_questions import Option, Question, Quiz, find_question, questions
 
 TEACHING = (build.NOTEBOOKS / "TEACHING.md").read_text("utf-8")
 

@@ -10,7 +10,7 @@ from landscape_nb.course.course_map import CourseMap
 from landscape_nb.course.holds import holds
 from landscape_nb.course.own_work import NotYourOwn, beside, out_of_reach, unaided
 from landscape_nb.course.predictions import predict_choice, predict_curve, predict_number
-from landscape_nb.course.quiz import quiz
+from landscape_nb.course.quick_questions import quiz
 from landscape_nb.course.reveals import reveal_choice, reveal_curve, reveal_number
 from landscape_nb.course.save_my_work import SaveMyWork
 from landscape_nb.course.saved_work import watch

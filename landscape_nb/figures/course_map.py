@@ -28,14 +28,16 @@ def course_map(data: Mapping[str, Any], chosen: str, way: Sequence[str], done: M
     ax = figure.subplots()
     places = {one["number"]: one["place"] for one in data["notebooks"]}
     for before, after, needed in data["arrows"]:
-        looks = {"color": plots.BLUE if needed and {before, after} <= {*way} else plots.GREY}
+        looks: dict[str, Any] = {
+            "color": plots.BLUE if needed and {before, after} <= {*way} else plots.GREY
+        }
         looks |= {"linestyle": "-" if needed else "--", "linewidth": 1.6}
         ends = {"xy": _edge(places[after], places[before]), "xytext": places[before]}
         arrow = {"arrowstyle": "->", "shrinkA": 0, "shrinkB": 0, **looks}
         ax.annotate("", **ends, arrowprops=arrow, zorder=1)
     for one in data["notebooks"]:
         colour = plots.BLUE if one["number"] in way else plots.GREY
-        edge = {"edgecolor": colour, "linewidth": 1.5}
+        edge: dict[str, Any] = {"edgecolor": colour, "linewidth": 1.5}
         if one["number"] == chosen:
             edge = {"edgecolor": plots.VERMILLION, "linewidth": 4}
         (x, y), title = one["place"], fill(f"{one['number']} {one['title']}", 15)

@@ -60,7 +60,7 @@ class Quiz(anywidget.AnyWidget):
     _esm = es_module("quiz")
     _css = page_style()
     question = Unicode(read_only=True).tag(sync=True)
-    options = List(read_only=True).tag(sync=True)
+    options: List = List(read_only=True).tag(sync=True)
 
     def __init__(self, question: Question) -> None:
         right = [option for option in question.options if option.right]
@@ -119,7 +119,9 @@ def find_question(key: str) -> Question:
 @cache
 def questions() -> tuple[Question, ...]:
     """All questions of the course, in its order."""
-    entries = tomllib.loads(Path(__file__).with_name("quizzes.toml").read_text("utf-8"))["quiz"]
+    entries = tomllib.loads(Path(__file__).with_name("quick_questions.toml").read_text("utf-8"))[
+        "quiz"
+    ]
     return tuple(
         Question(
             key=entry["key"],
