@@ -41,11 +41,6 @@ def test_it_says_what_the_steps_do(lr, verdict, factor):
     assert f"{1 - lr / 10:.3f} in y" in words.replace("by ", "")
 
 
-def test_it_names_the_best_learning_rate():
-    words = BowlExplorer(lr=1.0, kappa=9.0).sentence()
-    assert "lr × λ max = 1.80, with factor 0.800" in words  # 2 / (1 + 1/9) and (9 - 1) / (9 + 1)
-
-
 def test_settings_can_be_observed_and_change_the_still_picture_and_its_words():
     bowl, seen = BowlExplorer(lr=1.0, kappa=10.0), []
     bowl.observe(lambda change: seen.append(change["name"]), ["lr", "kappa"])

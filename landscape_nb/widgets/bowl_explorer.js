@@ -19,10 +19,9 @@ export function numbers({ lr, kappa, data: { start, steps } }) {
   const path = start.map((first, i) => count.map((t) => factors[i] ** t * first));
   const parts = path.map((line, i) => line.map((v) => (v ** 2 * curvatures[i]) / 2));
   const losses = count.map((t) => parts[0][t] + parts[1][t]);
-  const best = 2 / (1 + 1 / kappa);
   const left = first(count.map((t) => Math.max(...path.map((line) => Math.abs(line[t]))) > REACH));
   const over = first(losses.map((loss) => loss > LOSSES[1]));
-  return { factors, path, parts, losses, best, rate: (kappa - 1) / (kappa + 1), left, over };
+  return { factors, path, parts, losses, left, over };
 }
 
 /** The first step of which that is so. */
@@ -49,14 +48,13 @@ function verdict(x) {
 
 /** The present state in words. */
 export function sentence({ lr, kappa, data: { steps } }, found) {
-  const { factors: [x, y], losses, best, rate, left, over } = found;
+  const { factors: [x, y], losses, left, over } = found;
   return (
     `lr × λ max = ${fixed(lr, 2)}, condition number κ = ${fixed(kappa, 1)}. ` +
     `Each step multiplies the distance to the bottom by |1 - lr λ| = ${fixed(Math.abs(x), 3)} in ` +
     `x (sharp) and by ${fixed(Math.abs(y), 3)} in y (flat). ${verdict(x)}. ` +
     `${leaves(left, over)}` +
-    `Loss after ${steps} steps: ${scientific(losses[steps] / losses[0], 1)} times the first. ` +
-    `Best for this κ: lr × λ max = ${fixed(best, 2)}, with factor ${fixed(rate, 3)}.`
+    `Loss after ${steps} steps: ${scientific(losses[steps] / losses[0], 1)} times the first.`
   );
 }
 
