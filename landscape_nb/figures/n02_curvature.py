@@ -230,7 +230,7 @@ def walkers(walks: Mapping[str, np.ndarray]) -> None:
     ax.contour(g, g, g**2 - g[:, None] ** 2, levels, colors=plots.GREY, linewidths=0.7)
     ax.plot(0, 0, "+", color=plots.BLACK, markersize=12)
     for (name, path), look in zip(walks.items(), THREE, strict=True):
-        plots.curve(ax, *path.T, name, **look, linewidth=1.8, markersize=5)
+        plots.curve(ax, path[:, 0], path[:, 1], name, **look, linewidth=1.8, markersize=5)
     ax.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), aspect="equal")
     ax.set(xlabel="x (curves up)", ylabel="y (curves down)")
     ax.legend(fontsize=9, loc="lower left")

@@ -83,8 +83,8 @@ figures.parabolas(w, f(w), [(at, f(at), curvature(f, at)) for at in flat_points]
 # %%
 diagonal_guess = predict_number(
     "02.diagonal",
-    "Its curvature is 2 along the first axis and 1 along the second. And along the diagonal "
-    "between them?",
+    "The bowl's curvature is 2 along the first axis and 1 along the second. How large is it along "
+    "the diagonal between them?",
 )
 
 # %%
@@ -394,7 +394,7 @@ for spectrum_1, fraction_1 in (([4.0, 0.08, 1.0], 1e-3), ([2.0, 7.0], 0.05), ([0
     assert found_1 == steps_1, f"wrong for the eigenvalues {spectrum_1}, fraction {fraction_1}"
 
 # %% [markdown]
-# **2. The mean curvature of a matrix that nobody can write down.** The **trace** of $H$ is the sum of its
+# **2. The trace of a matrix that nobody can write down.** The **trace** of $H$ is the sum of its
 # diagonal, and of its eigenvalues. Hutchinson's estimate needs only products with $H$: draw a vector $v$ of
 # random signs $\pm 1$, take $v^\top H v = \sum_{ij} v_i v_j H_{ij}$, and average over $S$ draws. How large is
 # the *standard error* of that mean, the root of the variance of one draw over $S$, relative to the trace?
