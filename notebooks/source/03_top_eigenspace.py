@@ -1054,7 +1054,6 @@ eigenvalues = 1 / torch.arange(1, 301, dtype=F64)
 decaying, _ = ln.toys.symmetric_matrix(eigenvalues, generator=seeded(3))
 flat, _ = ln.toys.symmetric_matrix([1.0] * 150 + [0.0] * 150, generator=seeded(4))
 matrices = {"eigenvalues 1/i": (decaying, 200), "flat": (flat, 200), "the network": (H, 100)}
-methods = {"Hutchinson": ln.hutchinson_trace, "Hutch++": ln.hutchpp_trace}
 
 
 # %%
@@ -1066,11 +1065,13 @@ def trace_errors(H, estimate, repeats):
 
 
 # %%
-traces = {
-    (name, method): trace_errors(A, estimate, repeats)
-    for name, (A, repeats) in matrices.items()
-    for method, estimate in methods.items()
-}
+traces = {}
+for name, (A, repeats) in matrices.items():
+    traces[name, "Hutchinson"] = trace_errors(A, ln.hutchinson_trace, repeats)
+
+# %%
+for name, (A, repeats) in matrices.items():
+    traces[name, "Hutch++"] = trace_errors(A, ln.hutchpp_trace, repeats)
 
 
 # %%
@@ -1128,7 +1129,7 @@ def four_standard_errors(mean, stderr, count):
 
 # %%
 lines, total = {}, eigenvalues.sum()  # what -> estimate with its interval, truth
-for method in methods:
+for method in ("Hutchinson", "Hutch++"):
     draws = total * (1 + traces["eigenvalues 1/i", method][0])  # 200 of 12 products
     estimate = four_standard_errors(draws.mean(), draws.std() / len(draws) ** 0.5, len(draws))
     lines[f"trace, {method}, 12 products"] = estimate, total
