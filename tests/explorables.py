@@ -29,6 +29,7 @@ from landscape_nb.widgets import (
     Explorer,
     LandscapeExplorer,
     NextDigit,
+    NextParabola,
     OneMoreSample,
     RitzExplorer,
     SpectrumExplorer,
@@ -42,6 +43,11 @@ from landscape_nb.widgets.explorable import Explorable
 def bowl(random: np.random.Generator) -> BowlExplorer:
     lr, kappa = random.uniform(0.1, 2.4), 50 ** random.uniform()
     return BowlExplorer(lr=lr, kappa=kappa, steps=int(random.integers(1, 60)))
+
+
+def parabola(random: np.random.Generator) -> NextParabola:
+    place, curvature = random.uniform(-2, 2), random.uniform(0, 4)
+    return NextParabola(int(random.integers(1, 61)), place, curvature)
 
 
 def ritz(random: np.random.Generator) -> RitzExplorer:
@@ -168,6 +174,7 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
     "spectrum_explorer": spectrum,
     "enough_explorer": enough,
     "next_digit": next_digit,
+    "next_parabola": parabola,
     "one_more_sample": line,
     "explorer": explorer,
     "step_explorer": step,
@@ -181,6 +188,7 @@ STEPS: dict[str, list[str]] = {
     "spectrum_explorer": ["step"],
     "enough_explorer": ["tolerance"],
     "next_digit": ["D", "sigma"],
+    "next_parabola": ["k", "place", "curvature"],
     "one_more_sample": ["k"],
     "explorer": ["D", "sigma"],
     "step_explorer": ["alpha", "damping"],
@@ -215,6 +223,13 @@ def next_digit_marks(one: NextDigit) -> dict[str, tuple]:
         "losses": (np.arange(len(data["losses"])) + 1, data["losses"]),
         "drop": ([rank, rank], [0, found["loss"]]),
     }
+
+
+def parabola_marks(one: NextParabola) -> dict[str, tuple]:
+    found = one.numbers()
+    curves = {name: (found["w"], found[name]) for name in ("before", "sample", "after", "change")}
+    ends = np.array([-0.8, 0.8])
+    return {**curves, "slope": (ends, found["value"] + found["slope"] * ends)}
 
 
 def ritz_marks(one: RitzExplorer) -> dict[str, tuple]:
@@ -260,6 +275,7 @@ MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
     "explorer": explorer_marks,
     "landscape_explorer": lambda one: {},
     "next_digit": next_digit_marks,
+    "next_parabola": parabola_marks,
     "one_more_sample": line_marks,
     "ritz_explorer": ritz_marks,
     "spectrum_explorer": spectrum_marks,

@@ -1,6 +1,7 @@
 """The pictures of notebook 01, in its order."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,6 +10,38 @@ from torch import Tensor
 from landscape_nb.figures import plots
 from landscape_nb.theory.criteria import Estimate
 from landscape_nb.theory.intervals import Measured
+
+
+LOSSES, CHANGES = (0, 5), (-1, 2)  # ends of the axes of the parabolas and of their change
+TANGENT = 0.8  # the change's slope is drawn this far to either side of w = 0
+
+
+def next_parabola(found: Mapping[str, Any], k: int) -> bytes:
+    """Three parabolas, and the parabola by which the mean changes, as PNG.
+
+    Args:
+        found: the numbers of `widgets.NextParabola`.
+        k: number of samples before.
+    """
+    figure, (left, right) = plots.new_figure(2)
+    w, v = np.array(found["w"]), found["lowest"]
+    names = {"before": f"mean of k = {k}", "sample": "the next sample", "after": "mean of k + 1"}
+    for (name, label), look in zip(names.items(), ("top", "random", "Jacobian"), strict=True):
+        plots.curve(left, w, found[name], look, marker=None, label=label)
+    left.plot(0, found["before"][len(w) // 2], "+", color=plots.BLUE, markersize=10)
+    left.plot(v, np.interp(v, w, found["after"]), "x", color=plots.VERMILLION, markersize=8)
+    left.set(ylim=LOSSES, xlabel="parameter w", ylabel="loss")
+    right.axhline(0, color=plots.GREY, linewidth=0.8)
+    plots.curve(right, w, found["change"], "total", marker=None, label="the change")
+    right.plot(0, found["value"], "o", color=plots.BLACK, label="its value at w = 0")
+    ends = np.array([-TANGENT, TANGENT])
+    line = found["value"] + found["slope"] * ends
+    plots.curve(right, ends, line, "", color=plots.BLUE, linestyle="--", label="its slope there")
+    right.set(ylim=CHANGES, xlabel="parameter w", ylabel="change of the loss")
+    for ax, title in ((left, "The losses"), (right, "The change, after less before")):
+        ax.set_title(title, fontsize=10)
+        ax.legend(frameon=False, fontsize=8, loc="upper center")
+    return plots.still(figure)
 
 
 def monte_carlo(runs: Mapping[str, Mapping[int, Sequence[Estimate]]], truth: Tensor) -> None:
