@@ -11,7 +11,6 @@ from landscape_nb.figures import plots
 from landscape_nb.theory.criteria import Estimate
 from landscape_nb.theory.intervals import Measured
 
-
 LOSSES, CHANGES = (0, 5), (-1, 2)  # ends of the axes of the parabolas and of their change
 TANGENT = 0.8  # the change's slope is drawn this far to either side of w = 0
 
