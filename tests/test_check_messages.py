@@ -1,4 +1,4 @@
-"""What a public check says names the mistake that was made, or none, and the input it was asked with."""
+"""A public check names the mistake that was made, or none, and the input that it asked with."""
 
 from itertools import combinations
 
@@ -105,7 +105,8 @@ def test_an_input_that_the_diagnosis_names_is_not_told_twice():
     ("case", "words"),
     [
         ({"new": 3.5, "k": 1}, "new = 3.5, k = 1"),
-        ({"B": np.eye(2), "name": "top", "exact": True}, "B = [[1, 0], [0, 1]], name = 'top', exact = True"),
+        ({"B": np.eye(2), "name": "top"}, "B = [[1, 0], [0, 1]], name = 'top'"),
+        ({"exact": True, "w": None}, "exact = True, w = None"),
         ({"w": np.zeros((20, 2))}, "w of shape (20, 2)"),
         ({"model": object(), "k": 2}, "k = 2"),
         ({}, ""),

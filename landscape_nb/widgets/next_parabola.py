@@ -71,8 +71,8 @@ class NextParabola(Explorable, module="next_parabola"):
         """The present state in words, the same that the browser shows."""
         found = self.numbers()
         return (
-            f"k = {self.k}; the next sample is lowest at w = {self.place:.1f} and has the curvature "
-            f"{self.curvature:.1f}. At the old lowest point, w = 0, the change has the value "
+            f"k = {self.k}; the next sample is lowest at w = {self.place:.1f} and has the "
+            f"curvature {self.curvature:.1f}. At the old lowest point, w = 0, the change has the value "
             f"{found['value']:.3f}, the slope {found['slope']:.3f} and the curvature "
             f"{found['curvature']:.3f}. The lowest point moves to w = {found['lowest']:.3f}."
         )
