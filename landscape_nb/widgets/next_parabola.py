@@ -72,8 +72,8 @@ class NextParabola(Explorable, module="next_parabola"):
         found = self.numbers()
         return (
             f"k = {self.k}; the next sample is lowest at w = {self.place:.1f} and has the "
-            f"curvature {self.curvature:.1f}. At the old lowest point, w = 0, the change has the value "
-            f"{found['value']:.3f}, the slope {found['slope']:.3f} and the curvature "
+            f"curvature {self.curvature:.1f}. At the old lowest point, w = 0, the change has the "
+            f"value {found['value']:.3f}, the slope {found['slope']:.3f} and the curvature "
             f"{found['curvature']:.3f}. The lowest point moves to w = {found['lowest']:.3f}."
         )
 
