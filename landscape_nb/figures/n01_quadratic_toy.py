@@ -199,7 +199,7 @@ def dice_and_frozen(
     axes[0].legend(frameon=False, fontsize=7.5, loc="lower left")
     plots.show(
         figure,
-        "The thick line, the mean of all orders, falls as $1/k^2$ on both sides: by a factor of "
+        "The thick line, the mean of all orders, falls as 1/k² on both sides: by a factor of "
         f"{next(iter(exact.values()))[0] / next(iter(exact.values()))[-1]:.0f} from k = {ks[0]} "
         f"to {ks[-1]}. Single orders jump about it. Most points lie below: a mean of squares is "
         "carried by a few large ones.",
