@@ -17,6 +17,7 @@ import torch
 
 from landscape_nb.course.answers import NOTHING, Case, explain
 from landscape_nb.course.exercises import find_check
+from landscape_nb.course.progress import record_passed
 
 
 class NotYet(Exception):
@@ -67,7 +68,9 @@ def check(
     Exercise 1, public check: right.
     """
     if truth is None:
-        return find_check(exercise)(answer)
+        find_check(exercise)(answer)
+        record_passed(exercise)
+        return
     found = [_call(exercise, answer, case) for case in cases]
     tried = {hint: _values(mistake, cases) for hint, mistake in (mistakes or {}).items()}
     known = {hint: values for hint, values in tried.items() if values is not None}
@@ -79,7 +82,6 @@ def check(
         told = _with_input(told, next((case for wrong, case in alone if wrong), {}))
         raise NotYet(f"Exercise {exercise}, public check: not yet. {told}")
     print(f"Exercise {exercise}, public check: right.")
-    return None
 
 
 def check_properties(
