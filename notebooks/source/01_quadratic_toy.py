@@ -252,8 +252,8 @@ reveal_choice(
 #
 # $$I_k(w_k^* + U z) \;\approx\; a + c^\top z + \tfrac12 z^\top B z . \qquad\text{(Eq. 9)}$$
 #
-# The number $a$ is its value at $w_k^*$, the vector $c$ holds its slopes, and the table $B$ its curvatures. For
-# our toy $\approx$ is $=$.
+# This **quadratic model** holds the value $a$ at $w_k^*$, the slopes $c$ (a **gradient**) and the curvatures $B$
+# (a Hessian). For our toy $\approx$ is $=$.
 
 # %%
 D, sigma = 6, 1.0
@@ -272,8 +272,8 @@ print(f"a = {model.a:.5f}   |c| = {model.c.norm():.5f}   tr B = {model.B.trace()
 # \underbrace{\tfrac{\sigma^4}{4}\bigl(2\,|B|_F^2 + (\operatorname{tr} B)^2\bigr)}_{\text{curvature}}
 # \qquad\text{(Eq. 15)}$$
 #
-# The *trace* $\operatorname{tr} B$ is the sum of the diagonal, and $|B|_F^2$ that of all squared entries. Three of
-# the parts are squares. Can the whole be smaller than the first of them alone?
+# The *trace* $\operatorname{tr} B$ is the sum of the diagonal, and $|B|_F^2$ that of all squared entries (the **Frobenius
+# norm**, squared). Three of the parts are squares. Can the whole be smaller than the first of them alone?
 
 # %%
 below_guess = predict_choice(
@@ -346,7 +346,7 @@ reveal_number("The ratio in six random directions", random_guess, ratio)
 # **A ratio near 1 says nothing about the directions.**
 
 # %% [markdown]
-# What the directions see is the rest, the **centred** mean square $\mathbb{E}\,(I_k - a)^2$: gradient and
+# What the directions see is the rest, the **centred criterion** $\mathbb{E}\,(I_k - a)^2$: gradient and
 # curvature part. Below, three probes: the *top* $D$ eigenvectors, $D$ *random* directions, and the *bottom* $D$,
 # where the landscape is flattest. Left: the parts in the top directions. Right: each probe's mean square over
 # that of all directions, *raw* and *centred*.
