@@ -27,6 +27,7 @@ from landscape_nb.theory.surfaces import Surfaces
 from landscape_nb.theory.tables import MomentTable
 from landscape_nb.widgets import (
     BowlExplorer,
+    DirectionExplorer,
     EnoughExplorer,
     Explorer,
     LandscapeExplorer,
@@ -50,6 +51,14 @@ def bowl(random: np.random.Generator) -> BowlExplorer:
 def parabola(random: np.random.Generator) -> NextParabola:
     place, curvature = random.uniform(-2, 2), random.uniform(0, 4)
     return NextParabola(int(random.integers(1, 61)), place, curvature)
+
+
+def direction(random: np.random.Generator) -> DirectionExplorer:
+    """Bowls, a saddle and a trough, at whole angles and at any."""
+    A = random.normal(size=(2, 2))
+    surfaces = {"bowl": A @ A.T, "any": A + A.T, "saddle": np.diag([2.0, -2.0]), "round": np.eye(2)}
+    angle = random.choice([random.uniform(0, 360), 45.0 * random.integers(9)])
+    return DirectionExplorer(surfaces, angle=angle, surface=random.choice(list(surfaces)).item())
 
 
 def ritz(random: np.random.Generator) -> RitzExplorer:
@@ -180,6 +189,7 @@ def course_map(random: np.random.Generator) -> CourseMap:
 EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
     "bowl_explorer": bowl,
     "course_map": course_map,
+    "direction_explorer": direction,
     "ritz_explorer": ritz,
     "spectrum_explorer": spectrum,
     "enough_explorer": enough,
@@ -195,6 +205,7 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
 STEPS: dict[str, list[str]] = {
     "bowl_explorer": ["lr", "kappa"],
     "course_map": [],
+    "direction_explorer": ["angle"],
     "ritz_explorer": ["m", "tolerance"],
     "spectrum_explorer": ["step"],
     "enough_explorer": ["tolerance"],
@@ -210,9 +221,22 @@ STEPS: dict[str, list[str]] = {
 
 def bowl_marks(one: BowlExplorer) -> dict[str, tuple]:
     (x, y), parts = one.path().T, one.numbers()
-    count = range(len(x))
+    count, inside = range(len(x)), None if parts["left"] is None else parts["left"] + 1
     heights = {"loss": parts["losses"], "x": parts["parts"][0], "y": parts["parts"][1]}
-    return {"path": (x, y), **{name: (count, line) for name, line in heights.items()}}
+    return {
+        "path": (x[:inside], y[:inside]),
+        **{name: (count, line) for name, line in heights.items()},
+    }
+
+
+def direction_marks(one: DirectionExplorer) -> dict[str, tuple]:
+    found, (x, y) = one.numbers(), np.array(one.numbers()["u"])
+    return {
+        "walk": ([-2 * x, 2 * x], [-2 * y, 2 * y]),
+        "parabola": (found["steps"], found["parabola"]),
+        "around": (np.arange(0, 361, 3), found["around"]),
+        "drop": ([one.angle] * 2, [0, found["curvature"]]),
+    }
 
 
 def enough_marks(one: EnoughExplorer) -> dict[str, tuple]:
@@ -275,7 +299,7 @@ def explorer_marks(shown: Explorable) -> dict[str, tuple]:
 
 def step_marks(shown: Explorable) -> dict[str, tuple]:
     found = shown.numbers()
-    return {"T": (found["sigma"], np.clip(found["steps"], 1e-5, 1e3))}
+    return {"T": (found["sigma"], found["steps"])}
 
 
 # lines of the picture and where Python has them: name -> (xs, ys), in data units; contour lines and
@@ -283,6 +307,7 @@ def step_marks(shown: Explorable) -> dict[str, tuple]:
 MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
     "bowl_explorer": bowl_marks,
     "course_map": lambda one: {},
+    "direction_explorer": direction_marks,
     "enough_explorer": enough_marks,
     "explorer": explorer_marks,
     "landscape_explorer": lambda one: {},
