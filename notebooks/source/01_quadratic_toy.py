@@ -43,7 +43,7 @@ from landscape_nb.course import predict_choice, predict_number, reveal_choice, r
 from landscape_nb.figures import n01_quadratic_toy as figures
 
 # %%
-from landscape_nb.course import Cost, SaveMyWork, holds
+from landscape_nb.course import Cost, SaveMyWork, holds, quiz
 from landscape_nb.theory.intervals import mean_interval
 
 torch.set_num_threads(1)  # these models are small: one processor is fastest
@@ -171,6 +171,10 @@ ratios = [k * (k + 1) * square / frozen[:6].var() for k, square in enumerate(squ
 print("k(k+1) x mean square / variance:", ", ".join(f"{ratio:.3f}" for ratio in ratios))
 
 
+# %% jupyter={"source_hidden": true}
+quiz("01.absolute")
+
+
 # %%
 def slopes(ks, runs):
     """The slope of each curve on logarithmic axes."""
@@ -243,6 +247,9 @@ reveal_choice(
 # So to our colleague we say: **show us $T(k)$.** If it is level, your network has stopped learning, and the
 # landscape goes on "settling" all the same. Whether to buy labels is in $T$, not in the arithmetic.
 
+# %% jupyter={"source_hidden": true}
+quiz("01.arithmetic")
+
 # %% [markdown]
 # ## 4. The four parts of a change
 #
@@ -257,8 +264,7 @@ reveal_choice(
 
 # %%
 D, sigma = 6, 1.0
-pairs = ln.top_eigenpairs(loss, w_star, k, D)
-U = pairs.vectors
+U = ln.top_eigenpairs(loss, w_star, k, D).vectors
 model = ln.increment_model(loss, w_star, U, k)
 print(f"a = {model.a:.5f}   |c| = {model.c.norm():.5f}   tr B = {model.B.trace():.5f}")
 
@@ -361,6 +367,9 @@ Explorer(tables, full, D=4, sigma=0.01, sigma_range=(-3.0, 1.0))
 
 # %% [markdown]
 # Centred, the top directions see most of what is to be seen, and the bottom ones next to nothing.
+
+# %% jupyter={"source_hidden": true}
+quiz("01.ratio")
 
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: numbers of sections 3 and 5.
@@ -706,11 +715,11 @@ def only_curvature(shared):
 # %%
 def formula_over_truth(toy, k):
     """Eq. 16 divided by the exact curvature part."""
-    loss = ln.EmpiricalLoss(*toy.parts)
-    U = ln.top_eigenpairs(loss, loss.w0, k, D, tol=1e-10).vectors
+    both, zero = ln.EmpiricalLoss(*toy.parts), torch.zeros(20, dtype=torch.float64)
+    U = ln.top_eigenpairs(both, zero, k, D, tol=1e-10).vectors
     before, after = (torch.linalg.eigvalsh(U.T @ toy.hessian(j) @ U) for j in (k, k + 1))
-    truth = ln.gaussian_moment(ln.increment_model(loss, loss.w0, U, k), sigma).curvature
-    return ln.spectral_formula(after - before, sigma) / truth
+    exact_part = ln.gaussian_moment(ln.increment_model(both, zero, U, k), sigma).curvature
+    return ln.spectral_formula(after - before, sigma) / exact_part
 
 
 # %%
@@ -781,6 +790,8 @@ def bound_and_truth(k, sigma):
 # %%
 rows = {s: torch.tensor([bound_and_truth(k, s) for k in grid]) for s in (0.1, 1.0, 10.0)}
 loose = {s: (row[:, :1] / row[:, 1:]).median(0).values for s, row in rows.items()}
+
+# %%
 figures.bound_and_truth(grid, rows, {s: mean for s, (_, mean) in loose.items()})
 
 
