@@ -6,7 +6,7 @@
 # smaller the change. "It settles," he says, "we can stop buying labels." To judge that, we take landscapes
 # of which everything is known: parabolas and bowls.
 #
-# **Move the next sample: change its *place* and its *curvature*, then *k*.** What shape has the change on
+# **Move the next sample: change its place and its curvature, then k.** What shape has the change on
 # the right?
 
 # %% jupyter={"source_hidden": true}
