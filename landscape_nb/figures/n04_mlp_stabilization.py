@@ -131,9 +131,9 @@ def parts_of_the_criterion(sigmas: ArrayLike, shares: Mapping[str, ArrayLike], k
     figure, ax = plots.new_figure(width=5.6)
     for part, rows in shares.items():
         plots.spread(ax, sigmas, np.maximum(rows, 1e-30), part, markevery=3)
-    ax.set(xscale="log", xlabel="size of the probe, $\sigma$", ylim=(0, 1.15))
+    ax.set(xscale="log", xlabel="size of the probe, $\\sigma$", ylim=(0, 1.15))
     ax.set_ylabel("share of the criterion")
-    ax.set_title(f"Parts of $\Delta_2^{{(10)}}$ at k = {k}", fontsize=10)
+    ax.set_title(f"Parts of $\\Delta_2^{{(10)}}$ at k = {k}", fontsize=10)
     ax.legend(frameon=False, loc="center left")
     at = np.abs(np.log(np.asarray(sigmas) / 1e-3)).argmin()
     plots.show(
@@ -148,7 +148,7 @@ def parts_of_the_criterion(sigmas: ArrayLike, shares: Mapping[str, ArrayLike], k
 def parts_along_k(
     ks: ArrayLike, parts: Mapping[str, ArrayLike], study: Mapping[str, Measured]
 ) -> None:
-    """Value, gradient and curvature part against k, (S, K) each, as shares of their first value.
+    """Value and gradient part against k, (S, K) each, over what they are at the first k.
 
     Args:
         ks: (K,).
@@ -183,8 +183,8 @@ def change_by_label(by_label: ArrayLike, k: int) -> None:
     most, least = mean.argmax(), mean.argmin()
     plots.show(
         figure,
-        f"Bars: mean of {len(rows)} seeds; signs: each of them. A {most} changes the mean loss by "
-        f"{mean[most]:.1f} % on average, a {least} by {mean[least]:.1f} %.",
+        f"Bars: mean of {len(rows)} seeds; signs: each of them. Label {most} changes the mean "
+        f"loss by {mean[most]:.1f} % on average, label {least} by {mean[least]:.1f} %.",
     )
 
 

@@ -20,8 +20,9 @@ PARTS = ("value", "cross", "gradient", "curvature")
 class NextDigit(Explorable, module="next_digit"):
     """Ten unseen digits as buttons, drawn from their pixels; the chosen one is the next sample.
 
-    Under each stand its label, what the network says and its loss. The explorable shows the increment at the solution, the mean loss along the first of the directions before
-    and after the digit has joined, the four parts of its criterion (KG26 Eq. 15), and where it
+    Under each stand its label, what the network says and its loss. The explorable shows the
+    increment at the solution, the mean loss along the first of the directions before and after the
+    digit has joined, the four parts of its criterion (KG26 Eq. 15), and where it
     stands among all unseen digits. With l the digit's loss and L the mean of the first k,
 
         I = (l - L) / (k + 1),    L_{k+1} = (k L + l) / (k + 1)    at every point.
