@@ -24,7 +24,7 @@ def next_digit(
     """
     figure = Figure(figsize=(10.4, 5.6), layout="constrained", dpi=100)
     FigureCanvasAgg(figure)
-    images, panels = figure.subfigures(2, 1, height_ratios=(1, 1.9))
+    images, panels = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.9)).flat
     _images(images, data["digits"], chosen)
     for ax, draw in zip(panels.subplots(1, 3), (_slice, _losses, _parts), strict=True):
         ax.spines[["top", "right"]].set_visible(False)

@@ -70,7 +70,9 @@ import time
 
 start = time.perf_counter()
 import landscape_nb as ln
-from landscape_nb.course import Cost, SaveMyWork, holds, predict_number, reveal_number
+from landscape_nb.course import (
+    Cost, CourseMap, SaveMyWork, holds, predict_number, reveal_number,
+)  # fmt: skip
 from landscape_nb.figures import n00_start_here as figures
 
 # %%
@@ -186,7 +188,7 @@ reveal_number(
 # and a little linear algebra; nobody expects you to have read a paper.
 
 # %%
-explorer.sentence()  # MAP
+CourseMap()
 
 # %% [markdown]
 # ## Is everything installed?
