@@ -146,8 +146,8 @@ reveal_number(
 # %% [markdown]
 # ## And one order of the samples?
 #
-# The order is an accident, and we averaged over it. We shuffle the samples twenty times. Between which
-# two numbers do the factors lie?
+# The order is an accident, and we averaged over it. We shuffle the samples twenty times. How far can
+# a single order be from the average?
 
 # %%
 largest_guess = predict_number(
