@@ -204,7 +204,7 @@ def probe(loss, fits, D=10):
     tops, groups = [], []
     for k, fit in zip(ks, fits):
         start = tops[-1].vectors if tops else None  # a good start: the eigenspace of the last k
-        tops.append(ln.top_eigenpairs(loss, fit.w, k, D, start=start))
+        tops.append(ln.top_eigenpairs(loss, fit.w, k, D, start=start, progress=True))
         groups.append(ln.next_sample_models(loss, fit.w, tops[-1].vectors, k))
     return tops, ln.moment_table(groups)
 
@@ -1137,7 +1137,7 @@ found = {
 holds(found)
 
 # %% [markdown]
-# ## Summary
+# ### What the papers say, and what was found
 #
 # What KG26 (arXiv v1) and KG24 say, and what was found here; numbers stand above, with their intervals.
 #
