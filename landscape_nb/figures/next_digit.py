@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 
 from landscape_nb.figures import plots
+from landscape_nb.figures.scales import colours_of
 
 
 def next_digit(
@@ -38,7 +39,7 @@ def _images(part: SubFigure, digits: Sequence[Mapping[str, Any]], chosen: int) -
     half = len(digits) // 2
     part.suptitle("The easiest and the hardest: label \u2192 seen as, and the loss", fontsize=10)
     for j, (ax, one) in enumerate(zip(part.subplots(2, half).flat, digits, strict=True)):
-        ax.imshow(np.reshape(one["image"], (8, 8)), cmap="gray_r", vmin=0, vmax=16)
+        ax.imshow(np.reshape(one["image"], (8, 8)), cmap=colours_of("brightness"), vmin=0, vmax=16)
         loss = one["slice"][len(one["slice"]) // 2]
         ax.set_title(f"{one['label']} \u2192 {one['taken']}", fontsize=10)
         ax.set(xticks=[], yticks=[], xlabel=f"{loss:.2g}")
