@@ -78,12 +78,12 @@ def test_no_two_quantities_share_their_colours():
     assert len({scale.colours for scale in SCALES.values()}) == len(SCALES)
 
 
-@pytest.mark.parametrize("Z", [np.full((5, 5), 1e-4), np.linspace(1e-4, 1, 25).reshape(5, 5)])
+@pytest.mark.parametrize("Z", [np.full((5, 5), 1e-3), np.linspace(1e-3, 1, 25).reshape(5, 5)])
 def test_a_heat_map_s_colour_does_not_depend_on_what_lies_beside(Z):
     _, ax = plots.new_figure()
     maps.heat_map(ax, range(5), range(5), Z, quantity="squared change")
     (image,) = ax.images
-    expected = colormaps["viridis"](5 / 10)  # 1e-4 on 1e-9 .. 10
+    expected = colormaps["viridis"](6 / 10)  # 1e-3 on 1e-9 .. 10
     np.testing.assert_allclose(image.cmap(image.norm(Z[0, 0])), expected, atol=0.01)
 
 

@@ -69,8 +69,9 @@ def surfaces_3d(
         ax = figure.add_subplot(rows, columns, place, projection="3d")
         Z = np.maximum(np.asarray(heights), limits[0])
         ax.plot_surface(
-            *grid, np.log10(Z) if log else Z, facecolors=colormaps[scale.colours](_of_cells(scale.norm(Z))),
-            rstride=1, cstride=1, edgecolor="black", linewidth=0.15, shade=False,
+            *grid, np.log10(Z) if log else Z, rstride=1, cstride=1, edgecolor="black",
+            linewidth=0.15, facecolors=colormaps[scale.colours](_of_cells(scale.norm(Z))),
+            shade=False,
         )  # fmt: skip
         ax.set(zlim=ends, xticks=[-1, 0, 1], yticks=[-1, 0, 1], xlabel="step $x$")
         ax.set_ylabel("step $y$")

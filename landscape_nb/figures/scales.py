@@ -25,15 +25,19 @@ class Scale:
     limits: tuple[float, float] | None
     label: str
 
-    @property
-    def norm(self) -> LogNorm:
-        """From a value to its place on the scale, 0..1."""
+    def ends(self) -> tuple[float, float]:
+        """The limits, where there are some."""
         if self.limits is None:
             raise ValueError(
                 f"The scale of {self.label!r} has no limits that all pictures share; give the "
                 "picture its own."
             )
-        return LogNorm(*self.limits, clip=True)
+        return self.limits
+
+    @property
+    def norm(self) -> LogNorm:
+        """From a value to its place on the scale, 0..1."""
+        return LogNorm(*self.ends(), clip=True)
 
     def decades(self) -> list[float]:
         """The powers of ten on the scale, from its lowest to its highest.
@@ -41,11 +45,11 @@ class Scale:
         >>> len(SCALES["squared change"].decades())
         11
         """
-        low, high = self.norm.vmin, self.norm.vmax
+        low, high = self.ends()
         return [10.0**e for e in range(-20, 20) if 0.999 * low <= 10.0**e <= 1.001 * high]
 
 
-# Where a quantity has a sign, white is zero. Limits were chosen here to hold what the notebooks draw.
+# Where a quantity has a sign, white is zero. Limits, chosen here, hold what the notebooks draw.
 SCALES = {
     "loss": Scale("cividis", (0.05, 5.0), "loss $L_k$"),
     "change": Scale("BrBG", None, "change $L_{k+1} - L_k$"),
