@@ -1,11 +1,12 @@
 """Pictures of notebook 05, section 1: what 300 labelled digits give, and what 300 more would."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from landscape_nb.figures import plots
+from landscape_nb.theory.intervals import Measured
 from landscape_nb.theory.learning_curve import LossForecast
 
 TITLE = "Loss on digits that were not trained on"
@@ -96,3 +97,27 @@ def _frame(ax: Axes, ks: Sequence[int], losses: np.ndarray) -> None:
     ax.set(xlim=(ks[0] / 1.15, ks[-1] * 1.15), ylim=(0.04, 1.3 * losses.max()))
     ax.set_yticks([0.05, 0.1, 0.2, 0.5, 1, 2], ["0.05", "0.1", "0.2", "0.5", "1", "2"])
     ax.yaxis.set_minor_formatter(lambda *_: "")
+
+
+def gains_where_settled(gains: Mapping[str, Measured]) -> None:
+    """What twice the data bring at K of each problem, with intervals.
+
+    Args:
+        gains: problem -> share by which a doubling lowers the held-out loss.
+    """
+    figure, ax = plots.new_figure(width=6.2, height=2.9)
+    names = [name.replace("_", ", ") for name in gains]
+    for y, gain in enumerate(gains.values()):
+        ax.plot([100 * gain.low, 100 * gain.high], [y, y], color=plots.BLUE, linewidth=4)
+        ax.plot(100 * gain.value, y, "D", color=plots.BLACK, markersize=5)
+    ax.axvline(5, color=plots.VERMILLION, linestyle="--", linewidth=1.2)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_xlabel("twice the data lower the held-out loss by [%]")
+    ax.set_title("Where one more sample no longer matters", fontsize=10)
+    large = [100 * gain.value for gain in gains.values() if gain.value > 0.05]
+    plots.show(
+        figure,
+        f"Diamonds: means of twenty orders, bars: 95 % intervals. {len(large)} of {len(gains)} lie "
+        f"far right of the dashed line, 5 %: twice the data would lower their loss by "
+        f"{min(large):.0f} % to {max(large):.0f} %.",
+    )
