@@ -16,7 +16,7 @@ from landscape_nb.theory.intervals import Measured
 SQUARED = "squared change"  # as it is called in scales.py
 CRITERION = "$\\Delta_k$ [loss$^2$]"
 SAMPLES = "number of samples k"
-# Colour, marker and dash of the three networks of section 7.
+# Colour, marker and dash of the three networks of Going deeper.
 LINES = (
     (plots.ORANGE, "^", "-."),
     (plots.VERMILLION, "D", ":"),

@@ -1,7 +1,7 @@
 // The pictures of one more sample: data, both bowls, the squared change, and the change along k.
 
 import { html } from "./explorable.js";
-import { DASHES, axes, legend, svg } from "./drawing.js";
+import { DASHES, axes, legend, ownName, svg } from "./drawing.js";
 import { SCALES, colourOf, colours } from "./colours.js";
 import { FIRST, gridMoments } from "./line_landscape.js";
 import { general, powerOfTen } from "./words.js";
@@ -15,7 +15,6 @@ const LOOKS = {
   after: { colour: "orange", dash: "--", width: 2 },
 };
 const COUNTS = [2, 3, 4, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000];
-let bars = 0; // of the page: each colour bar needs a name of its own
 
 /** Widths, heights and margins in px, so that words keep their size whatever the width. */
 function sizes(width) {
@@ -170,7 +169,7 @@ function painter(canvas, grid) {
 }
 
 function colourBar({ right, top, bottom }) {
-  const id = `ln-bar-${(bars += 1)}`;
+  const id = ownName("bar");
   const stops = Array.from({ length: 17 }, (_, i) =>
     svg("stop", { offset: i / 16, "stop-color": `rgb(${colourOf(i / 16, QUANTITY)})` }));
   const gradient = svg("linearGradient", { id, x1: 0, x2: 0, y1: 1, y2: 0 }, ...stops);
