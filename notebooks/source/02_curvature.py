@@ -26,7 +26,7 @@ import torch
 
 import landscape_nb as ln
 from landscape_nb.course import Cost, SaveMyWork, holds, predict_choice, predict_curve
-from landscape_nb.course import predict_number, reveal_choice, reveal_curve, reveal_number
+from landscape_nb.course import predict_number, quiz, reveal_choice, reveal_curve, reveal_number
 from landscape_nb.figures import n02_curvature as figures
 from landscape_nb.widgets import DirectionExplorer
 
@@ -177,6 +177,9 @@ reveal_number(
 # The sharpest direction alone decides about divergence. But it takes its time: first you see the other 19
 # shrink, and the run that will blow up looks like any other.
 
+# %% jupyter={"source_hidden": true}
+quiz("02.step")
+
 # %% [markdown]
 # All of this is exact for bowls. For a network $\lambda_{\max}$ changes on the way, and
 # $\eta > 2/\lambda_{\max}$ means only that the step is too long *for the bowl one sees now*. What then
@@ -318,6 +321,9 @@ reveal_curve("Sharpness / sharpness at a = 1", sharpness_sketch, scales, relativ
 # %% [markdown]
 # One function, and it is as sharp as you like. It rises to *both* sides: the flattest scale lies in
 # between, here near $a = 1$, where training left the two layers about equally large.
+
+# %% jupyter={"source_hidden": true}
+quiz("02.flat")
 
 # %% [markdown]
 # So "sharp" alone can't decide about new data (Dinh and others, 2017). What survives is to compare points
