@@ -12,6 +12,7 @@ import landscape_nb as ln
 from landscape_nb.course import Cost, SaveMyWork, holds, predict_choice, predict_number
 from landscape_nb.course import reveal_choice, reveal_number
 from landscape_nb.figures import n05_buy_more as money
+from landscape_nb.numerics.progress import progress_bar
 from landscape_nb.study.evidence import buy_more, n25, stored
 from landscape_nb.widgets import EnoughExplorer, LandscapeExplorer, SurfaceExplorer
 
@@ -46,7 +47,7 @@ gain_guess = predict_number(
 
 # %%
 now = []
-for seed in range(3):
+for seed in progress_bar(range(3), desc="training on 300 and on 600 digits"):
     loss = buy_more.learning_problem(buy_more.PROBLEM).loss(seed)
     now.append([buy_more.trained_on(loss, k)["unseen_loss"] for k in (300, 600)])
 
@@ -1265,7 +1266,7 @@ holds({
 settling, problems = stored_settling(), {p.name: p.ks for p in LEARNING_PROBLEMS}
 with tempfile.TemporaryDirectory() as live_folder:
     few_cells = {"problem": ["digits, linear", "tumours, MLP"], "seed": range(3)}
-    live = ln.sweep(settle_problem, few_cells, Path(live_folder) / "live.jsonl", progress=False)
+    live = ln.sweep(settle_problem, few_cells, Path(live_folder) / "live.jsonl")
 
 
 # %%
