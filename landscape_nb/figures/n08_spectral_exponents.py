@@ -4,6 +4,7 @@ import numpy as np
 from torch import Tensor
 
 from landscape_nb.figures import plots
+from landscape_nb.figures.scales import colours_of
 from landscape_nb.theory.layers import Exponents
 
 DOTS = (0, (1, 2))
@@ -23,7 +24,7 @@ def gradient_and_strongest_mode(G: Tensor, strongest: Tensor, sigma: Tensor) -> 
     scale = float(G.abs().max())
     titles = ("gradient G", "its strongest mode", "the rest")
     for ax, table, title in zip(axes, (G, strongest, G - strongest), titles, strict=True):
-        image = ax.imshow(table, cmap="PuOr", vmin=-scale, vmax=scale)
+        image = ax.imshow(table, cmap=colours_of("gradient"), vmin=-scale, vmax=scale)
         ax.set(title=title, xlabel="input (pixel)", yticks=[0, 15, 31])
     axes[0].set_ylabel("output (unit)")
     figure.colorbar(image, ax=axes, shrink=0.8)

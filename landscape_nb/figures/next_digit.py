@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 
 from landscape_nb.figures import plots
+from landscape_nb.figures.scales import colours_of
 
 
 def next_digit(
@@ -37,7 +38,7 @@ def _images(part: SubFigure, digits: Sequence[Mapping[str, Any]], chosen: int) -
     title = "The five easiest and the five hardest: label, what the network says, loss"
     part.suptitle(title, fontsize=10)
     for j, (ax, one) in enumerate(zip(part.subplots(1, len(digits)), digits, strict=True)):
-        ax.imshow(np.reshape(one["image"], (8, 8)), cmap="gray_r", vmin=0, vmax=16)
+        ax.imshow(np.reshape(one["image"], (8, 8)), cmap=colours_of("brightness"), vmin=0, vmax=16)
         loss = one["slice"][len(one["slice"]) // 2]
         ax.set(xticks=[], yticks=[])
         words = f"label {one['label']}\nsays {one['taken']}\n{loss:.2g}"
