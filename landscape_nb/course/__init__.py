@@ -6,6 +6,7 @@ May import everything; nothing else imports it.
 from landscape_nb.course.answers import number, numbers
 from landscape_nb.course.checking import NoAnswerYet, NotYet, check, check_properties
 from landscape_nb.course.cost import Cost
+from landscape_nb.course.own_numbers import own_numbers, signed
 from landscape_nb.course.own_work import NotYourOwn, beside, out_of_reach, unaided
 from landscape_nb.course.predictions import reveal_choice, reveal_curve, reveal_number
 from landscape_nb.course.save_my_work import SaveMyWork
@@ -26,8 +27,10 @@ __all__ = [
     "number",
     "numbers",
     "out_of_reach",
+    "own_numbers",
     "reveal_choice",
     "reveal_curve",
     "reveal_number",
+    "signed",
     "unaided",
 ]
