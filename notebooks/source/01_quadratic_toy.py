@@ -1006,9 +1006,9 @@ from landscape_nb.course import signed as signed_5
 for _ in range(2):
     student_5, (k_5, mean_5) = signed_5(settled())
     losses_5, tolerance_5 = own_numbers_5("01.5", student_5)
+    assert k_5 in range(1, 40), "k is no whole number from 1 to 39"
     pairs_5 = (losses_5[:, None] - losses_5) ** 2  # their mean is twice the variance
     before_5, at_5 = (pairs_5.sum() / (2 * 40 * 39 * k * (k + 1)) for k in (k_5 - 1 or 0.5, k_5))
-    assert k_5 in range(1, 40), "k is no whole number from 1 to 39"
     assert abs(mean_5 / at_5 - 1) < 1e-6, "it is not the mean of your own losses at your k"
     assert at_5 <= tolerance_5 and (k_5 == 1 or before_5 > tolerance_5), "another k is the smallest"
 

@@ -8,10 +8,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 from nbgrader.api import Assignment, Gradebook, SubmittedAssignment
 from nbgrader.plugins import CsvExportPlugin
 from traitlets import Bool, Unicode
 
+from .own_names import foreign_names, names_of
 from .platform_files import Marked, Refused, filled, read_sheet, written
 
 # What follows a student's name in the files that are collected.
@@ -65,6 +67,11 @@ class Marks(CsvExportPlugin):
         for kind, meaning in LINES.items():
             if people := getattr(report, kind):
                 self.log.warning("%d %s: %s", len(people), meaning, "; ".join(people))
+        if foreign := self._foreign(gradebook, assignment.name):
+            self.log.warning(
+                "%d were marked with the own numbers of another name: %s",
+                len(foreign), "; ".join(foreign),
+            )  # fmt: skip
         self.log.info(
             "%d marks of %s, of %g points at most, are in %s, for %s. %d students of the file "
             "have none.",
@@ -97,15 +104,25 @@ class Marks(CsvExportPlugin):
         )
         mark = max(0.0, submission.score - (submission.late_submission_penalty or 0.0))
         student = submission.student
-        first, last = student.first_name or "", student.last_name or ""
         return Marked(
             student.id,
             None if missing and not self.unfinished else mark,
-            names=tuple(filter(None, [f"{first} {last}".strip()])),
+            names=tuple(names_of(student)[1:]),
             emails=tuple(filter(None, [student.email])),
             numbers=self._numbers(student.id, submission.name),
             missing=missing,
         )
+
+    def _foreign(self, gradebook: Gradebook, assignment: str) -> list[str]:
+        found = []
+        for submission in self._submissions(gradebook):
+            folder = Path(self.parent.coursedir.format_path(
+                self.parent.coursedir.autograded_directory, submission.student_id, assignment
+            ))  # fmt: skip
+            for path in sorted(folder.glob("*.ipynb")):
+                names = foreign_names(nbformat.read(path, 4), names_of(submission.student))
+                found += [f"{submission.student_id} used {' and '.join(names)}"] if names else []
+        return found
 
     def _numbers(self, student: str, assignment: str) -> dict[str, str]:
         """The numbers that platforms gave a student in the names of the files collected."""

@@ -285,8 +285,10 @@ def _joined(text: str) -> str:
 
 
 def same_letters(one: str, other: str) -> bool:
-    """Whether two names have the same letters and digits, in whatever order and spelling."""
-    return sorted(_joined(one)) == sorted(_joined(other))
+    """Whether two names have the same letters, in whatever order and spelling, and digits."""
+    ones, others = _joined(one), _joined(other)
+    digits = [[mark for mark in name if not mark.isalpha()] for name in (ones, others)]
+    return sorted(ones) == sorted(others) and digits[0] == digits[1]
 
 
 def _full_name(sheet: Sheet, row: int) -> str:
