@@ -385,7 +385,7 @@ def check_numbers_of_downloads(course):
     log = course.nbgrader("export", "--Marks.into=canvas.csv", "--Marks.unfinished=True")
     rows = (course.folder / "canvas-filled.csv").read_text().splitlines()
     assert rows[2:] == ['"Roth, Eva",13,eva,A,6', '"Lee, Jo",1234,jo,A,6']
-    assert "THEIR MARKS REACH NOBODY: Ana Diaz (6); Bo (" in log
+    assert "so that THEIR MARKS REACH NOBODY (5): Ana Diaz (6); Bo (" in log
 
 
 def test_students_who_send_back_the_folder_are_told_apart(handed_out):
@@ -487,9 +487,9 @@ def test_marks_are_filled_into_a_platforms_file(graded):
         gradebook.db.commit()
     log = course.nbgrader(*into)
     assert "right = Right / 5001: 8.5" in log
-    assert "1 had another mark there, which is replaced: wrong = Wrong / 5002: 2 before" in log
-    assert "1 in the file, but nothing of theirs was marked here: Late, Eva / 5003" in log
-    assert f"2 marks of {NAME}, of 9 points at most, are in filled.csv, for Canvas" in log
+    assert "had another mark there, which is replaced (1): wrong = Wrong / 5002: 2 before" in log
+    assert "in the file, but nothing of theirs was marked here (1): Late, Eva / 5003" in log
+    assert f"filled.csv is for Canvas: 2 marks of {NAME} filled in, out of 9 points; 1 of" in log
     filled = (course.folder / "filled.csv").read_bytes().decode()
     expected = CANVAS.replace("right,A,", "right,A,8.5").replace("wrong,A,2", "wrong,A,0")
     assert filled == re.sub('"(Right|Wrong)"', r"\1", expected)

@@ -4,6 +4,7 @@ nbgrader export --to marks.csv
 nbgrader export --assignment 01_quadratic_toy --Marks.into grades.csv --to upload.csv
 """
 
+import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ NUMBERS = {
 LINES = {
     "changed": "had another mark there, which is replaced",
     "unfinished": "not filled in, for something is not marked yet (--Marks.unfinished=True does)",
-    "not_in_file": "marked here, but not in the file: THEIR MARKS REACH NOBODY",
+    "not_in_file": "marked here, but not in the file, so that THEIR MARKS REACH NOBODY",
     "left": "left as they are, excused or locked",
     "nothing": "in the file, but nothing of theirs was marked here",
 }
@@ -48,7 +49,7 @@ class Marks(CsvExportPlugin):
             return super().export(gradebook)
         try:
             return self._fill_in(gradebook)
-        except (Refused, OSError) as error:
+        except (Refused, OSError, csv.Error) as error:
             self.log.error("%s", error)
             raise SystemExit(1) from None
 
@@ -66,19 +67,14 @@ class Marks(CsvExportPlugin):
             self.log.info("%s", line)
         for kind, meaning in LINES.items():
             if people := getattr(report, kind):
-                self.log.warning("%d %s: %s", len(people), meaning, "; ".join(people))
+                self.log.warning("%s (%d): %s", meaning, len(people), "; ".join(people))
         if foreign := self._foreign(gradebook, assignment.name):
-            self.log.warning(
-                "%d were marked with the own numbers of another name: %s",
-                len(foreign), "; ".join(foreign),
-            )  # fmt: skip
-        self.log.info(
-            "%d marks of %s, of %g points at most, are in %s, for %s. %d students of the file "
-            "have none.",
-            len(report.filled), assignment.name,
-            assignment.max_score if not self.scale else sheet.maximum or assignment.max_score,
-            target, sheet.platform, len(sheet.people) - len(report.filled),
-        )  # fmt: skip
+            told = "marked with the own numbers of another name (%d): %s"
+            self.log.warning(told, len(foreign), "; ".join(foreign))
+        most = sheet.maximum if self.scale and sheet.maximum else assignment.max_score
+        told = "%s is for %s: %d marks of %s filled in, out of %g points; %d of the class have none"
+        none = len(sheet.people) - len(report.filled)
+        self.log.info(told, target, sheet.platform, len(report.filled), assignment.name, most, none)
 
     def _one(self, gradebook: Gradebook) -> Assignment:
         names = [assignment.name for assignment in gradebook.assignments]
