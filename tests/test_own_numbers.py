@@ -10,7 +10,7 @@ from test_exercises import SOURCES, run
 from test_platform_files import platform_files
 
 from landscape_nb.course import NotYet, check, own_numbers, signed
-from landscape_nb.course.own_numbers import NOBODY
+from landscape_nb.course.numbers_by_name import NOBODY
 
 OWN = {
     f"{name[:2]}.{number}": (name, number)

@@ -7,7 +7,7 @@ from landscape_nb.course.answers import number, numbers
 from landscape_nb.course.checking import NoAnswerYet, NotYet, check, check_properties
 from landscape_nb.course.cost import Cost
 from landscape_nb.course.holds import holds
-from landscape_nb.course.own_numbers import own_numbers, signed
+from landscape_nb.course.numbers_by_name import own_numbers, signed
 from landscape_nb.course.own_work import NotYourOwn, beside, out_of_reach, unaided
 from landscape_nb.course.predictions import predict_choice, predict_curve, predict_number
 from landscape_nb.course.reveals import reveal_choice, reveal_curve, reveal_number

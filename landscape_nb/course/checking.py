@@ -16,7 +16,7 @@ import torch
 
 from landscape_nb.course.answers import NOTHING, Case, explain
 from landscape_nb.course.exercises import find_check
-from landscape_nb.course.own_numbers import NOBODY, signed
+from landscape_nb.course.numbers_by_name import NOBODY, signed
 
 
 class NotYet(Exception):

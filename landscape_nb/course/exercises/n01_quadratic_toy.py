@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from landscape_nb.course.checking import check, check_own
-from landscape_nb.course.own_numbers import own_numbers
+from landscape_nb.course.numbers_by_name import own_numbers
 from landscape_nb.course.own_work import unaided
 from landscape_nb.figures import n01_quadratic_toy as figures
 from landscape_nb.theory.increment import IncrementModel
@@ -85,7 +85,7 @@ def check_4(answer: Callable[..., Any]) -> None:
 
 def check_5(answer: Callable[..., Any]) -> None:
     """From which k on the student's own losses give increments below the tolerance."""
-    hints = {
+    hints: dict[str, Callable[[str], dict[str, float]]] = {
         "Is that the first k at or below your tolerance?": lambda student: {
             "k": _settled(student)["k"] + 1
         },

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from landscape_nb.course.checking import check, check_own, check_properties
-from landscape_nb.course.own_numbers import own_numbers
+from landscape_nb.course.numbers_by_name import own_numbers
 from landscape_nb.course.own_work import unaided
 from landscape_nb.figures import n04_mlp_stabilization as figures
 from landscape_nb.numerics.fit import fit, fit_path

@@ -29,9 +29,9 @@ def own_numbers(exercise: str, student: str) -> tuple[Any, ...]:
     """The data of an exercise that a student's name chooses.
 
     Args:
-        exercise: "01.5": 40 losses, and a tolerance. "04.5": the loss of a linear classifier on 120
-            digits, and k = 60. "07.5": the loss of the trained transformer on 8 sequences that it
-            learned from and 12 that it did not, and k = 8.
+        exercise: `"01.5"`: 40 losses, and a tolerance. `"04.5"`: the loss of a linear classifier on
+            120 digits, and k = 60. `"07.5"`: the loss of the trained transformer on 8 sequences
+            that it learned from and 12 that it did not, and k = 8.
         student: the name under which somebody hands in.
 
     Raises:
