@@ -16,7 +16,7 @@ from functools import partial
 import torch
 
 import landscape_nb as ln
-from landscape_nb.course import Cost, SaveMyWork, holds
+from landscape_nb.course import Cost, SaveMyWork, holds, quiz
 from landscape_nb.course import predict_choice, predict_curve, predict_number
 from landscape_nb.course import reveal_choice, reveal_curve, reveal_number
 from landscape_nb.figures import n03_top_eigenspace as figures
@@ -256,6 +256,9 @@ for dtype, rows in errors.items():
     claims[f"{dtype}: best error within a factor of 30 of eps^(2/3)"] = 1 / 30 < near["error"] < 30
 holds(claims)
 
+# %% jupyter={"source_hidden": true}
+quiz("03.power")
+
 # %% [markdown]
 # There is a better thing to watch: the **residual** $|Hv - \theta v|$, where $\theta = v^\top Hv$ is
 # the curvature along the unit vector $v$. For an eigenvector it is zero. You can compute it from the
@@ -332,6 +335,9 @@ reveal_choice(question, copies_guess, top, show=lambda: print(reached))
 # Every value is a true eigenvalue, and the answer is wrong: more tens are missing. Of the
 # four-dimensional space of eigenvectors for 10 the start $q$ holds *one* direction, and multiplying
 # never leaves it.
+
+# %% jupyter={"source_hidden": true}
+quiz("03.complete")
 
 # %% [markdown]
 # **A residual proves that what you have is there. It can't prove that nothing is missing.** What one
