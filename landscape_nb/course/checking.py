@@ -17,6 +17,7 @@ import torch
 
 from landscape_nb.course.answers import NOTHING, Case, explain
 from landscape_nb.course.exercises import find_check
+from landscape_nb.course.numbers_by_name import NOBODY, signed
 from landscape_nb.course.progress import record_passed
 
 
@@ -124,6 +125,48 @@ def check_properties(
                 f"Exercise {exercise}, public check: not yet. Required: {required}{end}{tried}"
             )
     print(f"Exercise {exercise}, public check: right.")
+
+
+def check_own(
+    exercise: str,
+    answer: Callable[..., Any],
+    truth: Callable[[str], Mapping[str, float]],
+    mistakes: Mapping[str, Callable[[str], Mapping[str, float]]] | None = None,
+    *,
+    rtol: float = 1e-6,
+) -> None:
+    """Public check of an answer with the student's own numbers: (name, value, value, ...).
+
+    Args:
+        exercise: number of the exercise.
+        answer: the learner's function, without arguments.
+        truth: name -> the right values, in the order asked for, by what they are called.
+        mistakes: hint -> a function that makes one known mistake; may give some of the values.
+        rtol: relative error that still counts as right.
+
+    Raises:
+        NotYet: a value is not right, or there is no name.
+        NoAnswerYet: the answer is still the stub.
+    """
+    value = _call(exercise, answer, {})
+    not_yet = f"Exercise {exercise}, public check: not yet."
+    if value is None:
+        raise NotYet(f"{not_yet} {NOTHING}")
+    try:
+        student, found = signed(value)
+    except AssertionError as error:
+        raise NotYet(f"{not_yet} {error}") from None
+    expected = truth(student)
+    if len(found) != len(expected):
+        raise NotYet(f"{not_yet} Asked for are, in this order: your name, {', '.join(expected)}.")
+    known = {hint: mistake(student) for hint, mistake in (mistakes or {}).items()}
+    for (name, right), given in zip(expected.items(), found, strict=True):
+        hints = {hint: [values[name]] for hint, values in known.items() if name in values}
+        if told := explain([given], [right], [{}], hints, rtol=rtol):
+            raise NotYet(f"{not_yet} {name}: {told}")
+    print(f"Exercise {exercise}, public check: right.")
+    if student == NOBODY:
+        print("Before you hand in, write your own name: it chooses other numbers.")
 
 
 def _with_input(told: str, case: Case) -> str:

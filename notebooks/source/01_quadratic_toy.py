@@ -551,11 +551,51 @@ for d_4, right_4 in (
     assert found_4.tolist() == list(right_4), f"another choice is better for d = {d_4}"
 
 # %% [markdown]
-# **5. In words.** A paper retrains its network for each $k$ and measures the slope $-2.8$. It
+# **5. Your own losses.** Your name chooses 40 losses and a tolerance: write it between the quotes,
+# spelt as where you hand in. At a frozen $w$ these samples join in a random order. What is the smallest
+# $k$ at which the squared increment, averaged over *all* orders, is at most your tolerance? And how
+# large is that average there? Two plain numbers are an answer too, but your neighbour's are others.
+
+
+# %% tags=["answer-5"]
+from landscape_nb.course import own_numbers
+
+student = "a learner"
+
+
+def settled():
+    """Your name, the smallest k, and the mean squared increment at that k."""
+    losses, tolerance = own_numbers("01.5", student)
+    ### BEGIN SOLUTION
+    variance = losses.var(ddof=1)
+    for k in range(1, len(losses)):
+        if variance / (k * (k + 1)) <= tolerance:
+            return student, k, variance / (k * (k + 1))
+    ### END SOLUTION
+
+
+# %% tags=["check-5", "points-1"]
+check("01.5", settled)
+
+# %% tags=["hidden-5", "points-2"]
+from landscape_nb.course import own_numbers as own_numbers_5
+from landscape_nb.course import signed as signed_5
+
+for _ in range(2):
+    student_5, (k_5, mean_5) = signed_5(settled())
+    losses_5, tolerance_5 = own_numbers_5("01.5", student_5)
+    assert k_5 in range(1, 40), "k is no whole number from 1 to 39"
+    pairs_5 = (losses_5[:, None] - losses_5) ** 2  # their mean is twice the variance
+    before_5, at_5 = (pairs_5.sum() / (2 * 40 * 39 * k * (k + 1)) for k in (k_5 - 1 or 0.5, k_5))
+    assert abs(mean_5 / at_5 - 1) < 1e-6, "it is not the mean of your own losses at your k"
+    assert at_5 <= tolerance_5 and (k_5 == 1 or before_5 > tolerance_5), "another k is the smallest"
+
+# %% [markdown]
+# **6. In words.** A paper retrains its network for each $k$ and measures the slope $-2.8$. It
 # concludes: "the landscape stabilizes faster than theory predicts." What is arithmetic in this
 # number, what is not, and which curve would you ask the authors for? Three to five sentences.
 
-# %% [markdown] tags=["manual-5", "points-3"]
+# %% [markdown] tags=["manual-6", "points-3"]
 # ### BEGIN SOLUTION
 # The increment is the next sample's surprise divided by $k+1$, so its square carries a factor
 # $(k+1)^{-2}$ whatever the model does: $-2$ of the slope is arithmetic and would be found at a frozen

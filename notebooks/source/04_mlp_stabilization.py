@@ -344,7 +344,7 @@ holds(found)
 # **public check** says what is wrong, without giving the answer away. When you are done, compare with
 # [the solutions](solutions/04_mlp_stabilization.ipynb).
 #
-# All five together are an assignment of about 90 minutes. The checks train three small networks on
+# All six together are an assignment of about 100 minutes. The checks train three small networks on
 # digits, in a few seconds.
 
 # %%
@@ -540,13 +540,58 @@ for kind_4, chosen_4 in {"easy": order_4[:2], "hard": order_4[-2:]}.items():
     assert part_4 > 0.6 * whole_4, f"too little is caught for {kind_4} next digits"
 
 # %% [markdown]
-# **5. In words.** An invented preprint measures a language model of $10^8$ parameters at $\sigma = 10^{-3}$. The
+# **5. Your own digits.** Your name chooses 120 digits: write it between the quotes, spelt as where you
+# hand in. A linear classifier is trained on the first $k = 60$ of them. Which unseen digit would change the
+# mean loss most if it came next? Count from 0, so that the first unseen one is digit 60. And how much of
+# $T(k)$ is that one digit: which share has it of the sum of $(\ell_i - L_k)^2$ over the unseen ones? Two
+# plain numbers are an answer too, but your neighbour's are others.
+
+
+# %% tags=["answer-5"]
+import landscape_nb as ln
+from landscape_nb.course import own_numbers
+
+student = "a learner"
+
+
+def hardest_digit():
+    """Your name, the number of the digit, and its share, between 0 and 1."""
+    loss, k = own_numbers("04.5", student)
+    losses = loss.per_sample(ln.fit(loss, k).w)
+    ### BEGIN SOLUTION
+    squares = (losses[k:] - losses[:k].mean()) ** 2
+    return student, k + int(squares.argmax()), float(squares.max() / squares.sum())
+    ### END SOLUTION
+
+
+# %% tags=["check-5", "points-1"]
+check("04.5", hardest_digit)
+
+# %% tags=["hidden-5", "points-2"]
+import landscape_nb as ln_5
+import torch as torch_5
+
+from landscape_nb.course import own_numbers as own_numbers_5
+from landscape_nb.course import signed as signed_5
+
+for _ in range(2):
+    student_5, (digit_5, share_5) = signed_5(hardest_digit())
+    loss_5, k_5 = own_numbers_5("04.5", student_5)
+    losses_5 = loss_5.per_sample(ln_5.fit(loss_5, k_5, tol=1e-7).w)
+    after_5 = [torch_5.cat([losses_5[:k_5], new_5[None]]).mean() for new_5 in losses_5[k_5:]]
+    changes_5 = (torch_5.stack(after_5) - losses_5[:k_5].mean()).abs()
+    right_5 = float(changes_5.max() ** 2 / (changes_5**2).sum())
+    assert digit_5 == k_5 + int(changes_5.argmax()), "another of your own digits changes it more"
+    assert abs(share_5 / right_5 - 1) < 2e-3, "it is not the share of your own digit"
+
+# %% [markdown]
+# **6. In words.** An invented preprint measures a language model of $10^8$ parameters at $\sigma = 10^{-3}$. The
 # criterion in the top $D = 16$ directions, divided by that of the full space, is 0.998 at every $k$.
 # The authors conclude: "Sixteen directions hold the whole change of the landscape." You are the
 # referee. What does the number show? Which two measurements do you ask for, and what would each have
 # to show for the conclusion to stand? Five to eight sentences.
 
-# %% [markdown] tags=["manual-5", "points-4"]
+# %% [markdown] tags=["manual-6", "points-4"]
 # ### BEGIN SOLUTION
 # Both criteria contain the same $a_k^2$, the squared change at the trained point itself, which no probe
 # can miss. At so small a $\sigma$ it is likely to be nearly all of both, and then the ratio divides $a_k^2$

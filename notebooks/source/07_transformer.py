@@ -895,7 +895,7 @@ print("the eigenvectors are the most expensive stage:", eigen == max(seconds.mea
 # **public check** says what is wrong, without giving the answer away. When you are done, compare with
 # [the solutions](solutions/07_transformer.ipynb).
 #
-# Four answers in code lead from the loss of one sequence to a probe of your own design; the fifth is in
+# Five answers in code lead from the loss of one sequence to sequences of your own; the sixth is in
 # words.
 
 # %%
@@ -1088,7 +1088,51 @@ for k_4, next_4 in ((3, range(3, 8)), (2, range(4, 7))):
     assert caught_4, "misses a part of an increment's gradient, for another model"
 
 # %% [markdown]
-# **5. In words.** KG26 (arXiv v1, Table 3: $D = 45$, five seeds, mean $\pm$ standard deviation) times three stages: the
+# **5. Your own sequences.** Your name chooses eight sequences that the transformer has learned from and
+# twelve held-out ones: write it between the quotes, spelt as where you hand in. You get the losses of
+# all twenty at its weights, in nats; the first $k = 8$ have been consumed. Which held-out sequence surprises
+# most? Count from 0, so that the first held-out one is sequence 8. As if it had to guess among how many
+# equally likely characters? And by how much does the mean loss change if that sequence comes next? Three
+# plain numbers are an answer too, but your neighbour's are others.
+
+
+# %% tags=["answer-5"]
+from landscape_nb.course import own_numbers
+
+student = "a learner"
+
+
+def most_surprising():
+    """Your name, the number of the sequence, of characters, and the increment I_k."""
+    loss, k = own_numbers("07.5", student)
+    losses = loss.per_sample(loss.w0)
+    ### BEGIN SOLUTION
+    i = k + int(losses[k:].argmax())
+    increment = (losses[i] - losses[:k].mean()) / (k + 1)
+    return student, i, float(losses[i].exp()), float(increment)
+    ### END SOLUTION
+
+
+# %% tags=["check-5", "points-1"]
+check("07.5", most_surprising)
+
+# %% tags=["hidden-5", "points-2"]
+from landscape_nb.course import own_numbers as own_numbers_5
+from landscape_nb.course import signed as signed_5
+
+for _ in range(2):
+    student_5, (at_5, characters_5, change_5) = signed_5(most_surprising())
+    loss_5, k_5 = own_numbers_5("07.5", student_5)
+    losses_5 = loss_5.per_sample(loss_5.w0).double()
+    assert at_5 in range(k_5, len(losses_5)), "it is none of the held-out sequences"
+    assert losses_5[int(at_5)] == losses_5[k_5:].max(), "another of your own surprises more"
+    right_5 = float(losses_5[[*range(k_5), int(at_5)]].mean() - losses_5[:k_5].mean())
+    guess_5 = float(losses_5[int(at_5)] - np.log(characters_5))
+    assert abs(guess_5) < 1e-4, "the number of characters is another one"
+    assert abs(change_5 / right_5 - 1) < 1e-4, "the mean of your own losses changes otherwise"
+
+# %% [markdown]
+# **6. In words.** KG26 (arXiv v1, Table 3: $D = 45$, five seeds, mean $\pm$ standard deviation) times three stages: the
 # top eigenvectors $17.53 \pm 0.53$ s; gradient and compressed Hessian $1.777 \pm 0.014$ s; the evaluation, by direct
 # Monte Carlo $2.197 \pm 0.013$ s, by the closed form $(1.22 \pm 0.03) \cdot 10^{-4}$ s. It says that the first
 # stage dominates, and that *once it has been paid* the closed form is about 18 000 times faster than direct Monte
@@ -1097,7 +1141,7 @@ for k_4, next_4 in ((3, range(3, 8)), (2, range(4, 7))):
 # each time? And what would you want to know about the two results before you call the times comparable?
 # Four to six sentences.
 
-# %% [markdown] tags=["manual-5", "points-3"]
+# %% [markdown] tags=["manual-6", "points-3"]
 # ### BEGIN SOLUTION
 # Both ways need the eigenvectors. For one number, direct Monte Carlo takes $17.5 + 2.2 = 19.7$ s and
 # the closed form $17.5 + 1.8 + 0.0001 = 19.3$ s: a factor of 1.02, that is, none. For 100 values of $\sigma$

@@ -1,4 +1,4 @@
-"""Public checks of notebook 01: an increment, its moment, what is arithmetic, a probe."""
+"""Public checks of notebook 01: an increment, its moment, arithmetic, a probe, own losses."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape_nb.course.checking import check
+from landscape_nb.course.checking import check, check_own
+from landscape_nb.course.numbers_by_name import own_numbers
 from landscape_nb.course.own_work import unaided
 from landscape_nb.figures import n01_quadratic_toy as figures
 from landscape_nb.theory.increment import IncrementModel
@@ -141,3 +142,26 @@ MISTAKES_4: dict[str, Callable[..., Any]] = {
 def check_4(answer: Callable[..., Any]) -> None:
     """The probe whose curvature part is largest."""
     check("4", answer, lambda d, D: BEST_OF[d], [{"d": d, "D": 2} for d in BEST_OF], MISTAKES_4)
+
+
+def check_5(answer: Callable[..., Any]) -> None:
+    """From which k on the student's own losses give increments below the tolerance."""
+    hints: dict[str, Callable[[str], dict[str, float]]] = {
+        "Is that the first k at or below your tolerance?": lambda student: {
+            "k": _settled(student)["k"] + 1
+        },
+        "At that k the mean is still above your tolerance.": lambda student: {
+            "k": _settled(student)["k"] - 1
+        },
+        "With few losses it matters whether the variance divides by n or by n - 1.": partial(
+            _settled, share=1 - 1 / 40
+        ),
+    }
+    check_own("5", answer, _settled, hints)
+
+
+def _settled(student: str, share: float = 1.0) -> dict[str, float]:
+    """The smallest k at which the mean squared increment is within the tolerance, and that mean."""
+    losses, tolerance = own_numbers("01.5", student)
+    means = (share * float(_exact_mean(losses, k)) for k in range(1, len(losses)))
+    return next({"k": k, "the mean": mean} for k, mean in enumerate(means, 1) if mean <= tolerance)
