@@ -10,7 +10,7 @@ import torch
 
 import landscape_nb as ln
 from landscape_nb.course import Cost, SaveMyWork, holds, predict_choice, predict_number
-from landscape_nb.course import reveal_choice, reveal_number
+from landscape_nb.course import quiz, reveal_choice, reveal_number
 from landscape_nb.figures import n05_buy_more as money
 from landscape_nb.numerics.progress import progress_bar
 from landscape_nb.study.evidence import buy_more, n25, stored
@@ -179,6 +179,9 @@ reveal_number("Fall by the denominator alone", fall_guess, (321 / 11) ** 2, unit
 
 # %% tags=["nbval-ignore-output"]
 SurfaceExplorer(surfaces, ["change", "log change", "loss"])
+
+# %% jupyter={"source_hidden": true}
+quiz("05.window")
 
 # %% [markdown]
 # *What you should see.* A mountain, and at $k = 320$ nothing; only the colours still tell of it. That is the
