@@ -7,24 +7,21 @@ that fit a phone, and the index of the search. Each function changes or reads on
 
 from __future__ import annotations
 
-import ast
 import base64
 import json
 import re
 import tomllib
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 
+import forms
 from bs4 import BeautifulSoup, NavigableString, Tag
 from nbformat import NotebookNode
 
 PHONE = 38  # characters of printed text in the width of a phone; measured at 390 px
 WIDE_PICTURE = 520  # pixels: in a phone's width the words of wider ones are too small to read
-HEADINGS = ("h1", "h2", "h3", "h4")
-ASKS = r"^(Predict|Question|Try|Drag|Move)|\?$"  # how a request in bold begins, or a question ends
 SHORT = 12  # characters of an equation that the search shows; a longer one is told by dots
 
 
@@ -34,113 +31,35 @@ SHORT = 12  # characters of an equation that the search shows; a longer one is t
 def fold_answers(notebook: NotebookNode) -> None:
     """Mark the code cells whose outputs give away what a learner was asked to predict.
 
-    A prediction is a cell with a tag `predict-...`; a cell that uses its variables tells the
-    answer, and so may the code cells around it, up to the next text.
-
-    >>> from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-    >>> guess = new_code_cell("guess = 1", metadata={"tags": ["predict-it"]})
-    >>> told = [new_code_cell("print(2)"), new_code_cell("reveal_number('It', guess, 2)")]
-    >>> book = new_notebook(cells=[guess, *told, new_markdown_cell("So"), new_code_cell("3")])
+    >>> from nbformat.v4 import new_code_cell, new_notebook
+    >>> code = [new_code_cell("print(2)"), new_code_cell("reveal_number('It', guess, 2)")]
+    >>> book = new_notebook(cells=code)
     >>> fold_answers(book)
     >>> [cell.metadata.get("answer") for cell in book.cells]
-    [None, 'what the run gave', 'the answer', None, None]
+    [None, 'the answer']
     """
-    guessed: set[str] = set()
-    run: list[NotebookNode] = []  # code cells since the last text or prediction
-    for cell in [*notebook.cells, None]:
-        if cell is None or cell.cell_type != "code" or _is_prediction(cell):
-            if any(guessed & _names(one, ast.Load) for one in run):
-                for one in filter(_shows_no_widget, run):
-                    tells = guessed & _names(one, ast.Load)
-                    one.metadata["answer"] = "the answer" if tells else "what the run gave"
-            run = []
-            if cell is not None and _is_prediction(cell):
-                guessed |= _names(cell, ast.Store)
-        else:
-            run.append(cell)
-
-
-def _is_prediction(cell: NotebookNode) -> bool:
-    return any(tag.startswith("predict-") for tag in cell.metadata.get("tags", []))
-
-
-def _shows_no_widget(cell: NotebookNode) -> bool:
-    """Sliders are there to be moved at once, beside an answer too."""
-    return all("explorable" not in o.get("metadata", {}) for o in cell.get("outputs", []))
-
-
-def _names(cell: NotebookNode, use: type) -> set[str]:
-    """The variables that a cell reads (ast.Load) or assigns (ast.Store); none if not Python."""
-    try:
-        nodes = ast.walk(ast.parse(cell.source))
-        return {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, use)}
-    except SyntaxError:
-        return set()
+    told = set(forms.reveals(notebook))
+    for cell in notebook.cells:
+        if cell.id in told:
+            cell.metadata["answer"] = "the answer"
 
 
 def gather_answers(soup: BeautifulSoup) -> None:
-    """Put all that tells one answer behind one *show*: its outputs, and the text right after.
+    """Put all that tells one answer behind one *show*: its outputs, and the words after it.
 
-    A text often repeats the answer in words. Headings stay in sight and in the contents, and so
-    does what asks the next question or leads on to the next code. Code that is folded takes its
-    output along: what a notebook's test compares tells the answers once more, as True or False.
+    Code that is folded takes its output along: what a notebook's test compares tells answers too.
     """
     for code in soup.select("main > .code_cell > .input > details"):
         if output := code.find_parent("div", class_="code_cell").select_one(".output_wrapper"):
             code.append(output.extract())
     for details in soup.select("main > .code_cell > details.answer"):
-        cell = details.parent
-        if cell is None:  # gathered by the one before
-            continue
-        following = _until(cell, lambda one: not _may_be_folded(one))
-        told = [one for one in following if one.find("details", class_="answer", recursive=False)]
-        for one in following[: following.index(told[-1]) + 1] if told else []:
-            if inner := one.find("details", class_="answer", recursive=False):
-                if inner.summary.string == "Show the answer":
-                    details.summary.string = inner.summary.string
-                inner.summary.decompose()
-                inner.unwrap()
-            details.append(one.extract())
-        details.extend(_told_in_words(cell))
-
-
-def _told_in_words(cell: Tag) -> list[Tag]:
-    """The paragraphs right after a cell that belong to its answer, taken out of the page.
-
-    The last one before code leads on to it and stays, if it ends in a colon or is not the only one.
-    """
-    texts = _until(cell, lambda one: "text_cell" not in one["class"])
-    parts = [p for t in texts for p in t.select_one(".text_cell_render").find_all(recursive=False)]
-    told = list(takewhile(lambda part: not _opens_a_thought(part), parts))
-    after = [cell, *texts][-1].find_next_sibling("div", class_="cell")
-    to_code = bool(told) and told == parts and after is not None
-    if to_code and (len(told) > 1 or told[-1].get_text().endswith(":")):
-        told.pop()
-    for part in told:
-        part.extract()
-    for text in texts:
-        if not text.select_one(".text_cell_render").find(True):
-            text.decompose()
-    return told
-
-
-def _until(cell: Tag, ends: Callable[[Tag], bool]) -> list[Tag]:
-    """The cells after a cell, up to the first that ends them."""
-    return list(takewhile(lambda one: not ends(one), cell.find_next_siblings("div", class_="cell")))
-
-
-def _may_be_folded(cell: Tag) -> bool:
-    """Code whose outputs, if any, are folded already, and that asks for no prediction."""
-    open_output = cell.find("div", class_="output_wrapper", recursive=False)
-    asks = any(name.startswith("celltag_predict-") for name in cell["class"])
-    return "code_cell" in cell["class"] and not open_output and not asks
-
-
-def _opens_a_thought(part: Tag) -> bool:
-    """Whether a part of a text is a heading, or a paragraph that begins with a request in bold."""
-    bold = part.find("strong") if part.name == "p" else None
-    begins = bold is not None and part.get_text().lstrip().startswith(bold.get_text())
-    return part.name in HEADINGS or (begins and bool(re.search(ASKS, bold.get_text())))
+        after = details.parent.find_next_sibling("div", class_="cell")
+        words = after.select_one(".text_cell_render > details") if after else None
+        if words and words.summary.get_text() == forms.AFTER:
+            words.summary.decompose()
+            details.append(words.extract())
+            words.unwrap()
+            after.decompose()
 
 
 # ---- contents of the page ------------------------------------------------------------------

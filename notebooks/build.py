@@ -3,7 +3,9 @@
 Each notebook has one source, `source/NN_name.py` (jupytext, percent format). From it come
 
 - `NN_name.ipynb`, the whole story with unanswered exercises, run from top to bottom in a fresh
-  kernel;
+  kernel; what a learner is to predict first is not in it;
+- `revealed/NN_name.json`, the outputs that were taken out for that: the web pages show them folded,
+  and the notebooks' test compares them;
 - `solutions/NN_name.ipynb`, the exercises answered, also run;
 - `assignments/source/NN_name/`, the same exercises for nbgrader, with points and hidden tests.
 
@@ -20,6 +22,8 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import json
+import os
 import re
 import sys
 import threading
@@ -34,6 +38,7 @@ import psutil
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
+from landscape_nb.course.predictions import REVEAL
 from landscape_nb.course.saved_work import digest
 from landscape_nb.numerics.files import replace_files
 
@@ -64,6 +69,22 @@ def notebook_path(source: Path) -> Path:
 def solutions_path(source: Path) -> Path:
     """Where the answered exercises belong."""
     return source.parent.parent / "solutions" / f"{source.stem}.ipynb"
+
+
+def revealed_path(notebook: Path) -> Path:
+    """Where the outputs belong that a learner's notebook keeps back."""
+    return notebook.parent / "revealed" / f"{notebook.stem}.json"
+
+
+def read_revealed(notebook: Path) -> dict[str, list]:
+    """The outputs that a learner's notebook keeps back, by the ids of their cells."""
+    path = revealed_path(notebook)
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+
+def read_story(path: Path) -> NotebookNode:
+    """A stored notebook of the course with all of its outputs."""
+    return forms.unlocked(nbformat.read(path, as_version=4), read_revealed(path))
 
 
 def assignment_path(source: Path) -> Path:
@@ -109,7 +130,7 @@ def execute(notebook: NotebookNode, cwd: Path = NOTEBOOKS) -> NotebookNode:
         record_timing=False,
         store_widget_state=False,  # without its state GitHub refuses a notebook with widgets
         resources={"metadata": {"path": str(cwd)}},
-    ).execute()
+    ).execute(env={**os.environ, REVEAL: "1"})
     return executed
 
 
@@ -252,6 +273,8 @@ def problems(source: Path) -> list[str]:
             told = agree(form, stored)
             if path != assignment_path(source):
                 told += executed_in_order(stored)
+            if path == notebook_path(source):
+                told += _spoilers(stored, read_revealed(path))
             told += ["has metadata.widgets"] if "widgets" in stored.metadata else []
             told += [
                 f"pictures/{picture}.png is not the one in the notebook"
@@ -260,6 +283,16 @@ def problems(source: Path) -> list[str]:
             ]
             found += [f"{name}: {complaint}" for complaint in told]
     return found + _stale_copies(source)
+
+
+def _spoilers(stored: NotebookNode, taken: dict[str, list]) -> list[str]:
+    """Reveals whose outputs are in the learner's notebook, or are not kept beside it."""
+    ids = forms.reveals(stored)
+    shown = [cell.id for cell in stored.cells if cell.id in ids and cell.outputs]
+    lost = [id for id in ids if not taken.get(id)]
+    found = [f"cell {id} gives a prediction away" for id in shown]
+    found += [f"revealed/ lacks the outputs of cell {id}" for id in lost]
+    return found + [f"revealed/ has a cell {id} that reveals nothing" for id in {*taken} - {*ids}]
 
 
 def _forms(source: Path, read: NotebookNode) -> dict[Path, NotebookNode | None]:
@@ -330,7 +363,9 @@ def build(source: Path, exercises_only: bool = False) -> list[str]:
         files, warnings = built_exercises(source, read)
         stored = run_exercises(source, read) if exercises_only else execute(forms.story(read))
         notebook, more = tidy(stored)
+    notebook, taken = forms.locked(notebook)
     files |= _with_pictures(notebook, notebook_path(source))
+    files[revealed_path(notebook_path(source))] = _json(taken)
     for path in files:
         path.parent.mkdir(parents=True, exist_ok=True)
     story = notebook_path(source).resolve()
@@ -360,7 +395,7 @@ def built_exercises(source: Path, read: NotebookNode) -> tuple[dict[Path, bytes]
 def run_exercises(source: Path, read: NotebookNode) -> NotebookNode:
     """The stored story with its exercises run anew, in a kernel of their own."""
     story = forms.story(read)
-    stored = {c.id: c for c in nbformat.read(notebook_path(source), as_version=4).cells}
+    stored = {c.id: c for c in read_story(notebook_path(source)).cells}
     part = forms.section(story)
     outside = [*story.cells[: part.start], *story.cells[part.stop :]]
     if changed := [c.source for c in outside if c.cell_type == "code" and c.id not in stored]:
@@ -380,6 +415,10 @@ def run_exercises(source: Path, read: NotebookNode) -> NotebookNode:
             if "execution_count" in output:
                 output.execution_count = count
     return story
+
+
+def _json(taken: dict[str, list]) -> bytes:
+    return (json.dumps(taken, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()
 
 
 def _with_pictures(notebook: NotebookNode, path: Path) -> dict[Path, bytes]:

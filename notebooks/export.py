@@ -29,7 +29,7 @@ from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree
 
 import aids
-import nbformat
+import build
 import pypandoc
 from bs4 import BeautifulSoup
 from jinja2 import pass_context
@@ -105,13 +105,22 @@ def front_page(readme: Path, more: list[Page], notebooks: list[Page]) -> Page:
 
 def explorables(page: Page) -> list[NotebookNode]:
     """The outputs of a page that can be moved: those with the state of an explorable."""
+    return _with_state(page, "explorable")
+
+
+def _is_alive(page: Page) -> bool:
+    """Whether a page has something that its script must bring to life."""
+    return bool(explorables(page) or _with_state(page, "prediction"))
+
+
+def _with_state(page: Page, kind: str) -> list[NotebookNode]:
     outputs = [o for cell in page.notebook.cells for o in cell.get("outputs", [])]
-    return [output for output in outputs if "explorable" in output.get("metadata", {})]
+    return [output for output in outputs if kind in output.get("metadata", {})]
 
 
 def notebook_page(source: Path, place: Path) -> Page:
     """The page of a stored notebook."""
-    notebook = nbformat.read(source, as_version=4)
+    notebook = build.read_story(source)
     aids.fold_answers(notebook)
     return Page(source, _url(place), _title(notebook, source), notebook)
 
@@ -441,11 +450,11 @@ def site(root: Path = ROOT) -> dict[str, bytes]:
         up = "../" * page.url.count("/")
         resources = {"root": up, "steps": steps(page, pages), "title": title, "page": page.url}
         resources["glossary"] = any(p.url == "glossary.html" for p in pages)
-        resources["explorables"] = bool(explorables(page))
+        resources["explorables"] = _is_alive(page)
         texts[page.url], _ = export.from_notebook_node(page.notebook, resources)
     known = mathml(match[0] for html in texts.values() for match in EQUATION.finditer(html))
     files = {name: (TEMPLATE / name).read_bytes() for name in ("style.css", "site.js")}
-    if any(explorables(page) for page in pages):
+    if any(map(_is_alive, pages)):
         files["explorables.js"] = es_modules.page_script().encode()
         files["explorables.css"] = es_modules.page_style().encode()
     soups, found, terms = {}, {}, aids.read_terms(root / GLOSSARY)

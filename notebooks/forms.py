@@ -11,12 +11,14 @@ from the rest. Its cells carry tags:
 | hidden-1, points-2 | hidden tests, which only the teacher's forms contain |
 | manual-4, points-3 | markdown; an answer in words, with the teacher's between the two marks |
 
-`story` is what a learner opens: everything, exercises unanswered. `solutions` is the section
-alone, answered, with the hidden tests. `assignment` is the section as nbgrader wants it.
+`story` is what a learner opens: everything, exercises unanswered; `locked` takes the outputs out
+of it that would spoil a prediction. `solutions` is the section alone, answered, with the hidden
+tests. `assignment` is the section as nbgrader wants it.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable, Iterator
 
@@ -150,7 +152,57 @@ def story(source: NotebookNode) -> NotebookNode:
             cell.metadata.given = digest(cell.source)  # whatever else it says is the learner's
         return None if kind == "hidden" else cell
 
-    return _with_cells(source, list(_rewritten(source.cells, rewrite)))
+    cells = list(_rewritten(source.cells, rewrite))
+    _fold_what_was_found(cells)
+    return _with_cells(source, cells)
+
+
+PREDICTS, REVEALS = re.compile(r"predict_\w+"), re.compile(r"reveal_\w+")
+AFTER = "After your prediction: what was found"
+
+
+def calls(cell: NotebookNode, name: re.Pattern) -> bool:
+    """Whether a code cell calls a function of such a name."""
+    if cell.cell_type != "code":
+        return False
+    try:
+        nodes = ast.walk(ast.parse(cell.source))
+    except SyntaxError:
+        return False
+    functions = [node.func for node in nodes if isinstance(node, ast.Call)]
+    return any(isinstance(f, ast.Name) and name.fullmatch(f.id) for f in functions)
+
+
+def reveals(notebook: NotebookNode) -> list[str]:
+    """The ids of the cells that show what was to be predicted."""
+    return [cell.id for cell in notebook.cells if calls(cell, REVEALS)]
+
+
+def locked(executed: NotebookNode) -> tuple[NotebookNode, dict[str, list]]:
+    """An executed story without what spoils a prediction, and that: id of a cell -> outputs."""
+    copy, spoilers = nbformat.from_dict(executed), set(reveals(executed))
+    taken = {cell.id: cell.outputs for cell in copy.cells if cell.id in spoilers}
+    for cell in copy.cells:
+        if cell.id in spoilers:
+            cell.outputs = []
+    return copy, taken
+
+
+def unlocked(notebook: NotebookNode, taken: dict[str, list]) -> NotebookNode:
+    """The whole story again: the opposite of `locked`."""
+    copy = nbformat.from_dict(notebook)
+    for cell in copy.cells:
+        if cell.id in taken:
+            cell.outputs = nbformat.from_dict(taken[cell.id])
+    return copy
+
+
+def _fold_what_was_found(cells: list[NotebookNode]) -> None:
+    """The text right after a reveal tells in words what the reveal shows: it waits for a click."""
+    for before, cell in zip(cells, cells[1:], strict=False):
+        if calls(before, REVEALS) and cell.cell_type == "markdown" and cell.source[0] != "#":
+            text = cell.source.strip()
+            cell.source = f"<details><summary>{AFTER}</summary>\n\n{text}\n\n</details>"
 
 
 def solutions(source: NotebookNode, name: str) -> NotebookNode | None:

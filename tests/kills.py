@@ -436,7 +436,7 @@ def finish_cache(folder: Path, told: list[Told]) -> Iterator[Fault]:
 
 STUB = "def f():\n    # YOUR CODE HERE\n    raise NotImplementedError()"
 NOTEBOOKS = {
-    "01_toy": ("predict-slope", "answer-1", "answer-2"),
+    "01_toy": ("answer-slope", "answer-1", "answer-2"),
     "02_next": ("manual-1",),
 }
 TAGS = [(name, tag) for name, tags in NOTEBOOKS.items() for tag in tags]

@@ -668,10 +668,10 @@ def test_the_zip_is_the_same_for_the_same_texts(folder, monkeypatch):
 
 
 def test_what_another_version_of_the_course_knows_is_named(folder):
-    files = {NAME: LATER, "01_toy/answer-7.py": "x", "44_new/predict-a.py": "y"}
+    files = {NAME: LATER, "01_toy/answer-7.py": "x", "44_new/answer-a.py": "y"}
     done = work.restore(work.pack(files), folder)
     assert done.tags == {"01_toy": ["answer-1"]}
-    assert done.unknown == ["01_toy/answer-7", "44_new/predict-a"]
+    assert done.unknown == ["01_toy/answer-7", "44_new/answer-a"]
 
 
 @pytest.mark.parametrize("words", ["\ufeffx = 1", "\ufeff\ufeff", "x\ufeff"])

@@ -44,7 +44,7 @@ def code_cells(notebook):
 def printed_lines(cell):
     """Lines a reader sees as text: stdout, and results that have no picture."""
     texts = [out.text for out in cell.outputs if out.get("name") == "stdout"]
-    data = [out.data for out in cell.outputs if "data" in out]
+    data = [out.data for out in cell.outputs if "data" in out and "prediction" not in out.metadata]
     texts += [d["text/plain"] for d in data if "text/plain" in d and "image/png" not in d]
     return [line for text in texts for line in text.splitlines() if line.strip()]
 
@@ -117,14 +117,62 @@ def test_every_notebook_has_three_exercises(source):
     assert sum("answer" in cells for cells in exercises.values()) >= 3
 
 
-def test_every_notebook_asks_for_predictions_and_draws_them(source):
+def test_every_notebook_asks_for_predictions_and_reveals_each(source):
     cells = build.read_source(source).cells
-    asked = [t for c in cells for t in c.metadata.get("tags", []) if t.startswith("predict-")]
-    drawn = [
-        cell for cell in cells if re.search(r"^ *reveal_(number|choice|curve)\(", cell.source, re.M)
-    ]
-    assert asked and len(asked) == len(set(asked)), asked
-    assert drawn
+    asking = [c for c in cells if build.forms.calls(c, build.forms.PREDICTS)]
+    asked = [ASKS.fullmatch(cell.source.strip()) for cell in asking]
+    assert asked and all(asked), "a prediction stands alone: name_guess = predict_...("
+    keys = [match["key"] for match in asked]
+    assert len(keys) == len(set(keys)) and {key[:2] for key in keys} == {source.stem[:2]}, keys
+    for cell, match in zip(asking, asked, strict=True):
+        later = cells[cells.index(cell) + 1 :]
+        telling = [c for c in later if build.forms.calls(c, build.forms.REVEALS)]
+        assert any(re.search(rf"\b{match['name']}\b", c.source) for c in telling), match["name"]
+
+
+ASKS = re.compile(
+    r'(?P<name>\w+_(?:guess|sketch)) = predict_\w+\(\s*"(?P<key>\d\d\.[\w-]+)",.*\)', re.DOTALL
+)
+
+
+@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
+def test_nothing_is_shown_between_a_prediction_and_its_reveal(path):
+    open_guesses, shown = set(), []
+    for cell in code_cells(build.read_story(path)):
+        if build.forms.calls(cell, build.forms.PREDICTS):
+            open_guesses.add(cell.source.split(" =")[0])
+        elif build.forms.calls(cell, build.forms.REVEALS):
+            open_guesses -= {
+                name for name in open_guesses if re.search(rf"\b{name}\b", cell.source)
+            }
+        elif open_guesses and cell.outputs:
+            shown.append(
+                f"{sorted(open_guesses)} waits for an answer; shown is {cell.source[:60]!r}"
+            )
+    assert shown == []
+
+
+def main_path(notebook):
+    """The cells that nobody should skip."""
+    beside = False
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and (title := re.match(r"## (?:\d+\. )?(.*)", cell.source)):
+            beside = title[1].startswith(BESIDE)
+        if not beside:
+            yield cell
+
+
+BESIDE = ("Exercises", "Save your work", "Going deeper")
+WORDS, CELLS = 1500, 25  # of a main path at most
+
+
+@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
+def test_the_main_path_is_short(path):
+    cells = list(main_path(nbformat.read(path, as_version=4)))
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    words = sum(len(re.sub(r"^#+ |<[^>]+>", "", text, flags=re.M).split()) for text in texts)
+    code = [c for c in cells if c.cell_type == "code" and c.source.strip() and not folded(c)]
+    assert (words <= WORDS, len(code) <= CELLS) == (True, True), (words, len(code))
 
 
 def test_every_exercise_section_shows_a_picture_of_what_to_expect(source):
@@ -180,7 +228,9 @@ def folded(cell):
 
 @pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
 def test_folded_cells_are_few_and_only_print_what_is_compared(path):
-    quiet = [cell for cell in code_cells(nbformat.read(path, as_version=4)) if folded(cell)]
+    opening, *rest = code_cells(nbformat.read(path, as_version=4))  # a picture may open the course
+    quiet = [cell for cell in rest if folded(cell)]
+    assert not folded(opening) or opening.source.startswith("# The first picture.")
     assert len(quiet) <= 3
     for cell in quiet:
         assert cell.source.startswith("# What the notebook's test compares")

@@ -43,18 +43,18 @@ def folder(tmp_path):
     write(
         tmp_path, "01_toy",
         cell("import torch"),
-        cell("guess = -2.5", "predict-slope", given="guess = 1"),
+        cell("guess = -2.5", "answer-slope", given="guess = 1"),
         cell("def f():\n    return 'å\\n'", "answer-1", given=STUB),
         given(STUB, "answer-2"),
         cell("Because.", "manual-3", new_markdown_cell, given="YOUR ANSWER HERE"),
-        given("other_guess = 3", "predict-other"),
+        given("other_guess = 3", "answer-other"),
     )  # fmt: skip
     write(tmp_path, "02_next", given("YOUR ANSWER HERE", "manual-1", new_markdown_cell))
     return tmp_path
 
 
 ANSWERS = {
-    "01_toy/predict-slope.py": "guess = -2.5",
+    "01_toy/answer-slope.py": "guess = -2.5",
     "01_toy/answer-1.py": "def f():\n    return 'å\\n'",
     "01_toy/manual-3.md": "Because.",
 }
@@ -70,16 +70,16 @@ def test_saved_are_answers_and_predictions_but_no_stubs(folder):
 def test_the_zip_can_be_read_without_this_package(folder):
     content, _ = work.save(folder)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        assert archive.read("01_toy/predict-slope.py") == b"guess = -2.5"
+        assert archive.read("01_toy/answer-slope.py") == b"guess = -2.5"
 
 
 def test_what_ran_after_the_last_save_counts(folder):
     path = folder / "01_toy.ipynb"
     id = nbformat.read(path, as_version=4).cells[1].id
     ran = {id: Executed("guess = 7", states(folder))}
-    assert work.collect(folder, ran).files["01_toy/predict-slope.py"] == "guess = 7"
+    assert work.collect(folder, ran).files["01_toy/answer-slope.py"] == "guess = 7"
     path.write_text(path.read_text() + "\n")  # written since
-    assert work.collect(folder, ran).files["01_toy/predict-slope.py"] == "guess = -2.5"
+    assert work.collect(folder, ran).files["01_toy/answer-slope.py"] == "guess = -2.5"
 
 
 def test_restoring_brings_everything_back(folder):
@@ -87,7 +87,7 @@ def test_restoring_brings_everything_back(folder):
     other = [cell("import torch"), cell("changed = 1")]
     write(
         folder, "01_toy", *other,
-        given("guess = 0", "predict-slope"), given(STUB, "answer-1"), cell("mine", "answer-2"),
+        given("guess = 0", "answer-slope"), given(STUB, "answer-1"), cell("mine", "answer-2"),
         given("YOUR ANSWER HERE", "manual-3", new_markdown_cell),
     )  # fmt: skip
     done = work.restore(content, folder)
@@ -95,13 +95,13 @@ def test_restoring_brings_everything_back(folder):
         "import torch", "changed = 1", "guess = -2.5", ANSWERS["01_toy/answer-1.py"], "mine",
         "Because.",
     ]  # fmt: skip
-    assert done.tags == {"01_toy": ["predict-slope", "answer-1", "manual-3"]}
+    assert done.tags == {"01_toy": ["answer-slope", "answer-1", "manual-3"]}
     assert (done.unknown, done.unreadable, done.backup) == ([], [], work.BACKUP)
     assert set(work.collect(folder).files) == {*ANSWERS, "01_toy/answer-2.py"}
 
 
 def test_what_is_replaced_can_be_had_back(folder):
-    content = work.pack({"01_toy/predict-slope.py": "guess = 1"})
+    content = work.pack({"01_toy/answer-slope.py": "guess = 1"})
     work.restore(content, folder)
     assert texts(folder / "01_toy.ipynb")[1] == "guess = 1"
     work.restore((folder / work.BACKUP).read_bytes(), folder)
@@ -109,7 +109,7 @@ def test_what_is_replaced_can_be_had_back(folder):
 
 
 def test_restoring_again_and_again_keeps_every_earlier_state(folder):
-    content = work.pack({"01_toy/predict-slope.py": "guess = 1"})
+    content = work.pack({"01_toy/answer-slope.py": "guess = 1"})
     names = [work.restore(content, folder).backup for _ in range(3)]
     assert names[0] == work.BACKUP and names[1] != names[0]
     assert work.unpack((folder / names[0]).read_bytes()) == ANSWERS
@@ -125,7 +125,7 @@ def test_saving_before_restoring_keeps_the_earlier_zip(folder):
 
 
 def test_with_nothing_to_save_nothing_is_written(tmp_path):
-    write(tmp_path, "01_toy", given("guess = 1", "predict-slope"), given(STUB, "answer-1"))
+    write(tmp_path, "01_toy", given("guess = 1", "answer-slope"), given(STUB, "answer-1"))
     (tmp_path / work.SAVED).write_bytes(b"older")
     assert work.save(tmp_path)[1].files == {}
     assert (tmp_path / work.SAVED).read_bytes() == b"older"

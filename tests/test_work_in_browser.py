@@ -16,7 +16,7 @@ TYPED = "def double(x):\n    return 2 * x  # mine, with an å"
 CELLS = [
     new_code_cell("import landscape_nb.course\nfrom landscape_nb.widgets import SaveMyWork"),
     new_code_cell(
-        "guess = 1", metadata={"tags": ["predict-guess"], "given": work.digest("guess = 0")}
+        "guess = 1", metadata={"tags": ["answer-guess"], "given": work.digest("guess = 0")}
     ),
     new_code_cell(STUB, metadata={"tags": ["answer-1"], "given": work.digest(STUB)}),
     new_code_cell("SaveMyWork()"),
@@ -84,7 +84,7 @@ def test_an_answer_is_saved_lost_and_brought_back(lab, tmp_path):
     lab.find(".ln-work .ln-save").click()
     content = bytes(lab.await_script(LINKED, lab.find(LINK)))
     files = work.unpack(content)
-    assert files == {"01_tiny/predict-guess.py": "guess = 1", "01_tiny/answer-1.py": TYPED}
+    assert files == {"01_tiny/answer-guess.py": "guess = 1", "01_tiny/answer-1.py": TYPED}
     assert "Saved answers and predictions: 2, from notebooks: 1." in said(lab)
     assert (lab.folder / "my_work.zip").read_bytes() == content
 
@@ -99,7 +99,7 @@ def test_an_answer_is_saved_lost_and_brought_back(lab, tmp_path):
     assert lab.run_script(READ, 2) == TYPED
     assert lab.run_script(READ, 1) == "guess = 1"
     backup = work.unpack((lab.folder / work.BACKUP).read_bytes())
-    assert backup == {"01_tiny/predict-guess.py": "guess = 99"}
+    assert backup == {"01_tiny/answer-guess.py": "guess = 99"}
 
 
 def test_what_is_only_typed_is_saved_first_and_a_restored_answer_is_shown(lab, tmp_path):

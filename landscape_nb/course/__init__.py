@@ -6,12 +6,14 @@ May import everything; nothing else imports it.
 from landscape_nb.course.answers import number, numbers
 from landscape_nb.course.checking import NoAnswerYet, NotYet, check, check_properties
 from landscape_nb.course.cost import Cost
+from landscape_nb.course.holds import holds
 from landscape_nb.course.own_work import NotYourOwn, beside, out_of_reach, unaided
-from landscape_nb.course.predictions import reveal_choice, reveal_curve, reveal_number
+from landscape_nb.course.predictions import predict_choice, predict_curve, predict_number
+from landscape_nb.course.reveals import reveal_choice, reveal_curve, reveal_number
 from landscape_nb.course.save_my_work import SaveMyWork
 from landscape_nb.course.saved_work import watch
 
-# A prediction that was run but not yet saved would otherwise be missing from the saved work.
+# An answer that was run but not yet saved would otherwise be missing from the saved work.
 watch()
 
 __all__ = [
@@ -23,9 +25,13 @@ __all__ = [
     "beside",
     "check",
     "check_properties",
+    "holds",
     "number",
     "numbers",
     "out_of_reach",
+    "predict_choice",
+    "predict_curve",
+    "predict_number",
     "reveal_choice",
     "reveal_curve",
     "reveal_number",

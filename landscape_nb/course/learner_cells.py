@@ -1,7 +1,7 @@
 """The cells that belong to the learner, in all notebooks of a folder, whatever lies there.
 
-What belongs to the learner are the cells tagged answer-..., manual-... and predict-..., unless they
-are locked. A file or a cell that is not as it should be is named with its reason and keeps nobody
+What belongs to the learner are the cells tagged answer-... and manual-..., unless they are locked.
+A file or a cell that is not as it should be is named with its reason and keeps nobody
 else from being read.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-OWN = re.compile(r"(answer|manual|predict)-[\w-]+")
+OWN = re.compile(r"(answer|manual)-[\w-]+")
 LARGEST_NOTEBOOK = 100_000_000  # bytes, chosen here: fifty times the largest of the course
 # What a zip cannot carry as part of a name, or carries as something else.
 UNFIT = re.compile(r"[\x00-\x1f\\/\ud800-\udfff]")

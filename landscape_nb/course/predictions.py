@@ -1,131 +1,244 @@
-"""Predictions, drawn beside what was found."""
+"""Predictions: a question, a guess in the browser, and a *Commit* that cannot be taken back.
 
-from collections.abc import Mapping, Sequence
+`predict_number`, `predict_choice` and `predict_curve` ask; the functions of `reveals.py` answer,
+but not before the guess is committed. Running a notebook commits nothing: only its reader does.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+import anywidget
 import numpy as np
-from numpy.typing import ArrayLike
+from IPython.display import display
+from traitlets import Any as AnyTrait
+from traitlets import Dict, TraitError, Unicode, observe, validate
 
-from landscape_nb.figures import guesses, plots
+from landscape_nb.course.kept_predictions import keep_predictions, read_predictions
+from landscape_nb.widgets.es_modules import es_module, page_style
 
-LEAD = "Your guess, and what was found."  # before the sentence under each revealed prediction
+REVEAL = "LANDSCAPE_NB_REVEAL"  # set in the environment where notebooks are built and tested
+KEY = re.compile(r"\d\d\.[\w-]+")
+LARGEST = 1e100  # farther no axis reaches
+Option = str | int | float | bool
 
 
-def reveal_number(what: str, guess: float, truths: ArrayLike, unit: str = "") -> None:
-    """Draw a guessed number beside the measured ones, and say how far it was.
+def revealing() -> bool:
+    """Whether everything is shown without a guess, as where notebooks are built and tested."""
+    return os.environ.get(REVEAL) == "1"
 
-    Args:
-        what: the quantity, as the beginning of a sentence ("The slope of the squared criterion").
-        guess: the learner's number.
-        truths: the measured number, or one for each seed or data set.
-        unit: written after the numbers.
+
+class PredictionError(ValueError, TraitError):
+    """A guess that cannot be. What a page sent is taken back, as any other refused trait."""
+
+
+class Prediction(anywidget.AnyWidget):
+    """A question, and the guess once it is committed. Made by the functions below.
+
+    Attributes:
+        key: "NN.name": the notebook and a name that is used once in it.
+        question: what is asked, in one sentence.
+        asks: how, as plain data: `kind` is "number", "choice" or "curve".
+        committed: the guess as the page sends it: a number, the position of an option, or one
+            height for each x; None before it is committed, and never changed afterwards.
     """
-    guess = _number(guess)
-    runs = np.atleast_1d(np.asarray(truths, dtype=float)).ravel()
-    low, middle, high = runs.min(), float(np.median(runs)), runs.max()
-    figure, ax = plots.new_figure(width=6.2, height=1.6)
-    guesses.guess_on_a_line(ax, guess, runs, f"{what}{f' [{unit}]' if unit else ''}")
-    unit = f" {unit}" if unit else ""
-    spread = f" ({low:.3g} to {high:.3g} over {len(runs)} runs)" if len(runs) > 1 else ""
-    plots.show(
-        figure,
-        f"{what}: you guessed {guess:.3g}{unit}, measured is {middle:.3g}{unit}{spread}. "
-        f"{_how_far(guess, low, middle, high)}",
-        LEAD,
-    )
+
+    _esm = es_module("prediction")
+    _css = page_style()
+    key = Unicode(read_only=True).tag(sync=True)
+    question = Unicode(read_only=True).tag(sync=True)
+    asks = Dict(read_only=True).tag(sync=True)
+    committed = AnyTrait(None, allow_none=True).tag(sync=True)
+    trouble = Unicode(read_only=True).tag(sync=True)
+
+    def __init__(
+        self, key: str, question: str, asks: dict[str, Any], options: Sequence[Option] = ()
+    ) -> None:
+        if not KEY.fullmatch(key):
+            raise ValueError(f"a prediction's key is like '04.slope'; got {key!r}.")
+        if not question.strip():
+            raise ValueError(f"prediction {key} needs a question.")
+        self._folder, self._options = Path.cwd(), tuple(options)
+        for name, value in {"key": key, "question": question, "asks": asks}.items():
+            self.set_trait(name, value)
+        super().__init__()
+        if not revealing():
+            self._take_up(read_predictions(self._folder).get(key))
+
+    @property
+    def value(self) -> Any:
+        """The guess: a number, the option, or {x: height}; None before it is committed."""
+        if self.committed is None:
+            return None
+        match self.asks["kind"]:
+            case "choice":
+                return self._options[self.committed]
+            case "curve":
+                return dict(zip(self.asks["x"], self.committed, strict=True))
+        return self.committed
+
+    def commit(self, guess: Any) -> None:
+        """Commit a guess as the page's button does.
+
+        Args:
+            guess: a number, the position of an option, or one height for each x.
+
+        Raises:
+            ValueError: it is none of these, or another guess was committed before.
+        """
+        self.committed = CHECKS[self.asks["kind"]](guess, self.asks)
+
+    def when_committed(self, do: Callable[[], None]) -> None:
+        """Call a function as soon as there is a guess, at once if there is one already."""
+        if self.committed is not None:
+            do()
+        else:
+            self.observe(lambda _: do(), "committed")
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take what a page sends; where that is refused, tell it what holds."""
+        try:
+            super().set_state(sync_data)
+        except TraitError:
+            self.send_state(list(sync_data))
+            raise
+
+    def _take_up(self, kept: Any) -> None:
+        """What was committed in an earlier session, if it still answers the question."""
+        with suppress(ValueError):
+            self.committed = kept
+
+    @validate("committed")
+    def _check(self, proposal: Any) -> Any:
+        """Once there is a guess it stays; what is none is refused."""
+        guess = proposal["value"]
+        if self.committed is not None and guess != self.committed:
+            raise PredictionError(f"Prediction {self.key} is committed and stays as it is.")
+        return None if guess is None else CHECKS[self.asks["kind"]](guess, self.asks)
+
+    @observe("committed")
+    def _keep(self, change: Any) -> None:
+        if revealing() or read_predictions(self._folder).get(self.key) == change["new"]:
+            return
+        try:
+            keep_predictions(self._folder, {self.key: change.new})
+        except (OSError, ValueError) as error:
+            self.set_trait("trouble", f"It could not be kept for the next session ({error}).")
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        data["text/plain"] = f"Predict. {self.question} To answer, run this cell."
+        state = {"key": self.key, "question": self.question, "asks": self.asks}
+        return data, {**metadata, "prediction": state}
 
 
-def _number(guess: Any) -> float:
-    try:
-        if isinstance(guess, str):
-            raise TypeError
-        number = float(guess)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not abs(number) < 1e100:  # farther no axis reaches
-        raise ValueError(f"The prediction must be a number, such as 0.1; got {guess!r}.")
-    return number
-
-
-def _how_far(guess: float, low: float, middle: float, high: float) -> str:
-    if low <= guess <= high or np.isclose(guess, middle, rtol=0.02):
-        return "That is a hit."
-    if guess > 0 and middle > 0 and max(guess / middle, middle / guess) > 1.5:
-        factor = max(guess / middle, middle / guess)
-        side = "large" if guess > middle else "small"
-        return f"Your guess is {_two_digits(factor)} times too {side}."
-    return f"Your guess is too {'high' if guess > middle else 'low'} by {abs(guess - middle):.2g}."
-
-
-def _two_digits(x: float) -> str:
-    """A factor as people say it: 1.7, 830."""
-    return f"{float(f'{x:.2g}'):g}"
-
-
-def reveal_choice(what: str, guess: Any, truth: Any, options: Sequence[Any]) -> None:
-    """Draw the options of a question, the learner's choice and the one that was found.
+def predict_number(key: str, question: str, unit: str = "") -> Prediction:
+    """Ask for a number, and show the question.
 
     Args:
-        what: the question.
-        guess: the learner's option.
-        truth: the option that was found.
-        options: all of them, in the order to draw.
+        key: "NN.name": the notebook and a name that is used once in it.
+        question: one sentence.
+        unit: written after the field.
+
+    Returns:
+        The `Prediction`, which `reveal_number` takes.
 
     Raises:
-        ValueError: the guess is none of the options.
+        ValueError: the key or the question is not as it must be.
     """
-    if guess not in options:
-        raise ValueError(f"The prediction must be one of {list(options)}; got {guess!r}.")
-    guess, truth = (next(o for o in options if o == choice) for choice in (guess, truth))
-    figure, ax = plots.new_figure(width=6.2, height=1.3)
-    guesses.guess_among_options(ax, [str(o) for o in options], str(guess), str(truth))
-    verdict = "You predicted it." if guess == truth else f"You predicted {guess}."
-    plots.show(figure, f"{what} Found: {truth}. {verdict}", LEAD)
+    return _shown(Prediction(key, question, {"kind": "number", "unit": unit}))
 
 
-def reveal_curve(
-    what: str, guess: Mapping[float, float], x: ArrayLike, runs: ArrayLike, *, xlabel: str
-) -> None:
-    """Draw a guessed curve, given at a few points, beside the measured one on log-log axes.
+def predict_choice(key: str, question: str, options: Sequence[Option]) -> Prediction:
+    """Ask for one of several options, and show the question.
 
     Args:
-        what: the quantity on the vertical axis.
-        guess: x -> guessed value, both positive; at least two points, joined by straight lines.
-        x: where the truth is known, (K,).
-        runs: the measured values, one row for each seed or data set, (R, K) or (K,).
+        key: "NN.name": the notebook and a name that is used once in it.
+        question: one sentence.
+        options: two or more, all different; shown as `str` writes them.
+
+    Returns:
+        The `Prediction`, which `reveal_choice` takes.
+
+    Raises:
+        ValueError: fewer than two options, or two that look alike; or as for `predict_number`.
+    """
+    words = [str(option) for option in options]
+    if len(words) < 2 or len(set(words)) < len(words):
+        raise ValueError(f"prediction {key} needs two options or more, all different; got {words}.")
+    return _shown(Prediction(key, question, {"kind": "choice", "options": words}, options))
+
+
+def predict_curve(
+    key: str, question: str, x: Sequence[float], heights: tuple[float, float], xlabel: str
+) -> Prediction:
+    """Ask for a curve on log-log axes, drawn by dragging one point above each x.
+
+    Args:
+        key: "NN.name": the notebook and a name that is used once in it.
+        question: one sentence.
+        x: where the points are, positive and ascending, two or more.
+        heights: lower and upper end of the vertical axis, positive.
         xlabel: label of the horizontal axis.
 
+    Returns:
+        The `Prediction`, which `reveal_curve` takes.
+
     Raises:
-        ValueError: fewer than two points, or one that is not positive.
+        ValueError: the x or the heights are not positive and ascending; or as for `predict_number`.
     """
-    try:
-        numbers = [_number(v) for v in (*guess, *guess.values())]
-    except (AttributeError, TypeError, ValueError):
-        numbers = []
-    if len(numbers) < 4 or min(numbers) <= 0:
+    asks = {"kind": "curve", "x": _ascending(key, "x", x), "xlabel": xlabel}
+    asks["heights"] = _ascending(key, "heights", heights)
+    return _shown(Prediction(key, question, asks))
+
+
+def _ascending(key: str, name: str, values: Sequence[float]) -> list[float]:
+    numbers = [float(value) for value in values]
+    ordered = all(low < high for low, high in zip(numbers, numbers[1:], strict=False))
+    if len(numbers) < 2 or not ordered or not 0 < numbers[0] or not numbers[-1] < LARGEST:
         raise ValueError(
-            "A guessed curve needs at least two points, all positive, such as {10: 1.0, 1000: "
-            f"0.01}}; got {guess!r}."
+            f"prediction {key}: {name} must be two numbers or more, positive and ascending; got "
+            f"{numbers}."
         )
-    points = sorted(guess.items())
-    rows, at = np.atleast_2d(np.asarray(runs, dtype=float)), np.asarray(x, dtype=float)
-    figure, ax = plots.new_figure(width=5.6)
-    plots.spread(ax, at, rows, "measured", color=plots.BLUE, marker="o")
-    where, heights = np.array(points, dtype=float).T
-    plots.curve(ax, where, heights, "guess", label="your guess")
-    few = at.tolist() if len(at) <= 6 else None
-    plots.log_log(ax, xlabel, what, "Your guess beside the truth", ticks=few)
-    plots.plain_digits(ax)
-    ax.legend(frameon=False)
-    told = np.exp(np.interp(np.log(at), np.log(where), np.log(heights)))
-    factor = told / np.exp(np.log(rows).mean(0))
-    worst = int(np.abs(np.log(factor)).argmax())
-    times = max(factor[worst], 1 / factor[worst])
-    side = "high" if factor[worst] > 1 else "low"
-    off = f"It is farthest off at {at[worst]:.4g}, {_two_digits(times)} times too {side}."
-    plots.show(
-        figure,
-        f"{what}: the dashed line is your guess. "
-        f"{off if times > 1.05 else 'It lies on the measured curve.'}",
-        LEAD,
-    )
+    return numbers
+
+
+def _shown(prediction: Prediction) -> Prediction:
+    display(prediction)
+    return prediction
+
+
+def _number(guess: Any, asks: Mapping[str, Any]) -> float:
+    if isinstance(guess, bool | np.bool_ | str) or not np.isreal(guess) or np.ndim(guess):
+        raise PredictionError(f"The prediction must be a number, such as 0.1; got {guess!r}.")
+    if not abs(float(guess)) < LARGEST:
+        raise PredictionError(f"The prediction must be a finite number; got {guess!r}.")
+    return float(guess)
+
+
+def _position(guess: Any, asks: Mapping[str, Any]) -> int:
+    options = asks["options"]
+    if isinstance(guess, bool) or not isinstance(guess, int) or not 0 <= guess < len(options):
+        raise PredictionError(
+            f"The prediction must be the position of one of {options}, 0 to {len(options) - 1}; "
+            f"got {guess!r}."
+        )
+    return guess
+
+
+def _heights(guess: Any, asks: Mapping[str, Any]) -> list[float]:
+    x = asks["x"]
+    if not isinstance(guess, list | tuple) or len(guess) != len(x):
+        raise PredictionError(
+            f"The prediction must have one height for each of {x}; got {guess!r}."
+        )
+    numbers = [_number(height, asks) for height in guess]
+    if min(numbers) <= 0:
+        raise PredictionError(f"The heights of the prediction must be positive; got {guess!r}.")
+    return numbers
+
+
+CHECKS = {"number": _number, "choice": _position, "curve": _heights}

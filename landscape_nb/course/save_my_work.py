@@ -130,7 +130,7 @@ class SaveMyWork(anywidget.AnyWidget):
         left_out = _left_out(found.unreadable) + _counted(saved)
         if not found.files:
             return self._nothing(saved) + left_out
-        notebooks = len({name.split("/")[0] for name in found.files})
+        notebooks = len({name.split("/")[0] for name in found.files} - {work.PREDICTIONS})
         self.packed = content
         return (
             f"{not_written}"
@@ -154,12 +154,13 @@ class SaveMyWork(anywidget.AnyWidget):
         told = [f"{_shown(name)}: {len(tags)}" for name, tags in done.tags.items()]
         words = f"Restored answers and predictions: {', '.join(told) or 'none'}."
         own = own_notebook()
-        others = [name for name in done.tags if own is None or name != own.stem]
+        changed = [name for name in done.tags if name != work.PREDICTIONS]
+        others = [name for name in changed if own is None or name != own.stem]
         rest = _kept(done) + _no_place(done.unknown) + _left_out(done.unreadable)
         reloaded = f"{words}{_SHOWN}{_reload(others)}{rest}"
-        if saved and done.tags:
+        if saved and changed:
             self._ask(view, "reload", lambda _: self.set_trait("words", reloaded))
-        return words + _reload(done.tags) + rest
+        return words + _reload(changed) + rest
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})

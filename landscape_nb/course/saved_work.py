@@ -1,9 +1,10 @@
 """A learner's answers and predictions, in a zip and back.
 
-What belongs to the learner are the cells tagged answer-..., manual-... and predict-..., once their
-text is no longer the one that was given (whose digest the cell carries). Each goes into the zip as
-one small text file, NOTEBOOK/TAG.py or .md, so that the zip can be read without this package, and a
-notebook that has changed meanwhile still takes back what it knows by tag.
+What belongs to the learner are the cells tagged answer-... and manual-..., once their text is no
+longer the one that was given (whose digest the cell carries), and committed predictions. Each goes
+into the zip as one small text file, NOTEBOOK/TAG.py or .md, predictions/KEY.json, so that the zip
+can be read without this package, and a notebook that has changed meanwhile still takes back what it
+knows by tag.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from landscape_nb.course.cells_run import Executed, forget, unsaved_runs, watch
+from landscape_nb.course.kept_predictions import keep_predictions, read_predictions
 from landscape_nb.course.learner_cells import (
     OWN,
     Notebook,
@@ -35,13 +37,14 @@ __all__ = [
 
 EARLIER, RESTORED = "my_work_earlier.zip", "my_work_restored.zip"
 BACKUP = "my_work_before_restoring.zip"
+PREDICTIONS = "predictions"  # in a zip, beside the notebooks' names, which begin with a number
 
 
 class Work(NamedTuple):
     """What was found in a folder's notebooks.
 
     Attributes:
-        files: "NOTEBOOK/TAG.py" (".md" for a written answer) -> text.
+        files: "NOTEBOOK/TAG.py" (".md" for a written answer) -> text; "predictions/KEY.json".
         unreadable: names of notebooks and cells that could not be read, and why.
     """
 
@@ -53,7 +56,7 @@ class Restored(NamedTuple):
     """What was put back.
 
     Attributes:
-        tags: notebook -> the tags of the cells put back.
+        tags: notebook -> the tags of the cells put back; "predictions" -> their keys.
         unknown: entries of the zip for which no notebook here has a place.
         unreadable: names of notebooks and cells that could not be read or written, and why.
         backup: the file that holds what was replaced; None if nothing was.
@@ -95,7 +98,13 @@ def collect(folder: Path, executed: Mapping[str, Executed] | None = None) -> Wor
     notebooks, unreadable = read_notebooks(folder)
     runs, doubtful = unsaved_runs(notebooks, executed)
     files, too_large = _files(notebooks, runs)
-    return Work(files, unreadable + doubtful + too_large)
+    return Work({**files, **_predictions(folder)}, unreadable + doubtful + too_large)
+
+
+def _predictions(folder: Path) -> dict[str, str]:
+    """The committed predictions of a folder as texts by name."""
+    kept = read_predictions(folder)
+    return {f"{PREDICTIONS}/{key}.json": json.dumps(kept[key]) for key in sorted(kept)}
 
 
 def _files(
@@ -198,9 +207,23 @@ def restore(content: bytes, folder: Path | str = ".") -> Restored:
         forget(_ids(notebooks, tags))
         with contextlib.suppress(OSError):  # a second copy of what the learner has chosen
             keep(folder, RESTORED, content)
+    if guesses := _guesses(wanted):
+        keep_predictions(folder, guesses)
+        tags[PREDICTIONS] = sorted(guesses)
     placed = {_plain(f"{name}/{tag}") for name, found in tags.items() for tag in found}
     unknown = [name for name in wanted if name not in placed]
     return Restored(tags, unknown, unreadable + failed, *backups)
+
+
+def _guesses(wanted: Mapping[str, str]) -> dict[str, Any]:
+    """The predictions among the texts of a zip; what is no JSON is left out."""
+    found = {}
+    for name, text in wanted.items():
+        folder, _, key = name.partition("/")
+        with contextlib.suppress(ValueError, RecursionError):
+            if folder == PREDICTIONS:
+                found[key] = json.loads(text)
+    return found
 
 
 def _plain(name: str) -> str:
@@ -214,6 +237,7 @@ def _back_up(folder: Path, notebooks: Sequence[Notebook]) -> tuple[str | None, s
     packed: list[bytes] = []
     for runs in (unsaved_runs(notebooks)[0], {}):
         files, too_large = _files(notebooks, runs)
+        files |= _predictions(folder)
         if too_large:
             raise WorkFileError(
                 f"What is here would not fit into a backup: {', '.join(too_large)}. Move it to "

@@ -34,6 +34,14 @@ class SetupReport:
         """The lines, ready to print."""
         return "\n".join(self.lines)
 
+    def summary(self) -> str:
+        """One line where all is well, else the lines that need attention, ready to print."""
+        if not self.complete:
+            return "\n".join(line for line in self.lines if not line.startswith("ok "))
+        count = sum(line.startswith("ok ") for line in self.lines)
+        notes = "; ".join(line.removeprefix("note").strip() for line in self.lines[count:])
+        return f"All {count} packages are installed.\n{notes[0].upper()}{notes[1:]}."
+
 
 def setup_check(
     requirements: Sequence[str] | None = None,

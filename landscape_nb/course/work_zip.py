@@ -16,7 +16,9 @@ LARGEST = 10_000_000  # bytes unpacked, chosen here: thousands of times a whole 
 MOST_ENTRIES = 10_000  # chosen here: a hundred times a whole course's answers
 # Whoever unpacks a zip and packs it again puts folders in front, on Windows with a backslash.
 _FOLDER = r"(?!__MACOSX/)[^/\x00]+/"
-ENTRY = re.compile(rf"(?:{_FOLDER})*?({_FOLDER}(?:answer|manual|predict)-[\w-]+)\.(py|md)")
+ENTRY = re.compile(
+    rf"(?:{_FOLDER})*?({_FOLDER}(?:answer|manual)-[\w-]+|predictions/\d\d\.[\w-]+)\.(py|md|json)"
+)
 
 
 def pack(files: Mapping[str, str]) -> bytes:

@@ -10,19 +10,21 @@ from numpy.typing import ArrayLike
 from landscape_nb.figures.plots import BLUE, GREY, VERMILLION
 
 
-def guess_on_a_line(ax: Axes, guess: float, truths: ArrayLike, label: str) -> None:
-    """A guessed number and the measured ones on one line, logarithmic if they are far apart."""
+def guess_on_a_line(ax: Axes, guess: float | None, truths: ArrayLike, label: str) -> None:
+    """The measured numbers and a guess, if any, on one line, logarithmic if they are far apart."""
     runs = np.asarray(truths, dtype=float)
     ax.plot(runs, np.zeros(len(runs)), "|", color=BLUE, markersize=14, markeredgewidth=1.5)
     middle = float(np.median(runs))
-    marks = ((guess, "your guess", "D", VERMILLION, 12), (middle, "measured", "o", BLUE, -20))
+    marks = [(middle, "measured", "o", BLUE, -20)]
+    if guess is not None:
+        marks.append((guess, "your guess", "D", VERMILLION, 12))
     for x, text, marker, colour, offset in marks:
         face = "white" if text == "your guess" else colour
         ax.plot([x], [0], marker, color=colour, markerfacecolor=face, markersize=9)
         ax.annotate(
             text, (x, 0), xytext=(0, offset), textcoords="offset points", ha="center", fontsize=9,
         )  # fmt: skip
-    everything = [guess, *runs]
+    everything = [*runs, *([] if guess is None else [guess])]
     if min(everything) > 0 and max(everything) > 20 * min(everything):
         ax.set_xscale("log")
     ax.axhline(0, color=GREY, linewidth=0.8, zorder=0)
@@ -31,16 +33,17 @@ def guess_on_a_line(ax: Axes, guess: float, truths: ArrayLike, label: str) -> No
     ax.spines["left"].set_visible(False)
 
 
-def guess_among_options(ax: Axes, options: Sequence[str], guess: str, truth: str) -> None:
-    """All options in a row; the guess has a diamond above it, what was found a disc below."""
+def guess_among_options(ax: Axes, options: Sequence[str], guess: str | None, truth: str) -> None:
+    """All options in a row; a guess has a diamond above it, what was found a disc below."""
     for i, option in enumerate(options):
         weight = "bold" if option == truth else "normal"
         lines = "\n".join(textwrap.wrap(option, 64 // len(options)))  # else neighbours would meet
         ax.text(i, 0, lines, ha="center", va="center", fontsize=11, weight=weight, linespacing=1)
-    at = {"guess": options.index(guess), "truth": options.index(truth)}
-    ax.plot(at["guess"], 0.55, "D", color=VERMILLION, markerfacecolor="white", markersize=8)
-    ax.plot(at["truth"], -0.55, "o", color=BLUE, markersize=8)
-    ax.text(at["guess"] + 0.06, 0.55, " your guess", va="center", fontsize=9)
-    ax.text(at["truth"] + 0.06, -0.55, " found", va="center", fontsize=9)
+    marks = {"found": (options.index(truth), -0.55, "o", BLUE, BLUE)}
+    if guess is not None:
+        marks["your guess"] = (options.index(guess), 0.55, "D", VERMILLION, "white")
+    for words, (x, y, marker, colour, face) in marks.items():
+        ax.plot(x, y, marker, color=colour, markerfacecolor=face, markersize=8)
+        ax.text(x + 0.06, y, f" {words}", va="center", fontsize=9)
     ax.set(xlim=(-0.5, len(options) - 0.3), ylim=(-1, 1))
     ax.set_axis_off()

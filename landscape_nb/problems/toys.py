@@ -194,6 +194,13 @@ def _softmax(f: Tensor, y: Tensor) -> Tensor:
 _REGRESSION_LOSSES = {"linear": _squared, "logistic": _logistic, "softmax": _softmax}
 
 
+def noisy_line(n: int, *, noise: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """N points around the line y = 0.8 x + 0.5, with x in -2..2 and Gaussian noise: (n, 1) each."""
+    x = 4 * torch.rand(n, 1, generator=generator, dtype=torch.float64) - 2
+    y = 0.8 * x + 0.5 + noise * torch.randn(n, 1, generator=generator, dtype=torch.float64)
+    return x, y
+
+
 def linear_regression(n: int, p: int, *, generator: torch.Generator) -> Regression:
     """Gaussian inputs, a random true slope and unit noise; Hessian X'X/k."""
     X = torch.randn(n, p, generator=generator, dtype=torch.float64)

@@ -204,7 +204,7 @@ export function lessMotion() {
 // ---- light and dark --------------------------------------------------------------------------
 
 /** Keep data-theme of an element the theme of what is behind it; returns how to stop. */
-function followTheme(root) {
+export function followTheme(root) {
   const look = () => {
     root.dataset.theme = isDark(root) ? "dark" : "light";
   };

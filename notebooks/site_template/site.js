@@ -327,6 +327,12 @@ globalThis.landscapeSite = (() => {
   document.addEventListener("toggle", (event) => {
     if (main.contains(event.target)) nameScrollers(event.target);
   }, true);
+  // a committed prediction opens the answer that comes next
+  document.addEventListener("landscape:committed", ({ target }) => {
+    const after = (fold) => target.compareDocumentPosition(fold) & Node.DOCUMENT_POSITION_FOLLOWING;
+    const next = [...main.querySelectorAll("details.answer")].find(after);
+    if (next) next.open = true;
+  });
   // what is out of sight is not laid out: it may be found to scroll when it comes into sight
   document.addEventListener("contentvisibilityautostatechange", (event) => {
     if (!event.skipped) nameScrollers(event.target);

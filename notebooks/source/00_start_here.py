@@ -1,244 +1,45 @@
 # %% [markdown]
 # # 00 Start here
 #
-# **What changes when one sample is added?**
-#
-# You train a model on $k$ samples and find the best parameters. Then one more sample arrives. The
-# training loss is now an average of $k + 1$ numbers instead of $k$, so its graph, the *loss
-# landscape*, changes a little. How much does it change around your solution? In which directions?
-# And when have you seen so much data that one more sample no longer matters?
-#
-# This course of eleven notebooks answers that question with small models on an ordinary
-# laptop. It follows a few research papers and tests their claims. You need calculus and a little linear algebra. Nobody
-# expects you to have read the papers.
-#
-# This first notebook checks your set-up, shows the map of the course, and draws a first picture. Run
-# the cells from top to bottom with **Shift+Enter**.
+# **A label costs 1 euro. You have 300 labelled samples. Buy more?** It depends on what the next one
+# would still change. Here a line is fitted to a few points. **Add one: click into the left picture, far
+# from the line, then press *Take it in*.** What becomes of the bowl in the middle?
 
-# %% [markdown]
-# ## Is everything installed?
-#
-# The next cells read one file of the package without loading the rest. So they also work, and say
-# what to do, when something is missing.
-
-# %%
-import runpy
-import sys
-import time
-from importlib.util import find_spec
-
-start = time.perf_counter()
-
-# %% tags=["nbval-ignore-output"]
-package = find_spec("landscape_nb")
-if package is None:
-    print("landscape_nb is missing. In a terminal, in the folder with pyproject.toml, run:")
-    print(f'"{sys.executable}" -m pip install -c constraints.txt -e ".[lab]"')
-else:
-    folder = package.submodule_search_locations[0]
-    runpy.run_path(f"{folder}/course/setup_check.py", run_name="__main__")
-
-# %% [markdown]
-# Every line should begin with **ok**. If one says *missing* or *too old*, run the command that it
-# prints in a terminal. Then choose *Kernel → Restart Kernel* in the menu and begin again. The lines
-# that begin with *note* are for your information.
-
-# %%
+# %% jupyter={"source_hidden": true}
+# The first picture. To see its code, click on the three dots or the bar at the left.
 import torch
 
-import landscape_nb as ln
-from landscape_nb.course import Cost, SaveMyWork, reveal_number
-from landscape_nb.figures import n00_start_here as figures
+from landscape_nb.problems.toys import noisy_line
 from landscape_nb.widgets import OneMoreSample
 
-# %%
-torch.set_num_threads(1)  # these models are small: one processor is fastest
-cost = Cost(start)
-
-# %% [markdown]
-# ## The map of the course
-#
-# | notebook | the question it answers |
-# |---|---|
-# | **[00 Start here](00_start_here.ipynb)** | What changes when one sample is added? |
-# | **[01 Quadratic toy](01_quadratic_toy.ipynb)** | Do the formulas and the $1/k^2$ law hold where we know everything? |
-# | **[02 Curvature](02_curvature.ipynb)** | What is curvature, and what does it do to training? |
-# | **[03 Top eigenspace](03_top_eigenspace.ipynb)** | How do you find the most sharply curved directions of a landscape whose curvatures are too many to write down? |
-# | **[04 MLP stabilization](04_mlp_stabilization.ipynb)** | Does the landscape of a trained network settle as data grows? |
-# | **[05 Loss surfaces](05_loss_surfaces.ipynb)** | What does settling look like, and how much data is enough? |
-# | **[06 Bulk and outliers](06_bulk_and_outliers.ipynb)** | What shape has the spectrum of curvatures, and what moves it? |
-# | **[07 Transformer](07_transformer.ipynb)** | Does all this hold for a language model? |
-# | **[08 Spectral exponents](08_spectral_exponents.ipynb)** | How does curvature follow the gradient, layer by layer? |
-# | **[09 Your model](09_your_model.ipynb)** | What does *your* model say? |
-# | **[10 Verdicts](10_verdicts.ipynb)** | What do the papers claim, and what did we find? |
-#
-# Each notebook has the same rhythm: a question, the words you need, **your prediction**, a run, a
-# picture, sliders where they help, exercises that check themselves, and a section called *What to
-# doubt*.
-
-# %% [markdown]
-# ## Six words
-#
-# - **Parameters** $w$: the numbers that training adjusts. Here there are two, so that we can draw
-#   everything: the slope $w_1$ and the offset $w_2$ of a straight line.
-# - **Sample loss** $\ell_i(w)$: how badly the model with parameters $w$ does on sample $i$. Here it
-#   is half the squared vertical distance, $\tfrac12 (w_1 x_i + w_2 - y_i)^2$.
-# - **Empirical loss** $L_k(w)$: the average of the first $k$ sample losses. Training makes it
-#   small.
-# - **Loss landscape**: the graph of $L_k$, a hilly surface over all possible $w$.
-# - **Minimiser** $w_k^*$: the lowest point of $L_k$, where training would end if it were perfect.
-# - **Increment** $L_{k+1}(w) - L_k(w)$: how much the height at $w$ changes when sample $k+1$ joins.
-
-# %% [markdown]
-# ## One equation, checked by hand
-#
-# An average of $k+1$ numbers is the old average, moved a little towards the new number:
-#
-# $$L_{k+1}(w) - L_k(w) \;=\; \frac{\ell_{k+1}(w) - L_k(w)}{k+1}.$$
-#
-# Take three samples whose losses at some $w$ are 1, 3 and 8. The averages of the first one, two and
-# three are 1, 2 and 4. So the increments are $2-1 = 1$ and $4-2 = 2$. The right-hand side must give
-# the same: $(3-1)/2$ and $(8-2)/3$. Check it in your head, then run the cell.
-
-# %%
-sample_losses = torch.tensor([1.0, 3.0, 8.0])
-averages = [sample_losses[:k].mean().item() for k in (1, 2, 3)]
-left = [averages[1] - averages[0], averages[2] - averages[1]]
-right = [(3 - averages[0]) / 2, (8 - averages[1]) / 3]
-print("averages:          ", averages)
-print("left-hand sides:   ", left)
-print("right-hand sides:  ", right)
-
-# %% [markdown]
-# This small identity is exact, for every model and every $w$. It is the root of the whole course:
-# the increment is the new sample's *surprise*, $\ell_{k+1} - L_k$, divided by $k+1$. The package calls
-# the right-hand side `ln.increment`.
-
-# %% [markdown]
-# ## A model small enough to see
-#
-# We draw 120 points around a known line, $y = 0.8\,x + 0.5$ plus noise, and fit a line to the first
-# $k$ of them. `ln.EmpiricalLoss` keeps the samples in order and knows every $L_k$. `ln.fit` finds
-# the minimiser.
-
-# %%
 generator = torch.Generator().manual_seed(28)
-x = 4 * torch.rand(120, 1, generator=generator, dtype=torch.float64) - 2
-y = 0.8 * x + 0.5 + 0.7 * torch.randn(120, 1, generator=generator, dtype=torch.float64)
-
-# %%
-line = torch.nn.Linear(1, 1).double()
-loss = ln.EmpiricalLoss(line, lambda guess, y: (guess - y)[:, 0] ** 2 / 2, x, y)
-print("samples:", loss.num_samples, " parameters:", loss.num_params)
-for k in (5, 50, 120):
-    slope, offset = ln.fit(loss, k).w.tolist()
-    print(f"best line for {k:3d} samples: slope {slope:.2f}, offset {offset:.2f}")
-
-# %% [markdown]
-# Now the landscape. We put a grid over a window of slopes and offsets, and compute all 120 sample
-# losses at each grid point. From then on, every $L_k$ on the window is an average.
-
-# %%
-slopes = torch.linspace(-0.4, 2.0, 41, dtype=torch.float64)
-offsets = torch.linspace(-0.7, 1.7, 41, dtype=torch.float64)
-points = torch.cartesian_prod(offsets, slopes).flip(1)  # (w1, w2) at every grid point
-losses = torch.stack([loss.per_sample(w) for w in points], dim=1).reshape(120, 41, 41)
-
-
-# %%
-def L(k):
-    """The landscape of the first k samples on the window."""
-    return losses[:k].mean(0)
-
-
-# %% [markdown]
-# Does the equation hold on the whole window? This is the largest difference between its two sides for
-# the sixth sample.
-
-# %% tags=["nbval-ignore-output"]
-left, right = L(6) - L(5), ln.increment(losses[5], L(5), 5)
-print(f"largest difference: {float((left - right).abs().max()):.0e}")
-
-# %% [markdown]
-# ## Predict
-#
-# We measure the change by its **mean square over the window**: the average of $(L_{k+1}(w) -
-# L_k(w))^2$ over all $w$ in it. Squares are used because a change up and a change down are both
-# changes.
-#
-# With ten times more data, $k = 50$ instead of $k = 5$, by what factor does this number shrink?
-# Replace the 10 by your own guess before you run the cell.
-
-# %% tags=["predict-factor"]
-factor_guess = 10
-
-
-# %%
-def change(losses, k):
-    """Mean squared increment over the window."""
-    return (losses[: k + 1].mean(0) - losses[:k].mean(0)).square().mean()
-
-
-# %%
-average = [ln.permutation_mean(losses, k).mean() for k in (5, 50)]
-factor = (average[0] / average[1]).item()
-print(f"averaged over every possible order of the samples: {factor:.1f}")
-reveal_number("The mean squared change from k = 5 to k = 50 shrinks by", factor_guess, factor)
-
-# %% [markdown]
-# The answer is $\frac{50 \cdot 51}{5 \cdot 6} = 85$, and close to $10^2 = 100$. The landscape
-# changes by about $1/k$, so the *square* of the change falls as $1/k^2$. Notebook 01 proves the
-# exact number and asks how much of it is a property of the landscape. (A hint: surprisingly
-# little.)
-#
-# The order of the samples is an accident, and we averaged over it. What does a *single* order say?
-# We shuffle the samples twenty times.
-
-# %%
-orders = [torch.randperm(120, generator=generator) for _ in range(20)]
-factors = [(change(losses[o], 5) / change(losses[o], 50)).item() for o in orders]
-print(f"smallest of twenty: {min(factors):.1f}")
-print(f"largest of twenty:  {max(factors):.0f}")
-
-# %% [markdown]
-# One order of the data can be many times too small or too large. Remember this when you are shown a
-# single curve.
-
-# %% [markdown]
-# ## Move k yourself
-#
-# Drag the slider, use the arrow keys, or press *Play*: the samples join one by one.
-#
-# - **The data:** the samples so far, the next one, and the best line before and after it joins.
-# - **The landscapes:** $L_k$ and $L_{k+1}$ as contour lines, like hills on a hiking map, with a cross
-#   at each minimum. Solid is before, dashed is after. ($k$ begins at 2: one point fixes no line, and
-#   its landscape is a valley without a lowest point.)
-# - **The squared change:** on one colour scale for all $k$. Bright means that the next sample changes
-#   the landscape much at this slope and offset. In the dark furrow it is no surprise, so nothing
-#   changes.
-# - **Below:** the mean squared change for every $k$. Both axes are logarithmic, so that a power of $k$
-#   is a straight line. This order of the samples jumps around the average over all orders.
-#
-# **A click in the picture of the data puts a sample there**, and it comes next. Click elsewhere to
-# move it. *Take it in* lets it join. With the keyboard: go to the picture of the data with the Tab
-# key, move the cross with the arrow keys, and press Enter.
-
-# %%
+x, y = noisy_line(120, noise=0.7, generator=generator)
 explorer = OneMoreSample(x, y, k=3)
 explorer
 
 # %% [markdown]
+# ## What you are looking at
+#
+# - **Left: the data.** The points so far, the next one, and the best line before and after it joins. A
+#   line has two **parameters**, its slope $w_1$ and its offset $w_2$. Training finds the best two.
+# - **Middle: the loss landscape.** Each place is one line: so much slope, so much offset. Its height is
+#   how badly this line does, on average over the points so far. The contours are drawn like those of
+#   hills on a hiking map. The lowest place, the cross, is the best line: the **minimiser**. Solid is
+#   before, dashed is after.
+# - **Right: the change.** How much the height of each place changes when the next point joins, squared.
+#   Bright means much. In the dark furrow the new point is no surprise, so nothing changes.
+# - **Below:** the average over the right picture, for every number of points $k$. Both axes are
+#   logarithmic. This order of the points jumps around the average over all orders.
+#
 # **Try this.**
 #
-# - Start at $k = 3$ and move to the right. When do the solid and the dashed contours become one? Is
-#   there a $k$ at which the change becomes *brighter* again? Look at the data: what is special about
-#   the sample that comes next?
-# - At $k = 12$, click far below the line, at the right edge. Where does the bowl go? Then click on the
-#   line. Where does the furrow run now?
-# - Put the same far sample at $k = 12$ and at $k = 100$. How much less does it change with more data?
+# - Move $k$ to the right with the slider or the arrow keys, or press *Play*. When do the solid and the
+#   dashed contours become one?
+# - At $k = 12$, put a point far below the line, at the right edge. Then put one on the line. Where does
+#   the furrow run now?
 # - *Shuffle* a few times. What stays the same in the lowest picture, and what does not?
 #
-# The explorer can also be moved by a program. The next cell does that and reads the sentence.
+# With the keyboard: go to the data with the Tab key, move the cross with the arrow keys, press Enter.
 
 # %%
 for k in (6, 12, 100):
@@ -247,20 +48,169 @@ for k in (6, 12, 100):
 explorer.k = 3
 
 # %% [markdown]
-# ## The picture: few samples, many samples
+# ## One equation, checked by hand
 #
-# Both panels have the same colour scale. Bright means that the new sample changes the landscape
-# much at this slope and offset; dark means that it hardly changes.
+# How badly a model with parameters $w$ does on sample $i$ is the **sample loss** $\ell_i(w)$. For a line
+# it is half the squared distance to the point, $\tfrac12 (w_1 x_i + w_2 - y_i)^2$. The landscape of $k$
+# samples, $L_k(w)$, is their average: the **empirical loss**. And an average of $k+1$ numbers is the
+# old average, moved a little towards the new number:
+#
+# $$L_{k+1}(w) - L_k(w) \;=\; \frac{\ell_{k+1}(w) - L_k(w)}{k+1}.$$
+#
+# The left side is the change of height when one sample joins: the **increment**. The right side is the
+# new sample's *surprise*, its loss minus the average so far, divided by $k+1$. That is exact, for every
+# model and every $w$. It is the root of the whole course.
+#
+# Take three samples whose losses at some $w$ are 1, 3 and 8. The averages of the first one, two and
+# three are 1, 2 and 4. So the increments are $2-1 = 1$ and $4-2 = 2$. The right side must give the same:
+# $(3-1)/2$ and $(8-2)/3$. Check it in your head, then run the cell.
 
 # %%
-figures.two_changes(slopes, offsets, {k: L(k + 1) - L(k) for k in (5, 50)})
+import time
+
+start = time.perf_counter()
+import landscape_nb as ln
+from landscape_nb.course import Cost, SaveMyWork, holds, predict_number, reveal_number
+from landscape_nb.figures import n00_start_here as figures
+
+# %%
+torch.set_num_threads(1)  # these models are small: one processor is fastest
+cost = Cost(start)
+
+# %%
+sample_losses = torch.tensor([1.0, 3.0, 8.0])
+averages = [sample_losses[:k].mean().item() for k in (1, 2, 3)]
+print("left sides: ", [averages[1] - averages[0], averages[2] - averages[1]])
+print("right sides:", [(3 - averages[0]) / 2, (8 - averages[1]) / 3])
+
+# %% [markdown]
+# ## The same in code
+#
+# `ln.EmpiricalLoss` keeps the samples in order and knows every $L_k$. `ln.fit` finds the minimiser.
+
+# %%
+line = torch.nn.Linear(1, 1).double()
+loss = ln.EmpiricalLoss(line, lambda guess, y: (guess - y)[:, 0] ** 2 / 2, x, y)
+for k in (5, 50, 120):
+    slope, offset = ln.fit(loss, k).w.tolist()
+    print(f"best line for {k:3d} samples: slope {slope:.2f}, offset {offset:.2f}")
+
+# %% [markdown]
+# The points were drawn around the line with slope 0.8 and offset 0.5. Now the landscape: a window of
+# slopes and offsets, and all 120 sample losses at each of its places. Every $L_k$ is an average of them.
+
+# %%
+slopes = torch.linspace(-0.4, 2.0, 41, dtype=torch.float64)
+offsets = torch.linspace(-0.7, 1.7, 41, dtype=torch.float64)
+places = torch.cartesian_prod(offsets, slopes).flip(1)  # (w1, w2) of every place
+losses = torch.stack([loss.per_sample(w) for w in places], dim=1).reshape(120, 41, 41)
+
+
+# %%
+def change(losses, k):
+    """L_{k+1} - L_k on the whole window."""
+    return losses[: k + 1].mean(0) - losses[:k].mean(0)
+
+
+# %% [markdown]
+# ## With ten times more data
+#
+# As *one number* for the change we take its **mean square over the window**. (Squares, because a change
+# up and a change down are both changes.) How much smaller is it with 50 samples than with 5?
+
+# %%
+factor_guess = predict_number(
+    "00.factor", "By what factor does the mean squared change shrink from k = 5 to k = 50?"
+)
+
+# %%
+average = [ln.permutation_mean(losses, k).mean() for k in (5, 50)]  # over every possible order
+factor = (average[0] / average[1]).item()
+
+# %%
+reveal_number(
+    "The mean squared change shrinks by",
+    factor_guess,
+    factor,
+    show=lambda: figures.two_changes(slopes, offsets, {k: change(losses, k) for k in (5, 50)}),
+)
+
+# %% [markdown]
+# Averaged over every possible order of the samples, the factor is $\frac{50 \cdot 51}{5 \cdot 6} = 85$,
+# close to $10^2 = 100$. The landscape changes by about $1/k$, so the *square* of the change falls as
+# $1/k^2$. Notebook 01 proves the exact number and asks how much of it is a property of the landscape.
+# (A hint: surprisingly little.)
+
+# %% [markdown]
+# ## And one order of the samples?
+#
+# The order is an accident, and we averaged over it. We shuffle the samples twenty times. Between which
+# two numbers do the factors lie?
+
+# %%
+largest_guess = predict_number(
+    "00.largest", "What is the largest of the twenty factors, from k = 5 to k = 50?"
+)
+
+# %%
+orders = [torch.randperm(120, generator=generator) for _ in range(20)]
+factors = [
+    (change(losses[o], 5).square().mean() / change(losses[o], 50).square().mean()).item()
+    for o in orders
+]
+
+# %%
+reveal_number(
+    "The largest factor of twenty orders",
+    largest_guess,
+    max(factors),
+    show=lambda: print(f"smallest: {min(factors):.1f}, largest: {max(factors):.0f}"),
+)
+
+# %% [markdown]
+# One order of the data can be many times too small or too large. Remember this when you are shown a
+# single curve.
+
+# %% [markdown]
+# ## So: buy more?
+#
+# Not answered yet. One more sample changes the landscape by its surprise, divided by $k + 1$: at $k =
+# 300$ that is little, whatever the model. But is a small change a sign that the model has learnt what
+# there is to learn, or only that 300 is a large number? To decide you need to know which part of the
+# change is arithmetic (notebook 01), what it looks like for a network and which samples cause it (04),
+# and whether it matters for samples that you have not bought (05). Notebook 05 answers for a network
+# that reads digits, and 09 for your own model.
+#
+# This map shows the way. Each notebook has the same rhythm: a question, something that moves, **your
+# prediction**, a run, a picture, exercises that check themselves, and *What to doubt*. You need calculus
+# and a little linear algebra; nobody expects you to have read a paper.
+
+# %%
+explorer.sentence()  # MAP
+
+# %% [markdown]
+# ## Is everything installed?
+#
+# One line says so. If something is missing it says what to run in a terminal; then choose *Kernel →
+# Restart Kernel* in the menu and begin again.
+
+# %% tags=["nbval-ignore-output"]
+from landscape_nb.course.setup_check import setup_check
+
+print(setup_check().summary())
 
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: what must be true on every machine.
-from landscape_nb.course.setup_check import setup_check
-
-print("Set-up complete:", setup_check().complete)
-print("The equation holds on the whole window:", torch.allclose(left, right))
+left, right = change(losses, 5), ln.increment(losses[5], losses[:5].mean(0), 5)
+holds(
+    {
+        "set-up complete": setup_check().complete,
+        "the equation holds on the whole window": torch.allclose(left, right),
+        "a single order can be five times too small": min(factors) < factor / 5,
+        "a single order can be five times too large": max(factors) > 5 * factor,
+    }
+)
+print(f"factor over all orders: {factor:.4f}")
 
 # %% [markdown] tags=["exercises"]
 # ## Exercises
@@ -336,7 +286,7 @@ for k_2, square_2 in squares_2.items():
 
 # %% [markdown]
 # **3. Less noise.** The noise around the line has the standard deviation 0.7. Suppose it were 0.1. Does
-# the *factor* 85 change? Change 0.7 to 0.1 in the cell that draws the points, run all cells and look, or
+# the *factor* 85 change? Change `noise=0.7` to `noise=0.1` in the first cell, run all cells and look, or
 # think. (Put 0.7 back afterwards.)
 
 
@@ -378,13 +328,6 @@ SaveMyWork()
 #   directions, and test whether these are the right ones.
 # - **The factor 85 is arithmetic.** Averaged over all orders, it holds at fixed $w$ for every model,
 #   good or bad. If you measure it, you have learnt nothing about your landscape yet.
-
-# %% [markdown]
-# ## Where to go next
-#
-# **[01 Quadratic toy](01_quadratic_toy.ipynb)** takes a landscape that is known exactly and tests
-# every formula on it. If you would rather see a network first, open **[04 MLP
-# stabilization](04_mlp_stabilization.ipynb)** and come back when a word is new.
 
 # %% tags=["nbval-ignore-output"]
 print(cost.line(budget_s=20, budget_mb=1000))
