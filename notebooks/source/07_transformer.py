@@ -302,8 +302,7 @@ reveal_choice("Which hold most?", best_guess, best, show=lambda: n07_published.f
 # So for the *slope* of the change, other sequences' gradients are the better place to look. For its *curvature* it is the top of
 # the Hessian. Both see little. Most of an increment's gradient belongs to its own sequence:
 # after training a single gradient is larger than the mean one.
-
-# %% [markdown]
+#
 # Does it all hold, then? The arithmetic does, to the digit. What settled for the digits does not settle here by itself. And
 # a few sharp directions tell less than they did.
 
