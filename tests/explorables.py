@@ -20,16 +20,20 @@ from matplotlib.figure import Figure
 from selenium.webdriver.remote.webdriver import WebDriver
 
 import landscape_nb as ln
+from landscape_nb.course import CourseMap
+from landscape_nb.course.contents import notebooks
 from landscape_nb.figures import plots
 from landscape_nb.problems.checkpoints import TrainingRun
 from landscape_nb.theory.surfaces import Surfaces
 from landscape_nb.theory.tables import MomentTable
 from landscape_nb.widgets import (
     BowlExplorer,
+    DirectionExplorer,
     EnoughExplorer,
     Explorer,
     LandscapeExplorer,
     NextDigit,
+    NextParabola,
     OneMoreSample,
     RitzExplorer,
     SpectrumExplorer,
@@ -44,6 +48,19 @@ from landscape_nb.widgets.explorable import Explorable
 def bowl(random: np.random.Generator) -> BowlExplorer:
     lr, kappa = random.uniform(0.1, 2.4), 50 ** random.uniform()
     return BowlExplorer(lr=lr, kappa=kappa, steps=int(random.integers(1, 60)))
+
+
+def parabola(random: np.random.Generator) -> NextParabola:
+    place, curvature = random.uniform(-2, 2), random.uniform(0, 4)
+    return NextParabola(int(random.integers(1, 61)), place, curvature)
+
+
+def direction(random: np.random.Generator) -> DirectionExplorer:
+    """Bowls, a saddle and a trough, at whole angles and at any."""
+    A = random.normal(size=(2, 2))
+    surfaces = {"bowl": A @ A.T, "any": A + A.T, "saddle": np.diag([2.0, -2.0]), "round": np.eye(2)}
+    angle = random.choice([random.uniform(0, 360), 45.0 * random.integers(9)])
+    return DirectionExplorer(surfaces, angle=angle, surface=random.choice(list(surfaces)).item())
 
 
 def ritz(random: np.random.Generator) -> RitzExplorer:
@@ -182,12 +199,22 @@ def text(random: np.random.Generator) -> TextExplorer:
     return shown
 
 
+def course_map(random: np.random.Generator) -> CourseMap:
+    numbers = [one.number for one in notebooks()]
+    states = dict(zip(numbers, random.choice(["begun", "done", ""], len(numbers)), strict=True))
+    done = {number: str(state) for number, state in states.items() if state}
+    return CourseMap(str(random.choice(numbers)), done)
+
+
 EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
     "bowl_explorer": bowl,
+    "course_map": course_map,
+    "direction_explorer": direction,
     "ritz_explorer": ritz,
     "spectrum_explorer": spectrum,
     "enough_explorer": enough,
     "next_digit": next_digit,
+    "next_parabola": parabola,
     "one_more_sample": line,
     "explorer": explorer,
     "step_explorer": step,
@@ -198,10 +225,13 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
 # settings that a slider moves, from top to bottom
 STEPS: dict[str, list[str]] = {
     "bowl_explorer": ["lr", "kappa"],
+    "course_map": [],
+    "direction_explorer": ["angle"],
     "ritz_explorer": ["m", "tolerance"],
     "spectrum_explorer": ["step"],
     "enough_explorer": ["tolerance"],
     "next_digit": ["D", "sigma"],
+    "next_parabola": ["k", "place", "curvature"],
     "one_more_sample": ["k"],
     "explorer": ["D", "sigma"],
     "step_explorer": ["alpha", "damping"],
@@ -213,9 +243,22 @@ STEPS: dict[str, list[str]] = {
 
 def bowl_marks(one: BowlExplorer) -> dict[str, tuple]:
     (x, y), parts = one.path().T, one.numbers()
-    count = range(len(x))
+    count, inside = range(len(x)), None if parts["left"] is None else parts["left"] + 1
     heights = {"loss": parts["losses"], "x": parts["parts"][0], "y": parts["parts"][1]}
-    return {"path": (x, y), **{name: (count, line) for name, line in heights.items()}}
+    return {
+        "path": (x[:inside], y[:inside]),
+        **{name: (count, line) for name, line in heights.items()},
+    }
+
+
+def direction_marks(one: DirectionExplorer) -> dict[str, tuple]:
+    found, (x, y) = one.numbers(), np.array(one.numbers()["u"])
+    return {
+        "walk": ([-2 * x, 2 * x], [-2 * y, 2 * y]),
+        "parabola": (found["steps"], found["parabola"]),
+        "around": (np.arange(0, 361, 3), found["around"]),
+        "drop": ([one.angle] * 2, [0, found["curvature"]]),
+    }
 
 
 def enough_marks(one: EnoughExplorer) -> dict[str, tuple]:
@@ -237,6 +280,13 @@ def next_digit_marks(one: NextDigit) -> dict[str, tuple]:
         "losses": (np.arange(len(data["losses"])) + 1, data["losses"]),
         "drop": ([rank, rank], [0, found["loss"]]),
     }
+
+
+def parabola_marks(one: NextParabola) -> dict[str, tuple]:
+    found = one.numbers()
+    curves = {name: (found["w"], found[name]) for name in ("before", "sample", "after", "change")}
+    ends = np.array([-0.8, 0.8])
+    return {**curves, "slope": (ends, found["value"] + found["slope"] * ends)}
 
 
 def ritz_marks(one: RitzExplorer) -> dict[str, tuple]:
@@ -271,7 +321,7 @@ def explorer_marks(shown: Explorable) -> dict[str, tuple]:
 
 def step_marks(shown: Explorable) -> dict[str, tuple]:
     found = shown.numbers()
-    return {"T": (found["sigma"], np.clip(found["steps"], 1e-5, 1e3))}
+    return {"T": (found["sigma"], found["steps"])}
 
 
 def text_marks(one: TextExplorer) -> dict[str, tuple]:
@@ -284,10 +334,13 @@ def text_marks(one: TextExplorer) -> dict[str, tuple]:
 # corners in perspective have tests of their own
 MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
     "bowl_explorer": bowl_marks,
+    "course_map": lambda one: {},
+    "direction_explorer": direction_marks,
     "enough_explorer": enough_marks,
     "explorer": explorer_marks,
     "landscape_explorer": lambda one: {},
     "next_digit": next_digit_marks,
+    "next_parabola": parabola_marks,
     "one_more_sample": line_marks,
     "ritz_explorer": ritz_marks,
     "spectrum_explorer": spectrum_marks,

@@ -15,6 +15,7 @@ from explorables import EXAMPLES, still_figure
 from matplotlib.colors import to_rgba
 from matplotlib.text import Text
 
+from landscape_nb.figures import plots
 from landscape_nb.widgets.es_modules import page_style
 
 GROUNDS = {"light": ["#ffffff"], "dark": ["#111418", "#15181c", "#111111"]}  # JupyterLab's too
@@ -73,3 +74,19 @@ def test_still_pictures_have_paper_of_their_own(name):
     pixels = matplotlib.image.imread(io.BytesIO(base64.b64decode(data["image/png"])))
     assert (pixels[0, 0, :3] == 1).all()
     assert pixels.shape[2] == 3 or (pixels[..., 3] == 1).all()
+
+
+@pytest.mark.parametrize("ground", [*GROUNDS["light"], *GROUNDS["dark"]])
+def test_a_picture_with_a_colour_map_can_be_read_on_white_and_on_black(ground):
+    figure, ax = plots.new_figure()
+    plots.curve(ax, [0, 1], [0, 1], "total")
+    ax.set(title="Title", xlabel="x")
+    assert plots.background(figure) == "dark"  # its negative will do
+    figure.colorbar(ax.pcolormesh([[1.0, 2.0], [3.0, 4.0]]), label="height")
+    assert plots.background(figure) == "light"
+    grounds = [figure.patch, *(ax.patch for ax in figure.axes)]
+    assert all(patch.get_alpha() == 0 for patch in grounds)
+    for text in (text for text in figure.findobj(Text) if text.get_text()):
+        assert contrast(text.get_color(), ground) >= 4, text.get_text()
+    for line in ax.lines:
+        assert contrast(line.get_color(), ground) >= 3

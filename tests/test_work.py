@@ -14,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from landscape_nb.course import saved_work as work
 from landscape_nb.course.cells_run import states
+from landscape_nb.course.kept_predictions import keep_predictions, read_predictions
 from landscape_nb.course.saved_work import Executed, WorkFileError
 
 STUB = "def f():\n    # YOUR CODE HERE\n    raise NotImplementedError()"
@@ -262,3 +263,23 @@ def test_restoring_leaves_a_notebook_that_jupyter_would_write(folder):
     work.restore(work.pack(ANSWERS), folder)
     assert path.read_text(encoding="utf-8").strip() == before.strip()
     assert not [name for name in os.listdir(folder) if name.endswith(".draft")]
+
+
+def test_committed_predictions_are_saved_and_come_back(folder, tmp_path):
+    keep_predictions(folder, {"01.slope": -2.0, "02.T": [1.0, 0.5]})
+    content, found = work.save(folder)
+    assert found.files["predictions/02.T.json"] == "[1.0, 0.5]"
+    other = tmp_path / "other"
+    other.mkdir()
+    keep_predictions(other, {"01.slope": 7.0, "03.p": 1})
+    done = work.restore(content, other)
+    assert done.tags["predictions"] == ["01.slope", "02.T"]
+    assert read_predictions(other) == {"01.slope": -2.0, "02.T": [1.0, 0.5], "03.p": 1}
+    backup = work.unpack((other / done.backup).read_bytes())
+    assert backup["predictions/01.slope.json"] == "7.0"
+
+
+def test_a_prediction_that_is_no_json_stops_no_answer(folder):
+    content = work.pack({"predictions/01.slope.json": "{", "01_toy/answer-2.py": "mine = 3"})
+    done = work.restore(content, folder)
+    assert done.unknown == ["predictions/01.slope"] and "01_toy" in done.tags

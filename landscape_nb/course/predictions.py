@@ -8,11 +8,11 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import anywidget
-import numpy as np
 from IPython.display import display
 from traitlets import Any as AnyTrait
 from traitlets import Dict, TraitError, Unicode, observe, validate
@@ -212,7 +212,7 @@ def _shown(prediction: Prediction) -> Prediction:
 
 
 def _number(guess: Any, asks: Mapping[str, Any]) -> float:
-    if isinstance(guess, bool | np.bool_ | str) or not np.isreal(guess) or np.ndim(guess):
+    if isinstance(guess, bool) or not isinstance(guess, Real):
         raise PredictionError(f"The prediction must be a number, such as 0.1; got {guess!r}.")
     if not abs(float(guess)) < LARGEST:
         raise PredictionError(f"The prediction must be a finite number; got {guess!r}.")
@@ -232,9 +232,7 @@ def _position(guess: Any, asks: Mapping[str, Any]) -> int:
 def _heights(guess: Any, asks: Mapping[str, Any]) -> list[float]:
     x = asks["x"]
     if not isinstance(guess, list | tuple) or len(guess) != len(x):
-        raise PredictionError(
-            f"The prediction must have one height for each of {x}; got {guess!r}."
-        )
+        raise PredictionError(f"The prediction must have a height for each of {x}; got {guess!r}.")
     numbers = [_number(height, asks) for height in guess]
     if min(numbers) <= 0:
         raise PredictionError(f"The heights of the prediction must be positive; got {guess!r}.")

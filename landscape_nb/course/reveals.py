@@ -78,9 +78,7 @@ def reveal_curve(
 def _asked(guess: Prediction, kind: str) -> dict[str, Any]:
     """How a prediction asks, if it asks for this kind of guess."""
     if not isinstance(guess, Prediction) or guess.asks["kind"] != kind:
-        raise ValueError(
-            f"reveal_{kind} takes what predict_{kind} has returned; got {guess!r:.60}."
-        )
+        raise ValueError(f"reveal_{kind} takes what predict_{kind} returned; got {guess!r:.60}.")
     return guess.asks
 
 

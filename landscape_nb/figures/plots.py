@@ -3,6 +3,10 @@
 Colours are those of Okabe and Ito, which colour-blind readers can tell apart; every curve also
 has its own marker or dash, so that a grey print still reads. Orange and sky blue are darkened until
 a line has a contrast of 3 to 1 on white; words are black, grey or blue, 4.5 to 1.
+
+In a dark theme a picture is turned into its negative, hues kept (explorable.css and the site's
+style.css do that). One whose lightness means something cannot be: it has no ground of its own, and
+its words and lines are of the grey that can be read on white and on black.
 """
 
 import base64
@@ -12,16 +16,22 @@ from typing import Any
 
 import numpy as np
 from IPython.display import Markdown, display
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.spines import Spine
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#C48000", "#3498D0", "#009E73"
 BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#767676"
+EITHER = "#7a7a7a"  # a contrast of 4 with white and with the black of dark themes
 
 # One look for each name that returns from notebook to notebook.
 LOOKS: dict[str, dict] = {
@@ -57,6 +67,27 @@ def to_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def background(figure: Figure) -> str:
+    """What a front end is told of a picture's ground: "dark" where its negative will do on dark.
+
+    A colour map must keep its lightness: then the figure is made fit for both grounds, "light".
+    """
+    if not figure.findobj(_has_colour_map):
+        return "dark"
+    for part in figure.findobj():
+        if isinstance(part, Text | Line2D) and to_hex(part.get_color()) in (BLACK, GREY):
+            part.set_color(EITHER)
+        elif isinstance(part, Spine):
+            part.set_edgecolor(EITHER)
+    for ground in [figure.patch, *(ax.patch for ax in figure.axes)]:
+        ground.set_alpha(0)
+    return "light"
+
+
+def _has_colour_map(part: Artist) -> bool:
+    return isinstance(part, ScalarMappable) and part.get_array() is not None
+
+
 def still(figure: Figure) -> bytes:
     """The figure as PNG, with a line that tells a reader of the stored notebook what to do."""
     figure.supxlabel("A still picture: run this notebook to move it.", fontsize=9, color=GREY)
@@ -69,9 +100,10 @@ def show(figure: Figure, sentence: str, lead: str = "What you should see.") -> N
     The sentence stands below the picture in print, which serves every reader; it is also stored
     as the picture's alternative text, which JupyterLab and GitHub do not use yet.
     """
+    ground = background(figure)
     display(
         {"image/png": base64.b64encode(to_png(figure)).decode(), "text/plain": sentence},
-        metadata={"image/png": {"alt": sentence}},
+        metadata={"image/png": {"alt": sentence, "needs_background": ground}},
         raw=True,
     )
     display(Markdown(f"**{lead}** {sentence}"))

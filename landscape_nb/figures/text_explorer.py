@@ -34,7 +34,7 @@ def text_picture(
     """
     figure = Figure(figsize=(9.4, 6.2), layout="constrained", dpi=100)
     FigureCanvasAgg(figure)
-    above, below = figure.subfigures(2, 1, height_ratios=[1.15, 1])
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.15, 1]).flat
     _text(above.subplots(), signs, found["surprises"], state["place"])
     left, right = below.subplots(1, 2)
     for ax in (left, right):
@@ -54,8 +54,9 @@ def _text(ax: Axes, signs: Sequence[str], surprises: Sequence[float], place: int
         share = DEEPEST * surprise / top
         ground = [1 - share * (1 - channel) for channel in to_rgb(plots.VERMILLION)]
         edge = plots.BLACK if i == place else "none"
-        box = {"facecolor": ground, "edgecolor": edge, "linewidth": 2, "zorder": 2 + (i == place)}
-        ax.add_patch(Rectangle((x - 0.48, y), 0.96, 0.42, **box))
+        box = Rectangle((x - 0.48, y), 0.96, 0.42, facecolor=ground, edgecolor=edge, linewidth=2)
+        box.set_zorder(2 + (i == place))
+        ax.add_patch(box)
         height = 0.36 * surprise / top
         ax.add_patch(Rectangle((x - 0.3, y - 0.42), 0.6, height, color=plots.VERMILLION))
         ax.text(x, y + 0.2, sign, family="monospace", ha="center", va="center", zorder=4)

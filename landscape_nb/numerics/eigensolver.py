@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.certificate import EXTRA, Certificate, certify
 from landscape_nb.numerics.krylov import KrylovBasis
 from landscape_nb.numerics.operators import SymmetricOperator, takes_operator
+from landscape_nb.numerics.progress import progress_bar
 
 Bound = Callable[[Tensor], float]  # Ritz values, descending -> largest residual allowed
 
@@ -233,7 +233,9 @@ def _found(H: SymmetricOperator, D: int, search: Search) -> _Found:
         )
 
     complete = False
-    with tqdm(desc="eigenpairs", unit=" products", disable=not search.progress, leave=False) as bar:
+    with progress_bar(
+        desc="finding eigenpairs", unit=" products", disable=not search.progress
+    ) as bar:
         while True:
             bar.update(basis.products - bar.n)
             if basis.count < D:  # too small to hold D pairs: extend as Lanczos does

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
-from tqdm import tqdm
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss, Samples
+from landscape_nb.numerics.progress import progress_bar
 from landscape_nb.numerics.settings import with_one_blas_thread
 
 
@@ -90,7 +90,7 @@ def fit(
         return float(value), gradient.double().cpu().numpy()
 
     # The bar has no total: nobody knows it before.
-    with tqdm(desc="fit", unit=" it", disable=not progress, leave=False) as bar:
+    with progress_bar(desc="fitting", unit=" steps", disable=not progress) as bar:
 
         def stop_when_small(intermediate_result: OptimizeResult) -> None:
             # SciPy's own test bounds the largest component; ours is the Euclidean norm.
@@ -148,7 +148,7 @@ def fit_path(
     """
     grid = checks.prefix_lengths(ks, loss.num_samples, high_means="how many of the n samples")
     results: list[FitResult] = []
-    for k in (bar := tqdm(grid, desc="fit", unit="k", disable=not progress, leave=False)):
+    for k in (bar := progress_bar(grid, desc="fitting each k", unit="k", disable=not progress)):
         result = fit(loss, k, w, tol=tol, max_iterations=max_iterations)
         bar.set_postfix_str(f"k = {k}, |g| = {result.grad_norm:.1e}")
         results.append(result)

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.files import resolved
 from landscape_nb.numerics.layout import parameter_layout
+from landscape_nb.numerics.progress import progress_bar
 from landscape_nb.problems import data
 from landscape_nb.problems.checkpoints import (
     CheckpointError,
@@ -109,7 +109,9 @@ def train_transformer(
         batches += torch.randperm(num_train, generator=g).split(batch_size)
     consumed, steps, weights = [], [], []
     seen = 0
-    with tqdm(batches, desc=f"train, seed {seed}", unit="step", disable=not progress) as bar:
+    with progress_bar(
+        batches, desc=f"train, seed {seed}", unit="step", disable=not progress
+    ) as bar:
         for step, rows in enumerate(bar, start=1):
             rate = learning_rate * _schedule(step, warmup, len(batches))
             value = _step(model, optimiser, rate, sequences[rows])

@@ -18,7 +18,7 @@ def log_chances(run: TrainingRun, rows: Sequence[int], checkpoint: int = -1) -> 
     >>> run = pretrained()[0]
     >>> found = log_chances(run, [0, 1])
     >>> tuple(found.shape), bool((found.exp().sum(2) - 1).abs().max() < 1e-5)
-    ((2, 64, 95), True)
+    ((2, 64, 103), True)
     """
     model = run.model(checkpoint)
     with torch.no_grad():

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.eigensolver import ConvergenceError, Eigenpairs
 from landscape_nb.numerics.fit import fit
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.progress import progress_bar
 from landscape_nb.numerics.samples import in_batches
 from landscape_nb.study.along_k import LEVEL, AlongK, along_k
 from landscape_nb.study.budget import Budget, default_budget, timed_budget, training_size
@@ -99,7 +99,9 @@ def diagnose(
     seeded = torch.Generator().manual_seed(seed)
     spent: dict[str, float] = {}
 
-    with tqdm(total=len(_STAGES), desc="report", disable=not progress, leave=False) as bar:
+    with progress_bar(
+        total=len(_STAGES), desc="measuring for the report", unit=" parts", disable=not progress
+    ) as bar:
 
         @contextmanager
         def stage(name: str) -> Iterator[None]:

@@ -46,9 +46,9 @@ from typing import Any
 
 import joblib
 import numpy as np
-from tqdm import tqdm
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.progress import progress_bar
 from landscape_nb.study import identity, json_lines, one_writer, sweep_csv
 
 Row = dict[str, Any]
@@ -128,13 +128,12 @@ def sweep(
             _make_ready(file, recorded, found)
             stack.callback(_note_changes, recorded, measure, real)
         columns = next((list(rows[0]) for rows in done.values()), None)
-        with tqdm(
+        with progress_bar(
             total=len(cells),
             initial=len(cells) - len(missing),
             desc=path.name,
             unit="cell",
             disable=not progress,
-            leave=False,
         ) as bar:
             for cell, results in _measured(measure, missing, jobs):
                 rows = _rows(results, cell, columns)

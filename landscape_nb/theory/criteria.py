@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.operators import SymmetricOperator
+from landscape_nb.numerics.progress import progress_bar
 from landscape_nb.theory.increment import increment, running_increments
 
 
@@ -219,7 +219,7 @@ class _Probe:
         S = checks.whole_number("num_draws", self.num_draws, 2, None, "a standard error needs two")
         g = checks.explicit_generator(self.generator)
         size = w.numel() if self.U is None else self.U.shape[1]
-        for _ in tqdm(range(S), desc="probe", disable=not progress, leave=False):
+        for _ in progress_bar(range(S), desc="probing", unit=" points", disable=not progress):
             z = torch.randn(size, generator=g, dtype=torch.float64, device=g.device)
             z = (sigma * z).to(w)
             yield w + (z if self.U is None else self.U @ z)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.operators import Samples
+from landscape_nb.numerics.progress import progress_bar
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,9 @@ def gradient_descent(
         raise ValueError(f"momentum must be below 1, or no step is ever forgotten; got {momentum}.")
     choose = _mini_batches(loss, k, batch_size, generator)
     kept, velocity, diverged = [(0, w, loss.value(w, k))], torch.zeros_like(w), False
-    for step in tqdm(range(1, steps + 1), desc="descent", disable=not progress, leave=False):
+    for step in progress_bar(
+        range(1, steps + 1), desc="gradient descent", unit=" steps", disable=not progress
+    ):
         try:
             velocity = momentum * velocity + loss.gradient(w, next(choose))
         except ValueError:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.progress import progress_bar
 from landscape_nb.theory.increment import running_increments
 
 
@@ -81,7 +81,9 @@ def loss_surfaces(
     k = torch.tensor(grid, device=w.device)
     values, increments = [], []
     points = [(a, b) for b in y for a in x]
-    for a, b in tqdm(points, desc="surface", unit="point", disable=not progress, leave=False):
+    for a, b in progress_bar(
+        points, desc="computing the surface", unit=" points", disable=not progress
+    ):
         point = w + a * U[:, 0] + b * U[:, 1]
         losses = loss.per_sample(point, grid[-1] + 1)
         values.append(losses.cumsum(0)[k - 1] / k + loss.l2 / 2 * point.square().sum())

@@ -7,10 +7,12 @@ from importlib import import_module
 from typing import Any
 
 from landscape_nb.widgets.bowl_explorer import BowlExplorer
+from landscape_nb.widgets.direction_explorer import DirectionExplorer
 from landscape_nb.widgets.enough_explorer import EnoughExplorer
 from landscape_nb.widgets.explorer import Explorer
 from landscape_nb.widgets.landscape_explorer import LandscapeExplorer
 from landscape_nb.widgets.next_digit import NextDigit
+from landscape_nb.widgets.next_parabola import NextParabola
 from landscape_nb.widgets.one_more_sample import OneMoreSample
 from landscape_nb.widgets.ritz_explorer import RitzExplorer
 from landscape_nb.widgets.spectrum_explorer import SpectrumExplorer
@@ -20,10 +22,12 @@ from landscape_nb.widgets.text_explorer import TextExplorer
 
 __all__ = [
     "BowlExplorer",
+    "DirectionExplorer",
     "EnoughExplorer",
     "Explorer",
     "LandscapeExplorer",
     "NextDigit",
+    "NextParabola",
     "OneMoreSample",
     "RitzExplorer",
     "SpectrumExplorer",
