@@ -23,6 +23,7 @@ import landscape_nb as ln
 from landscape_nb.course import CourseMap
 from landscape_nb.course.contents import notebooks
 from landscape_nb.figures import plots
+from landscape_nb.problems.checkpoints import TrainingRun
 from landscape_nb.theory.surfaces import Surfaces
 from landscape_nb.theory.tables import MomentTable
 from landscape_nb.widgets import (
@@ -38,6 +39,7 @@ from landscape_nb.widgets import (
     SpectrumExplorer,
     StepExplorer,
     SurfaceExplorer,
+    TextExplorer,
 )
 from landscape_nb.widgets.es_modules import page_script, page_style
 from landscape_nb.widgets.explorable import Explorable
@@ -179,6 +181,24 @@ def landscape(random: np.random.Generator) -> LandscapeExplorer:
     return LandscapeExplorer(planes(random), k=random.choice([3, 8, 80]).item())
 
 
+@cache
+def reading(seed: int) -> TrainingRun:
+    """Random weights of a small transformer at five stages, and random text, nine held out."""
+    signs = "e \n\"a'\u201c<&\u00e9t"
+    config = ln.models.TransformerConfig(len(signs), 12, 8, 1, 2, 1, 16)
+    generator = torch.Generator().manual_seed(seed)
+    sequences = torch.randint(len(signs), (20, 13), generator=generator)
+    sizes = torch.tensor([0.0, 0.1, 0.3, 1.0, 2.0])[:, None]
+    weights = (sizes * torch.randn(5, config.num_params, generator=generator)).half().float()
+    return TrainingRun(config, signs, sequences, [2, 4, 8, 11, 11], [1, 2, 3, 4, 5], weights, seed)
+
+
+def text(random: np.random.Generator) -> TextExplorer:
+    shown = TextExplorer(reading(int(random.integers(3))), text=int(random.integers(6)))
+    shown.stage, shown.place = int(random.integers(5)), int(random.integers(1, 13))
+    return shown
+
+
 def course_map(random: np.random.Generator) -> CourseMap:
     numbers = [one.number for one in notebooks()]
     states = dict(zip(numbers, random.choice(["begun", "done", ""], len(numbers)), strict=True))
@@ -200,6 +220,7 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
     "step_explorer": step,
     "landscape_explorer": landscape,
     "surface_explorer": surface,
+    "text_explorer": text,
 }
 # settings that a slider moves, from top to bottom
 STEPS: dict[str, list[str]] = {
@@ -216,6 +237,7 @@ STEPS: dict[str, list[str]] = {
     "step_explorer": ["alpha", "damping"],
     "landscape_explorer": ["k"],
     "surface_explorer": ["k", "azimuth", "elevation"],
+    "text_explorer": ["stage"],
 }
 
 
@@ -302,6 +324,12 @@ def step_marks(shown: Explorable) -> dict[str, tuple]:
     return {"T": (found["sigma"], found["steps"])}
 
 
+def text_marks(one: TextExplorer) -> dict[str, tuple]:
+    stages = range(len(one.data["stages"]))
+    means = [stage["mean"] for stage in one.data["stages"]]
+    return {"loss": (stages, one.numbers()["losses"]), "mean": (stages, means)}
+
+
 # lines of the picture and where Python has them: name -> (xs, ys), in data units; contour lines and
 # corners in perspective have tests of their own
 MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
@@ -318,6 +346,7 @@ MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
     "spectrum_explorer": spectrum_marks,
     "step_explorer": step_marks,
     "surface_explorer": lambda one: {},
+    "text_explorer": text_marks,
 }
 
 PAGE = """<!doctype html><html lang="en"{theme}><meta charset="utf-8"><title>Explorables</title>

@@ -18,6 +18,7 @@ from landscape_nb.widgets.ritz_explorer import RitzExplorer
 from landscape_nb.widgets.spectrum_explorer import SpectrumExplorer
 from landscape_nb.widgets.step_explorer import StepExplorer
 from landscape_nb.widgets.surface_explorer import SurfaceExplorer
+from landscape_nb.widgets.text_explorer import TextExplorer
 
 __all__ = [
     "BowlExplorer",
@@ -32,6 +33,7 @@ __all__ = [
     "SpectrumExplorer",
     "StepExplorer",
     "SurfaceExplorer",
+    "TextExplorer",
 ]
 
 
