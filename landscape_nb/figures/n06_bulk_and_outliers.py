@@ -45,6 +45,29 @@ def two_spectra(digits: np.ndarray, blobs: np.ndarray) -> None:
     )
 
 
+def sharpest_and_flattest(t: ArrayLike, walks: Mapping[str, Sequence[float]]) -> None:
+    """The loss on two straight ways away from the trained weights.
+
+    Args:
+        t: distance from them along each direction, (T,).
+        walks: "sharpest" and "flattest" -> loss, (T,).
+    """
+    figure, ax = plots.new_figure(width=6)
+    looks = {"sharpest": ("top", "-"), "flattest": ("random", "--")}
+    for direction, heights in walks.items():
+        name, dash = looks[direction]
+        plots.curve(ax, t, heights, name, marker=None, linestyle=dash, label=direction)
+    ax.set(xlabel="distance from the trained weights", ylabel="training loss", ylim=(0, None))
+    ax.legend(frameon=False)
+    rises = {direction: max(heights) for direction, heights in walks.items()}
+    plots.show(
+        figure,
+        f"Both ways start at a loss of {walks['sharpest'][len(walks['sharpest']) // 2]:.2f}. Along "
+        f"the sharpest direction it climbs to {rises['sharpest']:.2f}, along the flattest to "
+        f"{rises['flattest']:.2f}.",
+    )
+
+
 Run = tuple[str, int, str, str]  # kind of data, seed, end point, part of the samples
 
 
