@@ -10,14 +10,13 @@ from __future__ import annotations
 import base64
 import json
 import re
-import tomllib
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import forms
 from bs4 import BeautifulSoup, NavigableString, Tag
+from glossary import Term, first_use, forms_of, taken_out
 from nbformat import NotebookNode
 
 PHONE = 38  # characters of printed text in the width of a phone; measured at 390 px
@@ -94,7 +93,8 @@ def _is_prose(text: NavigableString, heading: Tag) -> bool:
     inside = {parent.name for parent in text.parents}
     skipped = {"pre", "script", "style", "summary", "button", "noscript"} & inside
     printed = text.find_parent("div", class_="output")  # tables and reports: long, and no prose
-    folded = text.find_parent("details", class_="answer")  # a result would show what it tells
+    # a result would show what these tell
+    folded = text.find_parent("details", class_="answer") or text.find_parent("div", class_="quiz")
     hidden = skipped or printed or folded
     return type(text) is NavigableString and not hidden and heading not in text.parents
 
@@ -178,47 +178,6 @@ def _copied(node):
 # ---- words explained -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Term:
-    """An entry of the glossary: the word, other forms of it, its meaning, where it is explained."""
-
-    name: str
-    words: str
-    at: str
-    also: tuple[str, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """The end of its id in pages."""
-        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
-
-    @property
-    def file(self) -> str:
-        """The notebook that explains it."""
-        return self.at.partition("#")[0]
-
-
-def read_terms(path: Path) -> list[Term]:
-    """The glossary's terms, by name; none where there is no file."""
-    if not path.exists():
-        return []
-    entries = tomllib.loads(path.read_text("utf-8"))["term"]
-    terms = [Term(**{**entry, "also": tuple(entry.get("also", ()))}) for entry in entries]
-    return sorted(terms, key=lambda term: term.name.lower())
-
-
-def glossary_text(terms: Iterable[Term], titles: dict[str, str]) -> str:
-    """The glossary as a Markdown text; `titles` names the notebook of each stored file."""
-    entries = [
-        f"## {t.name}\n\n{t.words}\n\n[Explained in {titles[t.file]}](../{t.at})" for t in terms
-    ]
-    opening = (
-        "# Glossary\n\nThe words of this course, each in a sentence or two. In the pages, a word "
-        "with a dotted line under it opens its entry."
-    )
-    return "\n\n".join([opening, *entries])
-
-
 NOT_PROSE = ("a", "code", "pre", "math", "button", "summary", "figure", "script", "style", "h1")
 NOT_PROSE += ("h2", "h3", "h4", "th", "label")
 
@@ -229,9 +188,7 @@ def explain_words(soup: BeautifulSoup, links: dict[Term, tuple[str, str]]) -> No
     `links` has the address and the title of the page that explains each term. The browser's own
     popover: it opens, closes with Escape and returns the focus without a script.
     """
-    main, left = soup.find("main"), {}
-    for term in links:
-        left |= {form.lower(): term for form in (term.name, *term.also)}
+    main, left = soup.find("main"), forms_of(links)
     used: list[Term] = []
     for text in list(main.find_all(string=True)):
         inside = [parent.name for parent in text.parents]
@@ -245,10 +202,8 @@ def explain_words(soup: BeautifulSoup, links: dict[Term, tuple[str, str]]) -> No
 def _explain(soup: BeautifulSoup, text: NavigableString, left: dict[str, Term]) -> Iterator[Term]:
     """Wrap the first uses of terms in one text; what was found is taken out of `left`."""
     rest = text
-    while left and (match := _first(str(rest), left)):
-        term = left[match[0].lower().replace("\n", " ")]
-        for form in [form for form, one in left.items() if one is term]:
-            del left[form]
+    while match := first_use(str(rest), left):
+        term = taken_out(left, match)
         before, after = str(rest)[: match.start()], str(rest)[match.end() :]
         button = soup.new_tag("button", type="button", popovertarget=f"term-{term.id}")
         button["class"] = "term"
@@ -257,13 +212,6 @@ def _explain(soup: BeautifulSoup, text: NavigableString, left: dict[str, Term]) 
         rest.replace_with(NavigableString(before), button, tail)
         rest = tail
         yield term
-
-
-def _first(text: str, left: dict[str, Term]) -> re.Match[str] | None:
-    """The first whole word or phrase of `text` that is in `left`; longer phrases win."""
-    forms = sorted(left, key=len, reverse=True)
-    phrases = "|".join(re.escape(form).replace(r"\ ", r"\s") for form in forms)
-    return re.search(rf"(?<![\w-])(?:{phrases})(?![\w-])", text, re.IGNORECASE)
 
 
 def _popover(soup: BeautifulSoup, term: Term, address: str, title: str) -> Tag:

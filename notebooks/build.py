@@ -9,6 +9,9 @@ Each notebook has one source, `source/NN_name.py` (jupytext, percent format). Fr
 - `solutions/NN_name.ipynb`, the exercises answered, also run;
 - `assignments/source/NN_name/`, the same exercises for nbgrader, with points and hidden tests.
 
+From all of them, and from the files of the glossary, the summary and the course's contents, come
+`glossary.ipynb`, `summary.ipynb` and the tables of README.md and TEACHING.md.
+
 Whatever differs between two runs of the same code is taken out, so a rebuild that changes no
 result changes no line of any file. `--exercises` runs the exercises only and leaves the story's
 other outputs as they are stored; `--check` runs nothing and says where files have drifted apart.
@@ -32,18 +35,23 @@ from collections import Counter
 from pathlib import Path
 
 import forms
+import glossary
 import jupytext
 import nbformat
 import psutil
+import signposts
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from landscape_nb.course.predictions import REVEAL
 from landscape_nb.course.saved_work import digest
+from landscape_nb.figures.summary import small_picture
 from landscape_nb.numerics.files import replace_files
 
 NOTEBOOKS = Path(__file__).resolve().parent
+ROOT = NOTEBOOKS.parent
 SOURCES = NOTEBOOKS / "source"
+SUMMARY = NOTEBOOKS / "site_template" / "summary.toml"
 PICTURES = NOTEBOOKS / "pictures"  # shown by README.md
 CELL_TIMEOUT = 900  # seconds; the longest notebook as a whole has 120, chosen here
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -295,10 +303,17 @@ def _spoilers(stored: NotebookNode, taken: dict[str, list]) -> list[str]:
     return found + [f"revealed/ has a cell {id} that reveals nothing" for id in {*taken} - {*ids}]
 
 
+def story(source: Path, read: NotebookNode) -> NotebookNode:
+    """What a learner opens, with the way on at both ends and its words linked to the glossary."""
+    told, first = forms.story(read), read_source(source_paths()[0])
+    signposts.signposted(told, source.stem, first, glossary.read_terms(ROOT / glossary.GLOSSARY))
+    return told
+
+
 def _forms(source: Path, read: NotebookNode) -> dict[Path, NotebookNode | None]:
     """Where each form belongs, and its cells before they are run."""
     return {
-        notebook_path(source): forms.story(read),
+        notebook_path(source): story(source, read),
         solutions_path(source): forms.solutions(read, source.stem),
         assignment_path(source): forms.assignment(read, source.stem),
     }
@@ -317,6 +332,33 @@ def _stale_copies(source: Path) -> list[str]:
         for image in (forms.images(form) if form else [])
         if not _same(folder / image, (NOTEBOOKS / image).read_bytes())
     ]
+
+
+def texts() -> dict[Path, bytes]:
+    """What stands beside the course, by its path: glossary, summary, tables. Nothing is run."""
+    sources = {path.name[:2]: read_source(path) for path in source_paths()}
+    terms = glossary.read_terms(ROOT / glossary.GLOSSARY)
+    books = {
+        signposts.GLOSSARY: signposts.glossary(terms, sources),
+        signposts.SUMMARY: signposts.summary(SUMMARY, sources),
+    }
+    files = {NOTEBOOKS / name: _bytes(book) for name, book in books.items()}
+    for path in (ROOT / "README.md", NOTEBOOKS / "TEACHING.md"):
+        files[path] = signposts.with_tables(path.read_text("utf-8")).encode()
+    return files
+
+
+def small_pictures() -> dict[Path, bytes]:
+    """The pictures of the summary that are not there: other versions draw them otherwise."""
+    names = [row["picture"] for row in signposts.read_summary(SUMMARY) if "picture" in row]
+    paths = {name: PICTURES / f"summary-{name}.png" for name in names}
+    return {path: small_picture(name) for name, path in paths.items() if not path.exists()}
+
+
+def stale_texts() -> list[str]:
+    """What stands beside the course and is not as its sources have it."""
+    stale = [path for path, content in texts().items() if not _same(path, content)]
+    return [f"{path.name} is not up to date: build it" for path in [*stale, *small_pictures()]]
 
 
 class PeakMemory:
@@ -361,15 +403,15 @@ def build(source: Path, exercises_only: bool = False) -> list[str]:
     read = read_source(source)
     with PeakMemory() as memory:
         files, warnings = built_exercises(source, read)
-        stored = run_exercises(source, read) if exercises_only else execute(forms.story(read))
+        stored = run_exercises(source, read) if exercises_only else execute(story(source, read))
         notebook, more = tidy(stored)
     notebook, taken = forms.locked(notebook)
     files |= _with_pictures(notebook, notebook_path(source))
     files[revealed_path(notebook_path(source))] = _json(taken)
     for path in files:
         path.parent.mkdir(parents=True, exist_ok=True)
-    story = notebook_path(source).resolve()
-    replace_files(files, refuse=lambda path: refuse_answers(path) if path == story else None)
+    own = notebook_path(source).resolve()
+    replace_files(files, refuse=lambda path: refuse_answers(path) if path == own else None)
     seconds = time.perf_counter() - start
     print(f"{source.stem}: {seconds:.1f} s, peak {memory.peak / 1e6:.0f} MB", flush=True)
     return [f"on stderr: {line}" for line in warnings + more]
@@ -394,27 +436,28 @@ def built_exercises(source: Path, read: NotebookNode) -> tuple[dict[Path, bytes]
 
 def run_exercises(source: Path, read: NotebookNode) -> NotebookNode:
     """The stored story with its exercises run anew, in a kernel of their own."""
-    story = forms.story(read)
+    told = story(source, read)
     stored = {c.id: c for c in read_story(notebook_path(source)).cells}
-    part = forms.section(story)
-    outside = [*story.cells[: part.start], *story.cells[part.stop :]]
+    part = forms.section(told)
+    outside = [*told.cells[: part.start], *told.cells[part.stop :]]
     if changed := [c.source for c in outside if c.cell_type == "code" and c.id not in stored]:
         raise SystemExit(
             f"{source.stem}: changed outside its exercises, so it must be built as a whole; the "
             f"first changed cell is\n{changed[0]}"
         )
-    alone = nbformat.from_dict({**story, "cells": []})
-    alone.cells = story.cells[part]
-    kept = [stored.get(cell.id, cell) for cell in story.cells]
+    alone = nbformat.from_dict({**told, "cells": []})
+    alone.cells = told.cells[part]
+    code = [cell.id for cell in told.cells if cell.cell_type == "code"]
+    kept = [stored.get(c.id, c) if c.id in code else c for c in told.cells]
     kept[part] = execute(alone).cells
-    story.cells = kept
+    told.cells = kept
     code = [cell for cell in kept if cell.cell_type == "code" and cell.source.strip()]
     for count, cell in enumerate(code, start=1):
         cell.execution_count = count
         for output in cell.outputs:
             if "execution_count" in output:
                 output.execution_count = count
-    return story
+    return told
 
 
 def _json(taken: dict[str, list]) -> bytes:
@@ -436,6 +479,12 @@ def main(arguments: list[str] | None = None) -> int:
     what.add_argument("--exercises", action="store_true", help="run the exercises only")
     options = parser.parse_args(arguments)
     complaints = 0
+    if options.check:
+        for complaint in stale_texts():
+            print(complaint, file=sys.stderr)
+            complaints += 1
+    else:
+        replace_files({**texts(), **small_pictures()})
     for source in source_paths(options.numbers):
         told = problems(source) if options.check else build(source, options.exercises)
         for complaint in told:

@@ -30,7 +30,9 @@ from xml.etree import ElementTree
 
 import aids
 import build
+import glossary
 import pypandoc
+import signposts
 from bs4 import BeautifulSoup
 from jinja2 import pass_context
 from nbconvert import HTMLExporter, TemplateExporter
@@ -39,13 +41,13 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from landscape_nb.course.quick_questions import find_question
 from landscape_nb.numerics.files import replace_files
 from landscape_nb.widgets import es_modules
 
 NOTEBOOKS = Path(__file__).resolve().parent
 ROOT = NOTEBOOKS.parent
 TEMPLATE = NOTEBOOKS / "site_template"
-GLOSSARY = "notebooks/site_template/glossary.toml"
 HOW_TO_READ = """\
 On these pages you can read everything and move the pictures that have sliders. Answers to the
 questions are folded: guess first. To write your own predictions, run the code and do the exercises,
@@ -55,6 +57,8 @@ you need the running notebooks: see [Start](#start).
 TRY_IT = """\
 <p class="needs-script"><strong>Add a sample:</strong> tap or click in the picture of the data, or
 press <em>Play</em>.</p>"""
+MAP = "course_map"  # module of the explorable that is the map
+NOTEBOOKS_HEADING = "## Notebooks\n"
 MANIFEST = ".site-files.txt"  # in OUT: what this command wrote there, and may replace
 OPENING = "# SHA-256 and name of each file that notebooks/export.py wrote here\n"
 KEPT = ".site-earlier"  # in OUT: files of a version whose manifest had names alone
@@ -82,24 +86,29 @@ def course(root: Path = ROOT) -> list[Page]:
     pages = [notebook_page(path, path.relative_to(root / "notebooks")) for path in notebooks]
     more = [notebook_page(path, path.relative_to(root / "notebooks")) for path in solutions]
     more += [text_page(path, Path(path.name), path.read_text("utf-8")) for path in teaching]
-    terms = aids.read_terms(root / GLOSSARY)
-    if terms:
-        titles = {page.source.name: page.title for page in pages}
-        text = aids.glossary_text(terms, titles)
-        more += [text_page(root / GLOSSARY, Path("glossary"), text)]
+    beside = [root / "notebooks" / name for name in (signposts.GLOSSARY, signposts.SUMMARY)]
+    more += [notebook_page(path, Path(path.name)) for path in beside if path.exists()]
     front = front_page(root / "README.md", more, pages)
     return [front, *pages, *more, *(module_page(path, root) for path in modules)]
 
 
 def front_page(readme: Path, more: list[Page], notebooks: list[Page]) -> Page:
-    """README.md as the front page, with the course's first explorable under its first sentence."""
+    """README.md as the front page: the first explorable on top, the map above the notebooks."""
     page = text_page(readme, Path("index"), front_text(readme, more))
-    found = [o for book in notebooks[:1] for o in explorables(book)]
-    if found:
+    shown = [output for book in notebooks[:1] for output in explorables(book)]
+    maps = [output for output in shown if output.metadata.explorable.module == MAP]
+    others = [output for output in shown if output not in maps]
+    if others:
         title, sentence, rest = page.notebook.cells[0].source.split("\n\n", 2)
-        first = new_code_cell("", outputs=found[:1], id="first")
+        first = new_code_cell("", outputs=others[:1], id="first")
         texts = [new_markdown_cell(f"{title}\n\n{sentence}\n\n{TRY_IT}", id="opening"), first]
         page.notebook.cells = [*texts, new_markdown_cell(rest, id="text")]
+    if maps:
+        *texts, last = page.notebook.cells
+        before, heading, after = last.source.partition(NOTEBOOKS_HEADING)
+        drawn = new_code_cell("", outputs=maps[:1], id="map")
+        opening = new_markdown_cell(before + heading, id="before")
+        page.notebook.cells = [*texts, opening, drawn, new_markdown_cell(after, id="after")]
     return page
 
 
@@ -121,6 +130,7 @@ def _with_state(page: Page, kind: str) -> list[NotebookNode]:
 def notebook_page(source: Path, place: Path) -> Page:
     """The page of a stored notebook."""
     notebook = build.read_story(source)
+    signposts.without_signposts(notebook)
     aids.fold_answers(notebook)
     return Page(source, _url(place), _title(notebook, source), notebook)
 
@@ -143,7 +153,7 @@ def module_page(source: Path, root: Path) -> Page:
 def front_text(readme: Path, more: list[Page]) -> str:
     """README.md with its table of notebooks first, and links to the pages that it may not name."""
     opening, *sections = re.split(r"^(?=## )", readme.read_text("utf-8"), flags=re.MULTILINE)
-    table = [section for section in sections if section.startswith("## Notebooks\n")]
+    table = [section for section in sections if section.startswith(NOTEBOOKS_HEADING)]
     if not table:
         raise SystemExit(f"{readme.name} needs a section '## Notebooks' with the course's table")
     links = [f"- [{p.title}]({p.source.relative_to(readme.parent).as_posix()})" for p in more]
@@ -166,8 +176,11 @@ def _title(notebook: NotebookNode, source: Path) -> str:
 def steps(page: Page, pages: list[Page]) -> list[tuple[str, Page]]:
     """Where a reader goes from a page: along the course, and between notebook and solutions."""
     beside = [p for p in pages if p.source.parent == page.source.parent]
-    beside = [p for p in beside if p.source.suffix == page.source.suffix == ".ipynb"]
-    place = beside.index(page) if beside else 0
+    in_order = re.compile(r"\d\d_\w+\.ipynb")
+    if not in_order.fullmatch(page.source.name):
+        return []
+    beside = [p for p in beside if in_order.fullmatch(p.source.name)]
+    place = beside.index(page)
     before = [("prev", p) for p in beside[max(place - 1, 0) : place]]
     after = [("next", p) for p in beside[place + 1 : place + 2]]
     twin = [p for p in pages if p.source.name == page.source.name and p not in beside and beside]
@@ -220,8 +233,19 @@ def exporter() -> SiteExporter:
         extra_template_basedirs=[str(TEMPLATE.parent)],
         exclude_input_prompt=True,
         exclude_output_prompt=True,
-        filters={"highlight_code": highlighted, "in_script": in_script},
+        filters={"highlight_code": highlighted, "in_script": in_script, "asked": asked},
     )
+
+
+def asked(key: str) -> str:
+    """A quick question of the course, alive without a kernel: each option unfolds what it tells."""
+    question = find_question(key)
+    options = (
+        f"<details><summary>{escape(option.says)}</summary>"
+        f"<div>{escape(question.told(place))}</div></details>"
+        for place, option in enumerate(question.options)
+    )
+    return f'<div class="quiz"><div>{escape(question.question)}</div>{"".join(options)}</div>'
 
 
 def in_script(state: str) -> str:
@@ -356,17 +380,14 @@ def finished(
 
 def aided(
     page: Page, pages: list[Page], soup: BeautifulSoup,
-    found: dict[str, list[aids.Section]], terms: list[aids.Term],
+    found: dict[str, list[aids.Section]], terms: list[glossary.Term],
 ) -> None:  # fmt: skip
     """Put into a page what helps its reader: contents, words explained, what is done."""
     aids.add_contents(soup, found[page.url], ticks=is_notebook(page))
     up = "../" * page.url.count("/")
-    root = pages[0].source.parent
-    if page.source != root / GLOSSARY and page.source.suffix != ".py":
-        books = {p.source.name: p for p in pages if is_notebook(p)}
-        links = {
-            term: (_address(term, books[term.file], up), books[term.file].title) for term in terms
-        }
+    if page.source.name != signposts.GLOSSARY and page.source.suffix != ".py":
+        books = {p.source.name[:2]: p for p in pages if is_notebook(p)}
+        links = {term: (_address(term, books[term.at], up), books[term.at].title) for term in terms}
         aids.explain_words(soup, links)
     for link in soup.select("main tr td:first-child a") if page is pages[0] else []:
         of = [p for p in pages if p.url == link["href"] and is_notebook(p)]
@@ -375,13 +396,15 @@ def aided(
             link.find_parent("tr").attrs |= {"data-page": of[0].url, "data-sections": str(count)}
 
 
-def _address(term: aids.Term, book: Page, up: str) -> str:
-    return up + quote(book.url) + "#" + quote(term.at.partition("#")[2])
+def _address(term: glossary.Term, book: Page, up: str) -> str:
+    texts = [cell.source for cell in book.notebook.cells if cell.cell_type == "markdown"]
+    return up + quote(book.url) + glossary.section(term, texts)
 
 
 def is_notebook(page: Page) -> bool:
     """Whether a page is a notebook of the course itself, not solutions, texts or code."""
-    return page.source.suffix == ".ipynb" and page.source.parent.name == "notebooks"
+    stories = page.source.suffix == ".ipynb" and page.source.parent.name == "notebooks"
+    return stories and re.match(r"\d\d_", page.source.name) is not None
 
 
 def picture(src: str, folder: Path) -> tuple[str, bytes]:
@@ -449,7 +472,9 @@ def site(root: Path = ROOT) -> dict[str, bytes]:
         title = page.title if page is pages[0] else f"{page.title} · {pages[0].title}"
         up = "../" * page.url.count("/")
         resources = {"root": up, "steps": steps(page, pages), "title": title, "page": page.url}
-        resources["glossary"] = any(p.url == "glossary.html" for p in pages)
+        urls = {"Glossary": "glossary.html", "One-page summary": "summary.html"}
+        there = {p.url for p in pages}
+        resources["texts"] = {name: url for name, url in urls.items() if url in there}
         resources["explorables"] = _is_alive(page)
         texts[page.url], _ = export.from_notebook_node(page.notebook, resources)
     known = mathml(match[0] for html in texts.values() for match in EQUATION.finditer(html))
@@ -457,7 +482,7 @@ def site(root: Path = ROOT) -> dict[str, bytes]:
     if any(map(_is_alive, pages)):
         files["explorables.js"] = es_modules.page_script().encode()
         files["explorables.css"] = es_modules.page_style().encode()
-    soups, found, terms = {}, {}, aids.read_terms(root / GLOSSARY)
+    soups, found, terms = {}, {}, glossary.read_terms(root / glossary.GLOSSARY)
     for page in pages:
         try:
             soup = BeautifulSoup(drawn(texts[page.url], known), "html.parser")

@@ -20,6 +20,8 @@ from matplotlib.figure import Figure
 from selenium.webdriver.remote.webdriver import WebDriver
 
 import landscape_nb as ln
+from landscape_nb.course import CourseMap
+from landscape_nb.course.contents import notebooks
 from landscape_nb.figures import plots
 from landscape_nb.theory.surfaces import Surfaces
 from landscape_nb.theory.tables import MomentTable
@@ -162,8 +164,16 @@ def landscape(random: np.random.Generator) -> LandscapeExplorer:
     return LandscapeExplorer(planes(random), k=random.choice([3, 8, 80]).item())
 
 
+def course_map(random: np.random.Generator) -> CourseMap:
+    numbers = [one.number for one in notebooks()]
+    states = dict(zip(numbers, random.choice(["begun", "done", ""], len(numbers)), strict=True))
+    done = {number: str(state) for number, state in states.items() if state}
+    return CourseMap(str(random.choice(numbers)), done)
+
+
 EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
     "bowl_explorer": bowl,
+    "course_map": course_map,
     "ritz_explorer": ritz,
     "spectrum_explorer": spectrum,
     "enough_explorer": enough,
@@ -177,6 +187,7 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
 # settings that a slider moves, from top to bottom
 STEPS: dict[str, list[str]] = {
     "bowl_explorer": ["lr", "kappa"],
+    "course_map": [],
     "ritz_explorer": ["m", "tolerance"],
     "spectrum_explorer": ["step"],
     "enough_explorer": ["tolerance"],
@@ -256,6 +267,7 @@ def step_marks(shown: Explorable) -> dict[str, tuple]:
 # corners in perspective have tests of their own
 MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
     "bowl_explorer": bowl_marks,
+    "course_map": lambda one: {},
     "enough_explorer": enough_marks,
     "explorer": explorer_marks,
     "landscape_explorer": lambda one: {},

@@ -72,7 +72,8 @@ def test_numbers_and_words_are_those_of_python(name, modules):
 
 
 def test_every_module_is_tried():
-    assert list(EXAMPLES) and set(EXAMPLES) == set(explorables())
+    questions = {"prediction", "quiz"}  # which compute nothing
+    assert list(EXAMPLES) and set(EXAMPLES) == set(explorables()) - questions
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.js")), ids=lambda path: path.stem)

@@ -86,7 +86,7 @@ def test_every_notebook_solution_and_module_has_its_page(pages):
         p.relative_to(ROOT).with_suffix("").as_posix()
         for p in (ROOT / "landscape_nb").rglob("*.py")
     ]
-    wanted += ["glossary"] + ["TEACHING"] * (ROOT / "notebooks/TEACHING.md").exists()
+    wanted += ["glossary", "summary"] + ["TEACHING"] * (ROOT / "notebooks/TEACHING.md").exists()
     assert sorted(pages) == sorted(f"{name}.html" for name in ["index", *wanted])
     listed = [a for a in pages["index.html"].addresses() if re.fullmatch(r"\d\d_\w+\.html", a)]
     assert list(dict.fromkeys(listed)) == [f"{path.stem}.html" for path in NOTEBOOKS]

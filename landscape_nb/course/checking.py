@@ -16,6 +16,7 @@ import torch
 
 from landscape_nb.course.answers import NOTHING, Case, explain
 from landscape_nb.course.exercises import find_check
+from landscape_nb.course.progress import record_passed
 
 
 class NotYet(Exception):
@@ -66,7 +67,9 @@ def check(
     Exercise 1, public check: right.
     """
     if truth is None:
-        return find_check(exercise)(answer)
+        find_check(exercise)(answer)
+        record_passed(exercise)
+        return
     found = [_call(exercise, answer, case) for case in cases]
     tried = {hint: _values(mistake, cases) for hint, mistake in (mistakes or {}).items()}
     known = {hint: values for hint, values in tried.items() if values is not None}
@@ -75,7 +78,6 @@ def check(
     if told:
         raise NotYet(f"Exercise {exercise}, public check: not yet. {told}")
     print(f"Exercise {exercise}, public check: right.")
-    return None
 
 
 def check_properties(

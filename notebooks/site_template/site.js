@@ -235,12 +235,23 @@ globalThis.landscapeSite = (() => {
     for (const one of document.querySelectorAll("input[data-done]")) {
       one.checked = (all[page] ?? []).includes(one.dataset.done);
     }
+    const sections = {}; // of each notebook in the table
     for (const row of document.querySelectorAll("tr[data-page]")) {
+      sections[row.dataset.page] = Number(row.dataset.sections);
       const ids = all[row.dataset.page] ?? [], count = ids.filter((id) => id !== WHOLE).length;
       const isDone = ids.includes(WHOLE) || count >= Number(row.dataset.sections);
       const some = count ? `${count} of ${row.dataset.sections} sections` : "not yet";
       row.querySelector(".progress").textContent = isDone ? "✓ done" : some;
     }
+    dispatchEvent(new CustomEvent("landscape-ticks", { detail: ticked(all, sections) })); // the map
+  }
+
+  /** {name of a notebook: "begun" or "done"}, for those of which something is ticked. */
+  function ticked(all, sections) {
+    const some = Object.entries(all).filter(([, ids]) => ids.length);
+    const isDone = (page, ids) => ids.includes(WHOLE) || ids.length >= (sections[page] ?? Infinity);
+    return Object.fromEntries(some.map(([page, ids]) =>
+      [page.replace(/\.html$/, ""), isDone(page, ids) ? "done" : "begun"]));
   }
 
   function addColumn() {

@@ -70,7 +70,9 @@ import time
 
 start = time.perf_counter()
 import landscape_nb as ln
-from landscape_nb.course import Cost, SaveMyWork, holds, predict_number, reveal_number
+from landscape_nb.course import (
+    Cost, CourseMap, SaveMyWork, holds, predict_number, reveal_number,
+)  # fmt: skip
 from landscape_nb.figures import n00_start_here as figures
 
 # %%
@@ -144,8 +146,8 @@ reveal_number(
 # %% [markdown]
 # ## And one order of the samples?
 #
-# The order is an accident, and we averaged over it. We shuffle the samples twenty times. Between which
-# two numbers do the factors lie?
+# The order is an accident, and we averaged over it. We shuffle the samples twenty times. How far can
+# a single order be from the average?
 
 # %%
 largest_guess = predict_number(
@@ -186,7 +188,7 @@ reveal_number(
 # and a little linear algebra; nobody expects you to have read a paper.
 
 # %%
-explorer.sentence()  # MAP
+CourseMap()
 
 # %% [markdown]
 # ## Is everything installed?

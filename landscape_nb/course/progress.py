@@ -1,0 +1,85 @@
+"""What a learner has done on this machine: a file beside the notebooks, and what it tells the map.
+
+Only where the course itself lies (its glossary is there) is anything kept: not where assignments
+are marked, nor in the folder of solutions; and nothing where notebooks are built. Whatever goes
+wrong with the file, a learner is not stopped: a tick is missing, no more.
+"""
+
+import contextlib
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from landscape_nb.course import exercises
+from landscape_nb.course.contents import notebooks
+from landscape_nb.course.kept_predictions import read_predictions
+from landscape_nb.course.learner_cells import read_file
+from landscape_nb.course.predictions import revealing
+from landscape_nb.course.work_files import WorkFileError, alone
+from landscape_nb.numerics.files import replace_files
+
+PROGRESS = "my_progress.json"
+LARGEST = 1_000_000  # bytes, chosen here: a thousand times what the course needs
+
+
+def record_passed(exercise: str, folder: Path | str = ".") -> None:
+    """Keep that the public check of an exercise, such as "05.1", has been passed here."""
+    with contextlib.suppress(OSError, ValueError, WorkFileError):
+        folder = Path(folder).absolute()
+        if revealing() or not (folder / "glossary.ipynb").exists():
+            return
+        with alone(folder):
+            passed = _passed(folder)
+            if exercise not in passed:
+                text = json.dumps({"passed": sorted({*passed, exercise})}, indent=1)
+                replace_files({folder / PROGRESS: f"{text}\n".encode()})
+
+
+def done(folder: Path | str = ".") -> dict[str, str]:
+    """What has been done of each notebook: "done", or "begun"; one that was not begun is left out.
+
+    Done is a notebook whose exercises have all passed their checks; begun is one with a check
+    passed or a prediction committed.
+    """
+    if revealing():
+        return {}
+    folder = Path(folder).absolute()
+    passed, predicted = _passed(folder), {*read_predictions(folder)}
+    states = {}
+    for one in notebooks():
+        mine = {name for name in passed if name.startswith(f"{one.number}.")}
+        if mine >= _checked(one.number):
+            states[one.number] = "done"
+        elif mine or any(key.startswith(f"{one.number}.") for key in predicted):
+            states[one.number] = "begun"
+    return states
+
+
+@cache
+def _checked(number: str) -> frozenset[str]:
+    """The exercises of a notebook that have a check, from the text of their file alone."""
+    (path,) = Path(exercises.__file__).parent.glob(f"n{number}_*.py")
+    found = re.findall(r"^def check_(\d+)\(", path.read_text("utf-8"), re.MULTILINE)
+    return frozenset(f"{number}.{exercise}" for exercise in found)
+
+
+def _passed(folder: Path) -> set[str]:
+    found = _read(folder / PROGRESS)
+    return _words(found.get("passed")) if isinstance(found, dict) else set()
+
+
+def _read(path: Path) -> Any:
+    """What a file of ours holds; None where there is none, or something else."""
+    try:
+        return json.loads(read_file(path, LARGEST))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _words(found: Any) -> set[str]:
+    """The words in a list, or the keys of an object; anything else holds none."""
+    if not isinstance(found, list | dict):
+        return set()
+    return {one for one in found if isinstance(one, str)}

@@ -1,0 +1,65 @@
+// A quick question: radio buttons and Check. What is right is known to the kernel alone, which is
+// asked; on an exported page each option unfolds what it tells, without this module.
+
+import { followTheme, html, keepKeys } from "./explorable.js";
+
+const RESTARTED = "The kernel was restarted: run this cell again to check an answer.";
+const BUSY = "Waiting for the kernel, which is still running a cell …";
+const PATIENCE = 1000; // milliseconds, chosen here: sooner than this a kernel at rest answers
+const DISCONNECTED = "jupyter-widgets-disconnected"; // ipywidgets marks so what has no kernel
+let groups = 0; // of radio buttons on the page
+
+function render({ model, el }) {
+  groups += 1;
+  const radios = model.get("options").map((_, value) =>
+    html("input", { type: "radio", name: `ln-quiz-${groups}`, value: String(value) }));
+  const labels = model.get("options").map((says, i) =>
+    html("label", { className: "ln-option" }, radios[i], html("span", {}, says)));
+  const group = html("fieldset", { className: "ln-fieldset ln-quiz-options" },
+    html("legend", {}, model.get("question")), ...labels);
+  const check = html("button", { type: "button", className: "ln-button ln-commit" }, "Check");
+  const told = html("p", { className: "ln-told", role: "status" });
+  const root = html("div", { className: "ln-explorable ln-quiz", role: "group", "aria-label": "Question" },
+    group, check, told);
+  el.append(root);
+
+  let waiting = 0;
+  const say = (words, state = "") => {
+    clearTimeout(waiting);
+    told.textContent = words;
+    root.dataset.state = state;
+  };
+  const press = () => {
+    const option = radios.findIndex((radio) => radio.checked);
+    if (option < 0) {
+      say("Choose one first.");
+      return radios[0].focus();
+    }
+    say("");
+    waiting = setTimeout(() => say(BUSY), PATIENCE);
+    return model.send({ check: option });
+  };
+  const hear = ({ option, right, words }) => {
+    if (radios[option]?.checked) say(words, right ? "right" : "wrong");
+  };
+  const tellOfRestart = () => {
+    check.disabled = true;
+    say(RESTARTED);
+  };
+  check.addEventListener("click", press);
+  for (const radio of radios) radio.addEventListener("change", () => say(""));
+  model.on("msg:custom", hear);
+  model.on("comm_live_update", tellOfRestart); // it was live, so it is no more
+  const unwatch = followTheme(root);
+  const unkeep = keepKeys(root);
+  if (el.classList.contains(DISCONNECTED)) tellOfRestart();
+  return () => {
+    clearTimeout(waiting);
+    model.off("msg:custom", hear);
+    model.off("comm_live_update", tellOfRestart);
+    unwatch();
+    unkeep();
+  };
+}
+
+export default { render };
