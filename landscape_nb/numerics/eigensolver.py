@@ -234,7 +234,7 @@ def _found(H: SymmetricOperator, D: int, search: Search) -> _Found:
 
     complete = False
     with progress_bar(
-        desc="finding eigenpairs", unit=" products", disable=not search.progress, leave=False
+        desc="finding eigenpairs", unit=" products", disable=not search.progress
     ) as bar:
         while True:
             bar.update(basis.products - bar.n)
