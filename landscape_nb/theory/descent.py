@@ -98,7 +98,6 @@ def gradient_descent(
         desc="gradient descent",
         unit=" steps",
         disable=not progress,
-        leave=False,
     ):
         try:
             velocity = momentum * velocity + loss.gradient(w, next(choose))

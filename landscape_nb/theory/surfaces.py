@@ -82,7 +82,7 @@ def loss_surfaces(
     values, increments = [], []
     points = [(a, b) for b in y for a in x]
     for a, b in progress_bar(
-        points, desc="computing the surface", unit=" points", disable=not progress, leave=False
+        points, desc="computing the surface", unit=" points", disable=not progress
     ):
         point = w + a * U[:, 0] + b * U[:, 1]
         losses = loss.per_sample(point, grid[-1] + 1)
