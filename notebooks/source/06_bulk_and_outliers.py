@@ -5,8 +5,8 @@
 #
 # A network with 610 weights can be changed in 610 perpendicular directions. Some of them are wide awake: a
 # small step, and the loss shoots up. Others sleep: walk as far as you like. How many are awake? If it is a
-# handful, then a handful limits every step of training, and the rest could be frozen, pruned or averaged
-# at no cost. And who wakes them: the network, or the data?
+# handful, then a handful limits every step of training, and the rest might be frozen or pruned
+# at little cost. And who wakes them: the network, or the data?
 
 # %%
 from functools import partial
@@ -52,9 +52,7 @@ figures.sharpest_and_flattest(t, walks)
 # gained about $\tfrac12 \lambda t^2$ on top of its slope. There are 610 perpendicular directions which do not
 # disturb each other: the *eigenvectors* of the loss's second derivatives, the Hessian $H$
 # ([notebook 02](02_curvature.ipynb)). Their curvatures, $\lambda_1$ the largest, are its *eigenvalues*; all
-# together are the **spectrum**. You have seen two of 610.
-#
-# **Predict.** How many of the 610 have more than a tenth of the largest curvature?
+# together are the **spectrum**. You have seen two of 610. And the others?
 
 # %%
 large_guess = predict_number(
@@ -110,7 +108,7 @@ explorer
 # $J_i$ ($10 \times 610$ here) says how the outputs of sample $i$ move when the weights move; $A_i$
 # ($10 \times 10$) how its loss curves in its outputs. A direction that moves no output of any sample is flat for $G$.
 #
-# **Predict.** Take 20 digits only, and the untrained network. In how many of the 610 directions can $G$ curve: what is its *rank*?
+# In how many perpendicular directions can $G$ curve at all? That is its *rank*. Take 20 digits only, and the untrained network.
 
 # %%
 rank_guess = predict_number("06.rank", "The rank of G for 20 digits and 610 weights?")
@@ -543,6 +541,7 @@ SaveMyWork()
 # - **Size.** At most 1210 weights, 150 or 200 samples, one hidden layer. Counting arguments carry over to large networks; trends need not.
 # - **Where training stopped.** Nothing keeps the weights from growing here, so there is no end point at which to compare. Hence two comparisons, by steps and by loss; they disagree in section 4. "At the same loss" is the first step below 0.3; with two classes that step lies lower than with eight, which blurs that one change.
 # - **The cut, the quantile, the gap.** Each rule is ours, fixed beforehand; none is the only one. A largest ratio always exists, also where there are no outliers.
+# - **Free directions.** Near zero *here* does not mean flat all the way: after a large step the curvature is another.
 # - **The line.** A hill on the straight line says nothing of curved ways.
 #
 # What to keep: *few directions are awake. Counting makes zeros, the fit removes what curves downwards, and what the samples share, be it
