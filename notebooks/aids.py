@@ -49,7 +49,8 @@ def gather_answers(soup: BeautifulSoup) -> None:
     Code that is folded takes its output along: what a notebook's test compares tells answers too.
     """
     for code in soup.select("main > .code_cell > .input > details"):
-        if output := code.find_parent("div", class_="code_cell").select_one(".output_wrapper"):
+        output = code.find_parent("div", class_="code_cell").select_one(".output_wrapper")
+        if output and not output.select_one(".quiz"):
             code.append(output.extract())
     for details in soup.select("main > .code_cell > details.answer"):
         after = details.parent.find_next_sibling("div", class_="cell")

@@ -27,6 +27,7 @@ from landscape_nb.theory.surfaces import Surfaces
 from landscape_nb.theory.tables import MomentTable
 from landscape_nb.widgets import (
     BowlExplorer,
+    DirectionExplorer,
     EnoughExplorer,
     Explorer,
     LandscapeExplorer,
@@ -44,6 +45,14 @@ from landscape_nb.widgets.explorable import Explorable
 def bowl(random: np.random.Generator) -> BowlExplorer:
     lr, kappa = random.uniform(0.1, 2.4), 50 ** random.uniform()
     return BowlExplorer(lr=lr, kappa=kappa, steps=int(random.integers(1, 60)))
+
+
+def direction(random: np.random.Generator) -> DirectionExplorer:
+    """Bowls, a saddle and a trough, at whole angles and at any."""
+    A = random.normal(size=(2, 2))
+    surfaces = {"bowl": A @ A.T, "any": A + A.T, "saddle": np.diag([2.0, -2.0]), "round": np.eye(2)}
+    angle = random.choice([random.uniform(0, 360), 45.0 * random.integers(9)])
+    return DirectionExplorer(surfaces, angle=angle, surface=random.choice(list(surfaces)).item())
 
 
 def ritz(random: np.random.Generator) -> RitzExplorer:
@@ -174,6 +183,7 @@ def course_map(random: np.random.Generator) -> CourseMap:
 EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
     "bowl_explorer": bowl,
     "course_map": course_map,
+    "direction_explorer": direction,
     "ritz_explorer": ritz,
     "spectrum_explorer": spectrum,
     "enough_explorer": enough,
@@ -188,6 +198,7 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
 STEPS: dict[str, list[str]] = {
     "bowl_explorer": ["lr", "kappa"],
     "course_map": [],
+    "direction_explorer": ["angle"],
     "ritz_explorer": ["m", "tolerance"],
     "spectrum_explorer": ["step"],
     "enough_explorer": ["tolerance"],
@@ -202,9 +213,22 @@ STEPS: dict[str, list[str]] = {
 
 def bowl_marks(one: BowlExplorer) -> dict[str, tuple]:
     (x, y), parts = one.path().T, one.numbers()
-    count = range(len(x))
+    count, inside = range(len(x)), None if parts["left"] is None else parts["left"] + 1
     heights = {"loss": parts["losses"], "x": parts["parts"][0], "y": parts["parts"][1]}
-    return {"path": (x, y), **{name: (count, line) for name, line in heights.items()}}
+    return {
+        "path": (x[:inside], y[:inside]),
+        **{name: (count, line) for name, line in heights.items()},
+    }
+
+
+def direction_marks(one: DirectionExplorer) -> dict[str, tuple]:
+    found, (x, y) = one.numbers(), np.array(one.numbers()["u"])
+    return {
+        "walk": ([-2 * x, 2 * x], [-2 * y, 2 * y]),
+        "parabola": (found["steps"], found["parabola"]),
+        "around": (np.arange(0, 361, 3), found["around"]),
+        "drop": ([one.angle] * 2, [0, found["curvature"]]),
+    }
 
 
 def enough_marks(one: EnoughExplorer) -> dict[str, tuple]:
@@ -260,7 +284,7 @@ def explorer_marks(shown: Explorable) -> dict[str, tuple]:
 
 def step_marks(shown: Explorable) -> dict[str, tuple]:
     found = shown.numbers()
-    return {"T": (found["sigma"], np.clip(found["steps"], 1e-5, 1e3))}
+    return {"T": (found["sigma"], found["steps"])}
 
 
 # lines of the picture and where Python has them: name -> (xs, ys), in data units; contour lines and
@@ -268,6 +292,7 @@ def step_marks(shown: Explorable) -> dict[str, tuple]:
 MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
     "bowl_explorer": bowl_marks,
     "course_map": lambda one: {},
+    "direction_explorer": direction_marks,
     "enough_explorer": enough_marks,
     "explorer": explorer_marks,
     "landscape_explorer": lambda one: {},

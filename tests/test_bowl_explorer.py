@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from explorables import assert_stored, still_figure
+from browser import needs_browser
+from explorables import assert_stored, draw, still_figure
 
 from landscape_nb.figures.explorers import LOSSES, WIDTHS
 from landscape_nb.widgets import BowlExplorer
@@ -40,11 +41,6 @@ def test_it_says_what_the_steps_do(lr, verdict, factor):
     assert f"{1 - lr / 10:.3f} in y" in words.replace("by ", "")
 
 
-def test_it_names_the_best_learning_rate():
-    words = BowlExplorer(lr=1.0, kappa=9.0).sentence()
-    assert "lr × λ max = 1.80, with factor 0.800" in words  # 2 / (1 + 1/9) and (9 - 1) / (9 + 1)
-
-
 def test_settings_can_be_observed_and_change_the_still_picture_and_its_words():
     bowl, seen = BowlExplorer(lr=1.0, kappa=10.0), []
     bowl.observe(lambda change: seen.append(change["name"]), ["lr", "kappa"])
@@ -57,15 +53,56 @@ def test_settings_can_be_observed_and_change_the_still_picture_and_its_words():
     assert seen == ["lr", "kappa"]
 
 
-@pytest.mark.parametrize("lr, end", [(2.4, 1.4**400), (1.0, 0.0)], ids=["far out", "loss 0"])
-def test_paths_that_leave_the_still_picture_can_be_drawn(lr, end, monkeypatch):
-    bowl = BowlExplorer(lr=lr, kappa=1.0, steps=400)
-    assert abs(bowl.path()[-1, 0]) == pytest.approx(1.5 * end)
+@pytest.mark.parametrize(
+    "lr, kappa, steps, left, over",
+    [
+        (2.4, 10.0, 30, 1, 11),
+        (2.1, 10.0, 30, 3, None),
+        (2.1, 10.0, 45, 3, 36),
+        (2.4, 1.0, 400, 1, 10),
+        (2.0, 10.0, 400, None, None),
+        (1.0, 1.0, 400, None, None),
+    ],
+)
+def test_what_diverges_is_seen_to_leave_and_to_grow(lr, kappa, steps, left, over, monkeypatch):
+    bowl = BowlExplorer(lr=lr, kappa=kappa, steps=steps)
+    path, losses = bowl.path(), np.array(bowl.numbers()["losses"])
     figure = still_figure(bowl, monkeypatch)
-    (path,) = (line for line in figure.axes[0].lines if line.get_label() == "path")
-    np.testing.assert_array_equal(path.get_xdata(), bowl.path()[:, 0].clip(-1e3, 1e3))
+    (walk,) = (line for line in figure.axes[0].lines if line.get_label() == "path")
+    loss = figure.axes[1].lines[0]
+    # the walk up to its first point outside, and after it nothing; the loss as it is, at no level
+    outside = (abs(path) > 1.9).any(1)
+    assert outside.any() == (left is not None)
+    end = steps if left is None else left
+    assert not outside[:end].any()
+    np.testing.assert_array_equal(walk.get_xydata(), path[: end + 1])
+    np.testing.assert_array_equal(loss.get_ydata(), losses)
     assert figure.axes[1].get_ylim() == LOSSES
+    told = [text.get_text() for text in figure.axes[1].texts]
+    assert told == ([] if over is None else [f"\u2191 {losses[-1]:.1e} at step {steps}"])
+    assert (losses > 1e3).any() == (over is not None)
+    words = bowl.sentence()
+    assert (f"leaves the left picture at step {left}" in words) == (left is not None)
+    assert (f", the loss the right one at step {over}." in words) == (over is not None)
+    if over is not None:
+        assert losses[over - 1] <= 1e3 < losses[over]
+    assert f"Loss after {steps} steps: {losses[-1] / losses[0]:.1e} times the first." in words
     figure.draw_without_rendering()
+
+
+GONE = """
+    const text = document.querySelector('[data-mark=gone]');
+    const walk = document.querySelector('[data-mark=path]:not([data-part])').getAttribute('d');
+    return [text.textContent, walk.split('L').length];"""
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    "lr, words, points", [(2.4, "\u2191 6.6e+08 at step 30", 2), (2.0, "", 31)], ids=str
+)
+def test_the_browser_says_how_large_it_has_grown(lr, words, points, browser, tmp_path):
+    bowl = BowlExplorer(lr=lr, kappa=10.0)
+    assert draw(bowl, browser, tmp_path, GONE) == [words, points]
 
 
 def test_level_curves_are_level(monkeypatch):

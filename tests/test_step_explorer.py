@@ -81,11 +81,17 @@ def test_settings_can_be_observed_and_change_the_still_picture_and_its_words():
     assert seen == ["alpha", "damping"]
 
 
-def test_what_leaves_the_still_picture_stays_on_its_edge(monkeypatch):
-    figure = still_figure(StepExplorer(alpha=2.0, damping=100.0), monkeypatch)
-    lines = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
-    assert min(lines["T"]) == 1e-5  # 1e-4 / 100 lies below
-    assert lines["a small mode"] == pytest.approx([0.01 / 100.0001])
+@pytest.mark.parametrize("alpha", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize("damping", [1e-6, 100.0])
+def test_the_whole_curve_is_inside_the_picture_and_drawn_as_it_is(alpha, damping, monkeypatch):
+    explorer = StepExplorer(alpha=alpha, damping=damping)
+    ax = still_figure(explorer, monkeypatch).axes[0]
+    lines = {line.get_label(): line.get_ydata() for line in ax.lines}
+    low, high = ax.get_ylim()
+    assert low < min(lines["T"]) and max(lines["T"]) < high
+    np.testing.assert_array_equal(lines["T"], explorer.numbers()["steps"])
+    small = explorer.numbers()["modes"][1]
+    assert lines["a small mode"] == pytest.approx([small])
 
 
 def test_it_shows_picture_and_words_without_a_kernel():

@@ -1,6 +1,7 @@
 """The still pictures of the explorables: one function each, drawn from what they computed."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -97,7 +98,7 @@ REACH = 1.9  # the bowl is shown this much to either side
 LOSSES = (1e-9, 1e3)  # ends of the bowl's loss axis
 
 
-def bowl_picture(kappa: float, path: np.ndarray, losses: np.ndarray) -> bytes:
+def bowl_picture(kappa: float, path: np.ndarray, losses: np.ndarray, left: int | None) -> bytes:
     """Steps on a two-dimensional bowl, and their losses, as PNG.
 
     Left: level curves of L = (x^2 + y^2 / kappa) / 2, each half as wide as the next, and the path.
@@ -107,23 +108,24 @@ def bowl_picture(kappa: float, path: np.ndarray, losses: np.ndarray) -> bytes:
         kappa: the condition number.
         path: points (x, y), (steps + 1, 2).
         losses: parts of the loss along x and along y, (steps + 1, 2).
+        left: first step outside of the left picture, where the path ends; None: all is inside.
     """
-    figure, (left, right) = plots.new_figure(2, width=4.5, height=4.0)
+    figure, (bowl, right) = plots.new_figure(2, width=4.5, height=4.0)
     ends = (-REACH, REACH)
-    left.set(xlim=ends, ylim=ends, aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
-    left.set(xlabel="x, the sharp direction", ylabel="y, the flat direction")
-    left.set_title("The bowl from above, and the path", fontsize=10)
+    bowl.set(xlim=ends, ylim=ends, aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+    bowl.set(xlabel="x, the sharp direction", ylabel="y, the flat direction")
+    bowl.set_title("The bowl from above, and the path", fontsize=10)
     angle = np.linspace(0, 2 * np.pi, 121)
     for width in WIDTHS:
-        left.plot(
+        bowl.plot(
             width * np.cos(angle), width * kappa**0.5 * np.sin(angle), color=GREY, linewidth=1.0
         )
-    left.plot(0, 0, "+", color=GREEN, markersize=11, markeredgewidth=2)
-    # far outside, Agg's integers would overflow; where the path leaves looks the same
-    x, y = np.clip(path, -1e3, 1e3).T
-    curve(left, x, y, "path", color=BLACK, marker="o", linewidth=1.0)
-    left.plot(*path[0], "D", color=BLACK, markersize=6)
-    left.annotate("start", path[0], xytext=(8, 4), textcoords="offset points", fontsize=9)
+    bowl.plot(0, 0, "+", color=GREEN, markersize=11, markeredgewidth=2)
+    # what has left does not come back; its jumps would only black out the valley
+    x, y = path[: None if left is None else left + 1].T
+    curve(bowl, x, y, "path", color=BLACK, marker="o", linewidth=1.0)
+    bowl.plot(*path[0], "D", color=BLACK, markersize=6)
+    bowl.annotate("start", path[0], xytext=(8, 4), textcoords="offset points", fontsize=9)
     _bowl_losses(right, losses)
     return plots.still(figure)
 
@@ -138,10 +140,16 @@ def _bowl_losses(ax: Axes, losses: np.ndarray) -> None:
     ]
     for part, look in zip((losses.sum(1), *losses.T), looks, strict=True):
         curve(ax, count, part, "", **look)
+    total, last = losses.sum(1), len(losses) - 1
+    if (over := total > LOSSES[1]).any():
+        late = over.argmax() > last / 2  # beside the curve, where there is room
+        place = over.argmax() + (-0.07 if late else 0.03) * last
+        words = f"\u2191 {total[-1]:.1e} at step {last}"
+        ax.text(place, LOSSES[1] / 10, words, ha="right" if late else "left", fontsize=9)
     ax.legend(frameon=False, fontsize=9, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
-STEP_SIGMAS, STEPS = (1e-4, 1e1), (1e-5, 1e3)  # ends of the axes of the step's picture
+STEP_SIGMAS, STEPS = (1e-4, 1e1), (3e-7, 1e3)  # every step lies between: 1e-4 / 101 .. 500
 
 
 def step_picture(
@@ -156,7 +164,7 @@ def step_picture(
 
     Args:
         sigma: singular values, increasing.
-        steps: T at each of them; what leaves the picture is drawn on its edge.
+        steps: T at each of them.
         modes: (sigma, T) of a large and of a small mode.
         turn: the sigma below which damping decides, if it is in the picture.
     """
@@ -171,11 +179,63 @@ def step_picture(
         points = np.geomspace(*STEP_SIGMAS, 6)
         look: dict = {"color": colour, "linestyle": dashes, "marker": marker, "linewidth": 1.0}
         curve(ax, points, points**power, label, **look)
-    curve(ax, sigma, np.clip(steps, *STEPS), "T", color=BLACK, marker=None, linewidth=3)
+    curve(ax, sigma, steps, "T", color=BLACK, marker=None, linewidth=3)
     for (x, y), name, marker in zip(modes, ("large", "small"), "Dv", strict=True):
         look = {"color": BLACK, "markersize": 9, "linestyle": "none", "marker": marker}
-        curve(ax, [x], np.clip([y], *STEPS), f"a {name} mode", **look)
+        curve(ax, [x], [y], f"a {name} mode", **look)
     if turn is not None:
         ax.axvline(turn, color=GREY, linewidth=1, zorder=0, label="\u03c3^\u03b1 = d")
     ax.legend(frameon=False, fontsize=9, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return plots.still(figure)
+
+
+TURNED = 0.06 * np.arange(1, 8) ** 2  # heights of a turned surface's level curves, and below 0
+
+
+def direction_picture(
+    surface: Mapping[str, Any],
+    found: Mapping[str, Any],
+    angle: float,
+    reach: float,
+    limits: tuple[float, float],
+) -> bytes:
+    """A direction on L = w'Hw / 2, the loss along it, and u'Hu at every angle, as PNG.
+
+    Args:
+        surface: H, its eigenvalues ("values") and the degrees of their eigenvectors ("angles").
+        found: u, curvature, the parabola over "steps", and u'Hu "around", every three degrees.
+        angle: of u, in degrees.
+        reach: the surface is shown this much to either side.
+        limits: ends of the axis of u'Hu.
+    """
+    figure, (left, middle, right) = plots.new_figure(3, width=3.6, height=3.9)
+    grid = np.linspace(-reach, reach, 101)
+    w = np.stack(np.meshgrid(grid, grid), axis=-1)
+    heights = np.einsum("...i,ij,...j->...", w, np.array(surface["H"]), w) / 2
+    left.contour(grid, grid, heights, TURNED, colors=GREY, linewidths=1)
+    left.contour(grid, grid, heights, -TURNED[::-1], colors=BLUE, linewidths=1, linestyles="--")
+    x, y = found["u"]
+    left.plot([-2 * x, 2 * x], [-2 * y, 2 * y], ":", color=VERMILLION, linewidth=1.5)
+    arrow = {"arrowstyle": "-|>", "color": VERMILLION, "linewidth": 3}
+    left.annotate("", (x, y), (0, 0), arrowprops=arrow)
+    left.text(0.55 * x - 0.16 * y, 0.55 * y + 0.16 * x, "u", ha="center", va="center")
+    left.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    left.set(xlabel="$w_1$", ylabel="$w_2$", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+    left.set_title("The surface from above", fontsize=10)
+    low, high = (end * reach**2 / 2 for end in limits)
+    curve(middle, found["steps"], found["parabola"], "T", color=VERMILLION, marker=None)
+    middle.set(xlabel="step t along u", ylabel="loss", ylim=(low, high))
+    middle.set_title("Along u", fontsize=10)
+    around = found["around"]
+    curve(right, 3 * np.arange(len(around)), around, "T", color=BLACK, marker=None)
+    ends = np.array(surface["angles"])
+    places, values = np.append(ends, ends + 180), 2 * list(surface["values"])
+    look: dict = {"linestyle": "none", "label": "eigenvalues", "color": BLUE, "marker": "s"}
+    curve(right, places, values, "T", **look)
+    right.plot(angle, found["curvature"], "D", color=VERMILLION, markersize=8)
+    right.set(xlim=(0, 360), ylim=limits, xticks=[0, 90, 180, 270, 360])
+    right.set(xlabel="angle of u [degrees]", ylabel="u'Hu")
+    right.set_title("The curvature at every angle", fontsize=10)
+    for ax in (middle, right):
+        ax.axhline(0, color=GREY, linewidth=0.8)
     return plots.still(figure)

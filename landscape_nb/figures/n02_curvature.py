@@ -53,44 +53,6 @@ def parabolas(w: np.ndarray, f: np.ndarray, flat: Sequence[tuple[float, float, f
     )
 
 
-def ellipses_and_curvatures(H: np.ndarray, angles: np.ndarray, curvatures: np.ndarray) -> None:
-    """Left a bowl from above with its eigenvectors, right its curvature in every direction.
-
-    Args:
-        H: (2, 2), the bowl is w'Hw/2.
-        angles: (A,), directions, in radians.
-        curvatures: (A,), the curvature along each.
-    """
-    figure, (left, right) = plots.new_figure(2, width=4.4, height=3.9)
-    grid = np.linspace(-1.5, 1.5, 121)
-    w = np.stack(np.meshgrid(grid, grid), axis=-1)
-    heights = np.einsum("...i,ij,...j->...", w, H, w) / 2
-    levels = [0.02, 0.08, 0.18, 0.32, 0.5]
-    left.contour(grid, grid, heights, levels=levels, colors=plots.GREY, linewidths=1)
-    values, vectors = np.linalg.eigh(H)
-    for i, colour in enumerate((plots.BLUE, plots.VERMILLION)):  # flat, sharp
-        value, vector = values[i], vectors[:, i]
-        x, y = vector * np.sign(vector[0])
-        arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 2.5}
-        left.annotate("", (x, y), (0, 0), arrowprops=arrow)
-        look = {"color": colour, "va": "center"}
-        box = {"color": "white", "pad": 1}
-        left.text(1.1 * x, 1.1 * y, f"$\\lambda$ = {value:.1f}", fontsize=11, bbox=box, **look)
-        degrees = np.degrees(np.arctan2(y, x)) % 180
-        right.plot(degrees, value, "D", color=colour, markersize=9)
-        right.text(degrees + 7, value, "eigenvector", **look)
-    left.set(aspect="equal", xlabel="$w_1$", ylabel="$w_2$", xlim=(-1.5, 1.7))
-    right.plot(np.degrees(angles), curvatures, color=plots.BLACK, linewidth=1.5, zorder=0)
-    right.set(xlabel="direction u [degrees]", ylabel="curvature along u")
-    right.set(xlim=(0, 190), ylim=(0, 3.1))
-    plots.show(
-        figure,
-        "Left: level curves of the bowl are ellipses, narrow along the sharp eigenvector (2.8), "
-        "long along the flat one (0.2). Right: the measured curvature swings between these two "
-        "values; it turns at the eigenvectors, 90 degrees apart.",
-    )
-
-
 def four_learning_rates(heights: Mapping[float, Tensor]) -> None:
     """The loss over its start for four learning rates, around the one where descent diverges.
 
@@ -256,63 +218,50 @@ def two_kinds_of_direction(
 # -- saddles, sharpness, batches ------------------------------------------------------------------
 
 
-def four_walkers(
-    ridge: np.ndarray, noisy: np.ndarray, newton: np.ndarray, absolute: np.ndarray
-) -> None:
-    """Paths around the saddle x^2 - y^2, and how far the noisy ones have come from it.
+def walkers(walks: Mapping[str, np.ndarray]) -> None:
+    """Three ways to walk beside the saddle x^2 - y^2.
 
     Args:
-        ridge: (T, 2), gradient descent along the ridge.
-        noisy: (seeds, T, 2), the same with noise.
-        newton: (4, 2), Newton's steps.
-        absolute: (4, 2), those with absolute eigenvalues.
+        walks: "gradient", "Newton" and "|H|" -> points, (T, 2).
     """
-    figure, (left, right) = plots.new_figure(2, width=4.6, height=3.8)
+    figure, ax = plots.new_figure(width=5.0, height=3.9)
     g = np.linspace(-1.3, 1.3, 101)
     levels = np.arange(-1.5, 1.6, 0.25)
-    left.contour(g, g, g**2 - g[:, None] ** 2, levels, colors=plots.GREY, linewidths=0.7)
-    named = {"|H| step": absolute, "gradient, noise": noisy[0], "Newton": newton}
-    for (name, path), look in zip(named.items(), THREE, strict=True):
-        plots.curve(left, path[:, 0], path[:, 1], name, **look, linewidth=1.8, markersize=5)
-    left.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), aspect="equal")
-    left.set(xlabel="x (curves up)", ylabel="y (curves down)")
-    left.legend(fontsize=8, loc="lower left")
-    y = abs(noisy[:, 1:, 1]).T  # without the start, y = 0: it has no place on a logarithmic axis
-    lines = right.plot(np.arange(1, len(ridge)), y, color=plots.GREEN, linewidth=0.8, alpha=0.6)
-    lines[0].set_label("|y|, 20 seeds of noise")
-    still = {"color": plots.BLACK, "label": "|x|, no noise (y stays 0)"}
-    plots.curve(right, np.arange(len(ridge)), abs(ridge[:, 0]), "value", **still)
-    right.set(yscale="log", xlabel="step", ylabel="distance along the axis", ylim=(1e-10, 1e3))
-    right.legend(frameon=False, fontsize=8, loc="upper left")
-    escape = (abs(noisy[:, :, 1]) > 1).argmax(1)
+    ax.contour(g, g, g**2 - g[:, None] ** 2, levels, colors=plots.GREY, linewidths=0.7)
+    ax.plot(0, 0, "+", color=plots.BLACK, markersize=12)
+    for (name, path), look in zip(walks.items(), THREE, strict=True):
+        plots.curve(ax, path[:, 0], path[:, 1], name, **look, linewidth=1.8, markersize=5)
+    ax.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), aspect="equal")
+    ax.set(xlabel="x (curves up)", ylabel="y (curves down)")
+    ax.legend(fontsize=9, loc="lower left")
     plots.show(
         figure,
-        "Left: Newton jumps onto the saddle and stays; the |H| step doubles y each time and "
-        "leaves. Right: a millionth of noise grows by 1.2 a step, so every one of 20 seeds is "
-        f"away after {escape.min()} to {escape.max()} steps; without noise descent creeps into "
-        "the saddle.",
+        f"Newton jumps onto the saddle and stays there. Gradient descent leaves, slowly: "
+        f"{len(walks['gradient']) - 1} steps are drawn. The |H| step leaves too and doubles y "
+        "each time.",
     )
 
 
-def one_function_many_sharpnesses(scales: np.ndarray, relative: np.ndarray) -> None:
-    """The sharpness of networks whose layers are rescaled without changing what they compute.
+def noise_on_the_ridge(ridge: np.ndarray, noisy: np.ndarray) -> None:
+    """How far descent on the ridge of x^2 - y^2 has come, with a little noise and without.
 
     Args:
-        scales: (A,), factors of the first layer, from 0.1 to 10.
-        relative: (3, A), sharpness over that at a = 1.
+        ridge: (T, 2), without noise.
+        noisy: (seeds, T, 2), with it.
     """
-    figure, ax = plots.new_figure(width=6.2)
-    alike(ax, scales, relative, "top", "three trained ReLU networks")
-    ratio, title = "$\\lambda_{max}$(a) / $\\lambda_{max}$(1)", "One function, many sharpnesses"
-    plots.log_log(ax, "scale a", ratio, title, ticks=scales.tolist())
-    ax.axhline(1, color=plots.GREY, linewidth=0.8)
-    ax.legend(frameon=False, loc="upper center")
-    small, large = relative[:, 0], relative[:, -1]
+    figure, ax = plots.new_figure(width=5.6)
+    y = abs(noisy[:, 1:, 1]).T  # without the start, y = 0: it has no place on a logarithmic axis
+    lines = ax.plot(np.arange(1, len(ridge)), y, color=plots.GREEN, linewidth=0.8, alpha=0.6)
+    lines[0].set_label("|y|, 20 seeds of noise")
+    still = {"color": plots.BLACK, "label": "|x|, no noise (y stays 0)"}
+    plots.curve(ax, np.arange(len(ridge)), abs(ridge[:, 0]), "value", **still)
+    ax.set(yscale="log", xlabel="step", ylabel="distance along the axis", ylim=(1e-10, 1e3))
+    ax.legend(frameon=False, fontsize=8, loc="upper left")
+    escape = (abs(noisy[:, :, 1]) > 1).argmax(1)
     plots.show(
         figure,
-        f"The function never changes, the sharpness does: at a = 10 it is {large.min():.0f} to "
-        f"{large.max():.0f} times larger, at a = 0.1 {small.min():.0f} to {small.max():.0f} "
-        "times.",
+        "A millionth of noise grows by 1.2 a step, so every one of 20 seeds is away after "
+        f"{escape.min()} to {escape.max()} steps; without noise descent creeps into the saddle.",
     )
 
 

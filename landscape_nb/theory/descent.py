@@ -94,10 +94,7 @@ def gradient_descent(
     choose = _mini_batches(loss, k, batch_size, generator)
     kept, velocity, diverged = [(0, w, loss.value(w, k))], torch.zeros_like(w), False
     for step in progress_bar(
-        range(1, steps + 1),
-        desc="gradient descent",
-        unit=" steps",
-        disable=not progress,
+        range(1, steps + 1), desc="gradient descent", unit=" steps", disable=not progress
     ):
         try:
             velocity = momentum * velocity + loss.gradient(w, next(choose))

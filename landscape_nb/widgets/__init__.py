@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from landscape_nb.widgets.bowl_explorer import BowlExplorer
+from landscape_nb.widgets.direction_explorer import DirectionExplorer
 from landscape_nb.widgets.enough_explorer import EnoughExplorer
 from landscape_nb.widgets.explorer import Explorer
 from landscape_nb.widgets.landscape_explorer import LandscapeExplorer
@@ -19,6 +20,7 @@ from landscape_nb.widgets.surface_explorer import SurfaceExplorer
 
 __all__ = [
     "BowlExplorer",
+    "DirectionExplorer",
     "EnoughExplorer",
     "Explorer",
     "LandscapeExplorer",

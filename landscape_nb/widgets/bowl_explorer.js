@@ -8,7 +8,10 @@ const WIDTHS = [0.1, 0.2, 0.4, 0.8, 1.6]; // half-widths of the level curves alo
 const REACH = 1.9; // the left picture shows this much to either side
 const LOSSES = [1e-9, 1e3]; // ends of the loss axis
 
-/** What one step multiplies x and y by; the points; the losses along x and y after each step. */
+/**
+ * What one step multiplies x and y by; the points; the losses along x and y after each step; the
+ * first step outside of the bowl's picture (left) and of the loss's (over), null if there is none.
+ */
 export function numbers({ lr, kappa, data: { start, steps } }) {
   const curvatures = [1, 1 / kappa];
   const factors = curvatures.map((curvature) => 1 - lr * curvature);
@@ -16,8 +19,22 @@ export function numbers({ lr, kappa, data: { start, steps } }) {
   const path = start.map((first, i) => count.map((t) => factors[i] ** t * first));
   const parts = path.map((line, i) => line.map((v) => (v ** 2 * curvatures[i]) / 2));
   const losses = count.map((t) => parts[0][t] + parts[1][t]);
-  const best = 2 / (1 + 1 / kappa);
-  return { factors, path, parts, losses, best, rate: (kappa - 1) / (kappa + 1) };
+  const left = first(count.map((t) => Math.max(...path.map((line) => Math.abs(line[t]))) > REACH));
+  const over = first(losses.map((loss) => loss > LOSSES[1]));
+  return { factors, path, parts, losses, left, over };
+}
+
+/** The first step of which that is so. */
+function first(outside) {
+  const at = outside.indexOf(true);
+  return at < 0 ? null : at;
+}
+
+/** When path and loss leave their pictures. */
+function leaves(left, over) {
+  if (left === null) return "";
+  const loss = over === null ? "" : `, the loss the right one at step ${over}`;
+  return `The path leaves the left picture at step ${left}${loss}. `;
 }
 
 function verdict(x) {
@@ -30,13 +47,14 @@ function verdict(x) {
 }
 
 /** The present state in words. */
-export function sentence({ lr, kappa, data: { steps } }, { factors: [x, y], losses, best, rate }) {
+export function sentence({ lr, kappa, data: { steps } }, found) {
+  const { factors: [x, y], losses, left, over } = found;
   return (
     `lr × λ max = ${fixed(lr, 2)}, condition number κ = ${fixed(kappa, 1)}. ` +
     `Each step multiplies the distance to the bottom by |1 - lr λ| = ${fixed(Math.abs(x), 3)} in ` +
     `x (sharp) and by ${fixed(Math.abs(y), 3)} in y (flat). ${verdict(x)}. ` +
-    `Loss after ${steps} steps: ${scientific(losses[steps] / losses[0], 1)} of the first. ` +
-    `Best for this κ: lr × λ max = ${fixed(best, 2)}, with factor ${fixed(rate, 3)}.`
+    `${leaves(left, over)}` +
+    `Loss after ${steps} steps: ${scientific(losses[steps] / losses[0], 1)} times the first.`
   );
 }
 
@@ -74,6 +92,7 @@ function picture({ data: { steps } }) {
   const path = bowl.line("path", { marker: "o", width: 1.2 });
   const start = bowl.dots("start", { marker: "D", size: 1.3 });
   const name = bowl.words("start", { anchor: "start", dx: 9, dy: -5 });
+  const gone = loss.words("gone");
   const looks = [
     { name: "loss", label: "loss", width: 4, colour: "line", dash: "-" },
     { name: "x", label: "part of x (sharp)", colour: "vermillion", marker: "^", dash: "-" },
@@ -82,9 +101,17 @@ function picture({ data: { steps } }) {
   const lines = looks.map((look) => loss.line(look.name, look));
   return {
     node: sideBySide([bowl.node], [loss.node, legend(looks)]),
-    draw({ kappa }, { path: [xs, ys], parts, losses }) {
+    draw({ kappa }, { path: [xs, ys], parts, losses, left, over }) {
       levels.forEach((level, i) => level.set({ ry: v - bowl.y(WIDTHS[i] * kappa ** 0.5) }));
-      path.set(xs, ys);
+      // what has left does not come back; its jumps would only black out the valley
+      const shown = left === null ? xs.length : left + 1;
+      path.set(xs.slice(0, shown), ys.slice(0, shown));
+      if (over === null) gone.set(0, 1, "");
+      else {
+        const late = over > steps / 2; // beside the curve, where there is room
+        gone.node.setAttribute("text-anchor", late ? "end" : "start");
+        gone.set(over + (late ? -0.07 : 0.03) * steps, LOSSES[1] / 10, `↑ ${scientific(losses[steps], 1)} at step ${steps}`);
+      }
       start.set([xs[0]], [ys[0]]);
       name.set(xs[0], ys[0], "start");
       const count = losses.map((_, t) => t);

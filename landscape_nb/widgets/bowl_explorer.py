@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from landscape_nb.figures.explorers import bowl_picture
+from landscape_nb.figures.explorers import LOSSES, REACH, bowl_picture
 from landscape_nb.widgets.explorable import Explorable, Number
 
 
@@ -50,28 +50,32 @@ class BowlExplorer(Explorable, module="bowl_explorer"):
         return self.factors() ** np.arange(self.data["steps"] + 1)[:, None] * np.array(self.START)
 
     def numbers(self) -> dict[str, Any]:
-        """Factors, points, losses (in parts along x and y) and the best learning rate."""
-        parts, kappa = self._losses(), self.kappa
+        """Factors, points and losses (in parts along x and y).
+
+        Also the first step outside of each picture, None where all are inside: "left" of the
+        bowl's, "over" of the loss's.
+        """
+        parts = self._losses()
         return {
+            "left": _first(np.abs(self.path()).max(1) > REACH),
+            "over": _first(parts.sum(1) > LOSSES[1]),
             "factors": self.factors().tolist(),
             "path": self.path().T.tolist(),
             "parts": parts.T.tolist(),
             "losses": parts.sum(1).tolist(),
-            "best": 2 / (1 + 1 / kappa),
-            "rate": (kappa - 1) / (kappa + 1),
         }
 
     def sentence(self) -> str:
         """The present state in words, the same that the browser shows."""
         kappa, (x, y), steps = self.kappa, self.factors(), self.data["steps"]
         found = self.numbers()
+        grown = found["losses"][-1] / found["losses"][0]
         return (
             f"lr \u00d7 \u03bb max = {self.lr:.2f}, condition number \u03ba = {kappa:.1f}. "
             f"Each step multiplies the distance to the bottom by |1 - lr \u03bb| = {abs(x):.3f} in "
             f"x (sharp) and by {abs(y):.3f} in y (flat). {_verdict(x)}. "
-            f"Loss after {steps} steps: {found['losses'][-1] / found['losses'][0]:.1e} of the "
-            f"first. Best for this \u03ba: lr \u00d7 \u03bb max = {found['best']:.2f}, with factor "
-            f"{found['rate']:.3f}."
+            f"{_leaves(found['left'], found['over'])}"
+            f"Loss after {steps} steps: {grown:.1e} times the first."
         )
 
     def purpose(self) -> str:
@@ -83,7 +87,20 @@ class BowlExplorer(Explorable, module="bowl_explorer"):
         return self.path() ** 2 / np.array([1.0, self.kappa]) / 2
 
     def _png(self) -> bytes:
-        return bowl_picture(self.kappa, self.path(), self._losses())
+        return bowl_picture(self.kappa, self.path(), self._losses(), self.numbers()["left"])
+
+
+def _first(outside: np.ndarray) -> int | None:
+    """The first step of which that is so."""
+    return int(outside.argmax()) if outside.any() else None
+
+
+def _leaves(left: int | None, over: int | None) -> str:
+    """When path and loss leave their pictures."""
+    if left is None:
+        return ""
+    loss = "" if over is None else f", the loss the right one at step {over}"
+    return f"The path leaves the left picture at step {left}{loss}. "
 
 
 def _verdict(x: float) -> str:

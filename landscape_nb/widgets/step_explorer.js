@@ -5,7 +5,7 @@ import { axes, legend } from "./drawing.js";
 import { fixed, general, scientific } from "./words.js";
 
 const POINTS = 101; // of the curve
-const STEPS = [1e-5, 1e3]; // ends of the vertical axis
+const STEPS = [3e-7, 1e3]; // ends of the vertical axis: every step lies between
 
 /** Singular values and the step of each; the two modes' steps; where the curve turns. */
 export function numbers({ alpha, damping, data: { modes, exponents } }) {
@@ -96,12 +96,11 @@ function picture({ data: { modes, exponents } }) {
   const curve = plot.line(CURVE.name, CURVE);
   const marks = MODES.map(({ name, marker }) => plot.dots(name, { marker, size: 1.5 }));
   const upright = (u) => `M${u},${top}L${u},${bottom}`;
-  const held = (v) => Math.max(STEPS[0], Math.min(STEPS[1], v)); // what leaves stays on the edge
   return {
     node: sideBySide([plot.node, legend([CURVE, ...MODES, ...LIMITS, TURN])]),
     draw(_, found) {
-      curve.set(found.sigma, found.steps.map(held));
-      marks.forEach((mark, i) => mark.set([modes[i]], [held(found.modes[i])]));
+      curve.set(found.sigma, found.steps);
+      marks.forEach((mark, i) => mark.set([modes[i]], [found.modes[i]]));
       turning.set({ d: found.turn === null ? "" : upright(plot.x(found.turn)) });
     },
   };
