@@ -32,6 +32,7 @@ from landscape_nb.widgets import (
     Explorer,
     LandscapeExplorer,
     NextDigit,
+    NextParabola,
     OneMoreSample,
     RitzExplorer,
     SpectrumExplorer,
@@ -45,6 +46,11 @@ from landscape_nb.widgets.explorable import Explorable
 def bowl(random: np.random.Generator) -> BowlExplorer:
     lr, kappa = random.uniform(0.1, 2.4), 50 ** random.uniform()
     return BowlExplorer(lr=lr, kappa=kappa, steps=int(random.integers(1, 60)))
+
+
+def parabola(random: np.random.Generator) -> NextParabola:
+    place, curvature = random.uniform(-2, 2), random.uniform(0, 4)
+    return NextParabola(int(random.integers(1, 61)), place, curvature)
 
 
 def direction(random: np.random.Generator) -> DirectionExplorer:
@@ -188,6 +194,7 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
     "spectrum_explorer": spectrum,
     "enough_explorer": enough,
     "next_digit": next_digit,
+    "next_parabola": parabola,
     "one_more_sample": line,
     "explorer": explorer,
     "step_explorer": step,
@@ -203,6 +210,7 @@ STEPS: dict[str, list[str]] = {
     "spectrum_explorer": ["step"],
     "enough_explorer": ["tolerance"],
     "next_digit": ["D", "sigma"],
+    "next_parabola": ["k", "place", "curvature"],
     "one_more_sample": ["k"],
     "explorer": ["D", "sigma"],
     "step_explorer": ["alpha", "damping"],
@@ -252,6 +260,13 @@ def next_digit_marks(one: NextDigit) -> dict[str, tuple]:
     }
 
 
+def parabola_marks(one: NextParabola) -> dict[str, tuple]:
+    found = one.numbers()
+    curves = {name: (found["w"], found[name]) for name in ("before", "sample", "after", "change")}
+    ends = np.array([-0.8, 0.8])
+    return {**curves, "slope": (ends, found["value"] + found["slope"] * ends)}
+
+
 def ritz_marks(one: RitzExplorer) -> dict[str, tuple]:
     missed, (first, last) = one.data["missed"], one.data["ranges"]["m"]
     curves = {**missed, "residual": [row[-1] for row in one.data["residuals"]]}
@@ -297,6 +312,7 @@ MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
     "explorer": explorer_marks,
     "landscape_explorer": lambda one: {},
     "next_digit": next_digit_marks,
+    "next_parabola": parabola_marks,
     "one_more_sample": line_marks,
     "ritz_explorer": ritz_marks,
     "spectrum_explorer": spectrum_marks,
