@@ -185,12 +185,13 @@ for whose, found in (("ours", seen), ("published", theirs)):
 # ## 4. How many modes carry the curvature?
 #
 # The **participation ratio** $(\sum h)^2/\sum h^2$ counts: it is $r$ when all $r$ curvatures are equal, and 1 when one has everything.
+# The picture compares it with the most that an *exact* power law of the same steepness could have, the line.
 
 # %% tags=["nbval-ignore-output"]
 tables.participation_of_both(main, spectra)
 
 # %% [markdown]
-# A few modes, then, of dozens, in ours and in theirs. (The line is what exact power laws could reach: many layers break it, because they only resemble one. Where a straight line is not the
+# A few modes, then, of dozens, in ours and in theirs. (Many layers lie above the line: they only resemble a power law. Where a straight line is not the
 # best fit, the "exponent" depends on where the list is cut; the paper says so too.)
 
 # %% jupyter={"source_hidden": true}
