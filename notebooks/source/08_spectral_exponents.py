@@ -695,12 +695,15 @@ print(f"squares of batches of 2048 and 4096 (the text's sizes): {2048**2:.1e}, {
 
 
 # %%
+cnn = {seed: study.trained("CNN", seed)[1][240] for seed in seeds}
+
+
 def largest_ratio(seed, kind, shift):
     """Largest sigma^2 / h^Kron in the CNN's last layer, with labels shifted by so many digits."""
     inputs, labels = ln.data.digits(n, seed=seed)
     model = study.NETWORKS["CNN"](seed)
     problem = ln.EmpiricalLoss(model, per_sample, inputs, (labels + shift) % 10)
-    w = study.trained("CNN", seed)[1][240]
+    w = cnn[seed]
     found = layers.gradient_modes(problem, w, n, "6")
     factors = layers.kronecker_factors(problem, w, n, "6", kind)
     return float((found.sigma**2 / layers.kronecker_modes(found, factors).h_kron).max())
