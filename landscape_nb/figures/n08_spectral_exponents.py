@@ -1,4 +1,4 @@
-"""The pictures of notebook 08: modes and slopes, the race, an exercise."""
+"""The pictures of notebook 08: a gradient, its modes and slopes, an exercise."""
 
 import numpy as np
 from torch import Tensor
@@ -10,6 +10,34 @@ from landscape_nb.theory.layers import Exponents
 DOTS = (0, (1, 2))
 
 # -- one layer ------------------------------------------------------------------------------------
+
+
+def gradient_and_its_rows(G: Tensor) -> None:
+    """A gradient as a table of colours, and eight of its rows as pictures of 8 x 8 pixels.
+
+    Args:
+        G: (32, 64), the gradient of a layer with 64 pixels as inputs.
+    """
+    figure, axes = plots.new_figure(9, width=1.25, height=3.2)
+    for ax in axes:
+        ax.remove()
+    grid = figure.add_gridspec(2, 7)
+    left = figure.add_subplot(grid[:, :3])
+    rows = G.abs().amax(1).argsort(descending=True)[:8].sort().values
+    scale = float(G.abs().max())
+    look = {"cmap": "PuOr", "vmin": -scale, "vmax": scale}
+    left.imshow(G, aspect="auto", **look)
+    left.set(title="gradient G, 32 x 64", xlabel="input (pixel)", ylabel="output (unit)")
+    for i, row in enumerate(rows.tolist()):
+        ax = figure.add_subplot(grid[i // 4, 3 + i % 4])
+        ax.imshow(G[row].reshape(8, 8), **look)
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(f"unit {row + 1}", fontsize=9)
+    plots.show(
+        figure,
+        "Left, every row is a hidden unit. Right, the eight rows with the largest entries, each "
+        "laid out as a picture of 8 x 8 pixels. Purple and orange are the signs; white is zero.",
+    )
 
 
 def gradient_and_strongest_mode(G: Tensor, strongest: Tensor, sigma: Tensor) -> None:
@@ -70,9 +98,6 @@ def three_power_laws(sigma: Tensor, h: Tensor, fits: Exponents) -> None:
 def _line(x: np.ndarray, y: np.ndarray, slope: float) -> np.ndarray:
     """The power law of a slope through the middle of the points, on logarithmic axes."""
     return np.exp(np.mean(np.log(y)) - slope * np.mean(np.log(x))) * x**slope
-
-
-# -- the race -------------------------------------------------------------------------------------
 
 
 # -- exercises ------------------------------------------------------------------------------------
