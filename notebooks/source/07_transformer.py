@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import landscape_nb as ln
-from landscape_nb.course import Cost, SaveMyWork, holds
+from landscape_nb.course import Cost, SaveMyWork, holds, quiz
 from landscape_nb.course import predict_choice, predict_curve, predict_number
 from landscape_nb.course import reveal_choice, reveal_curve, reveal_number
 from landscape_nb.figures import n07_published, n07_transformer as figures
@@ -1065,6 +1065,9 @@ claims = {
     "centred error over 10 % at sigma = 0.1": errors[:, -1, 1].min() > 0.1,
 }
 holds(claims)
+
+# %% jupyter={"source_hidden": true}
+quiz("07.differs")
 
 # %% [markdown]
 # ### Verdicts
