@@ -304,7 +304,8 @@ def test_build_gives_the_same_file_twice(tmp_path):
     source.write_text(f"# %% [markdown]\n# Title\n\n# %%\n{PROGRESS}\n\n# %% tags=['a']\n1 + 1\n")
     built = []
     for _ in range(2):
-        notebook, warnings = build.tidy(build.execute(build.read_source(source), cwd=tmp_path))
+        story = build.story(source, build.read_source(source))
+        notebook, warnings = build.tidy(build.execute(story, cwd=tmp_path))
         build.write(notebook, build.notebook_path(source))
         built.append(build.notebook_path(source).read_text(encoding="utf-8"))
     assert built[0] == built[1]
