@@ -20,7 +20,7 @@ def diagnosis(K, low, high, measured=None, measured_low=None, k=240):
 CASES = {
     "missing": (diagnosis(480, 240, 1200), (180, 0, 900), "about 180 (90 %: 0 to 900)"),
     "owned already": (diagnosis(290, 240, 520), (0, 0, 220), "0 (90 %: 0 to 220)"),
-    "measured": (diagnosis(240, 240, 410, 150, 120), (0, 0, 110), "0 (90 %: 0 to 110)"),
+    "measured": (diagnosis(330, 310, 410, 150, 120), (0, 0, 110), "0 (90 %: 0 to 110)"),
     "no upper end": (diagnosis(900, 500, None), (600, 200, None), "about 600 (90 %: at least 200)"),
     "too far": (diagnosis(None, 4300, None), (6900, 4000, None), None),
     "too far to say": (diagnosis(None, None, None), (6900, 6900, None), None),
