@@ -23,6 +23,7 @@ import landscape_nb as ln
 from landscape_nb.course import CourseMap
 from landscape_nb.course.contents import notebooks
 from landscape_nb.figures import plots
+from landscape_nb.problems.checkpoints import TrainingRun
 from landscape_nb.theory.surfaces import Surfaces
 from landscape_nb.theory.tables import MomentTable
 from landscape_nb.widgets import (
@@ -32,11 +33,13 @@ from landscape_nb.widgets import (
     Explorer,
     LandscapeExplorer,
     NextDigit,
+    NextParabola,
     OneMoreSample,
     RitzExplorer,
     SpectrumExplorer,
     StepExplorer,
     SurfaceExplorer,
+    TextExplorer,
 )
 from landscape_nb.widgets.es_modules import page_script, page_style
 from landscape_nb.widgets.explorable import Explorable
@@ -45,6 +48,11 @@ from landscape_nb.widgets.explorable import Explorable
 def bowl(random: np.random.Generator) -> BowlExplorer:
     lr, kappa = random.uniform(0.1, 2.4), 50 ** random.uniform()
     return BowlExplorer(lr=lr, kappa=kappa, steps=int(random.integers(1, 60)))
+
+
+def parabola(random: np.random.Generator) -> NextParabola:
+    place, curvature = random.uniform(-2, 2), random.uniform(0, 4)
+    return NextParabola(int(random.integers(1, 61)), place, curvature)
 
 
 def direction(random: np.random.Generator) -> DirectionExplorer:
@@ -173,6 +181,24 @@ def landscape(random: np.random.Generator) -> LandscapeExplorer:
     return LandscapeExplorer(planes(random), k=random.choice([3, 8, 80]).item())
 
 
+@cache
+def reading(seed: int) -> TrainingRun:
+    """Random weights of a small transformer at five stages, and random text, nine held out."""
+    signs = "e \n\"a'\u201c<&\u00e9t"
+    config = ln.models.TransformerConfig(len(signs), 12, 8, 1, 2, 1, 16)
+    generator = torch.Generator().manual_seed(seed)
+    sequences = torch.randint(len(signs), (20, 13), generator=generator)
+    sizes = torch.tensor([0.0, 0.1, 0.3, 1.0, 2.0])[:, None]
+    weights = (sizes * torch.randn(5, config.num_params, generator=generator)).half().float()
+    return TrainingRun(config, signs, sequences, [2, 4, 8, 11, 11], [1, 2, 3, 4, 5], weights, seed)
+
+
+def text(random: np.random.Generator) -> TextExplorer:
+    shown = TextExplorer(reading(int(random.integers(3))), text=int(random.integers(6)))
+    shown.stage, shown.place = int(random.integers(5)), int(random.integers(1, 13))
+    return shown
+
+
 def course_map(random: np.random.Generator) -> CourseMap:
     numbers = [one.number for one in notebooks()]
     states = dict(zip(numbers, random.choice(["begun", "done", ""], len(numbers)), strict=True))
@@ -188,11 +214,13 @@ EXAMPLES: dict[str, Callable[[np.random.Generator], Explorable]] = {
     "spectrum_explorer": spectrum,
     "enough_explorer": enough,
     "next_digit": next_digit,
+    "next_parabola": parabola,
     "one_more_sample": line,
     "explorer": explorer,
     "step_explorer": step,
     "landscape_explorer": landscape,
     "surface_explorer": surface,
+    "text_explorer": text,
 }
 # settings that a slider moves, from top to bottom
 STEPS: dict[str, list[str]] = {
@@ -203,11 +231,13 @@ STEPS: dict[str, list[str]] = {
     "spectrum_explorer": ["step"],
     "enough_explorer": ["tolerance"],
     "next_digit": ["D", "sigma"],
+    "next_parabola": ["k", "place", "curvature"],
     "one_more_sample": ["k"],
     "explorer": ["D", "sigma"],
     "step_explorer": ["alpha", "damping"],
     "landscape_explorer": ["k"],
     "surface_explorer": ["k", "azimuth", "elevation"],
+    "text_explorer": ["stage"],
 }
 
 
@@ -252,6 +282,13 @@ def next_digit_marks(one: NextDigit) -> dict[str, tuple]:
     }
 
 
+def parabola_marks(one: NextParabola) -> dict[str, tuple]:
+    found = one.numbers()
+    curves = {name: (found["w"], found[name]) for name in ("before", "sample", "after", "change")}
+    ends = np.array([-0.8, 0.8])
+    return {**curves, "slope": (ends, found["value"] + found["slope"] * ends)}
+
+
 def ritz_marks(one: RitzExplorer) -> dict[str, tuple]:
     missed, (first, last) = one.data["missed"], one.data["ranges"]["m"]
     curves = {**missed, "residual": [row[-1] for row in one.data["residuals"]]}
@@ -287,6 +324,12 @@ def step_marks(shown: Explorable) -> dict[str, tuple]:
     return {"T": (found["sigma"], found["steps"])}
 
 
+def text_marks(one: TextExplorer) -> dict[str, tuple]:
+    stages = range(len(one.data["stages"]))
+    means = [stage["mean"] for stage in one.data["stages"]]
+    return {"loss": (stages, one.numbers()["losses"]), "mean": (stages, means)}
+
+
 # lines of the picture and where Python has them: name -> (xs, ys), in data units; contour lines and
 # corners in perspective have tests of their own
 MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
@@ -297,11 +340,13 @@ MARKS: dict[str, Callable[[Explorable], dict[str, tuple]]] = {
     "explorer": explorer_marks,
     "landscape_explorer": lambda one: {},
     "next_digit": next_digit_marks,
+    "next_parabola": parabola_marks,
     "one_more_sample": line_marks,
     "ritz_explorer": ritz_marks,
     "spectrum_explorer": spectrum_marks,
     "step_explorer": step_marks,
     "surface_explorer": lambda one: {},
+    "text_explorer": text_marks,
 }
 
 PAGE = """<!doctype html><html lang="en"{theme}><meta charset="utf-8"><title>Explorables</title>

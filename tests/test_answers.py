@@ -24,7 +24,7 @@ NUMBERS = {  # what somebody wrote -> what the diagnosis must say
     "sigma not squared": (lambda k, sigma: 7.3 * sigma / (k + 1), "factor of 1/sigma"),
     "sigma to the fourth": (lambda k, sigma: 7.3 * sigma**4 / (k + 1), "sigma to the power 2"),
     "sign": (lambda k, sigma: -truth(k, sigma), "up to the sign"),
-    "square": (lambda k, sigma: truth(k, sigma) ** 2, "is a root missing?"),
+    "square": (lambda k, sigma: truth(k, sigma) ** 2, "is there a square too many?"),
     "root": (lambda k, sigma: truth(k, sigma) ** 0.5, "is a square missing?"),
     "upside down": (lambda k, sigma: 1 / truth(k, sigma), "one divided by"),
     "constant term": (lambda k, sigma: truth(k, sigma) + 1.5, "a constant missing"),

@@ -35,7 +35,7 @@ from landscape_nb import (
 )
 from landscape_nb.numerics import eigensolver
 from landscape_nb.numerics.eigensolver import largest_eigenpairs
-from landscape_nb.numerics.krylov import KrylovBasis
+from landscape_nb.numerics.krylov import KrylovBasis, ritz_after_each_step
 from landscape_nb.numerics.operators import ProductOperator
 from landscape_nb.problems.models import MLP
 
@@ -121,6 +121,26 @@ def test_a_krylov_space_from_one_start_would_miss_the_copies(seed):
     assert abs(ritz[0] - 4) < 1e-6 and ritz[1] < 3
     pairs = top_eigenpairs(loss, loss.w0, 1, 4)
     torch.testing.assert_close(pairs.values, descending(spectrum)[:4], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("spectrum", "steps", "rows"),
+    [([5.0, 3, 2, -4, 1, 0.5, 0.2, 0.1], 6, 6), ([2.0, 2, 2, 1], 4, 2), ([3.0, 1], 9, 2)],
+    ids=["all apart", "Krylov space of two", "more steps than rows"],
+)
+def test_ritz_values_after_each_step_are_those_of_a_basis_by_qr(spectrum, steps, rows):
+    H, _ = toys.symmetric_matrix(spectrum, generator=generator())
+    x = torch.randn(len(spectrum), generator=generator(1), **F64)
+    values, residuals = ritz_after_each_step(H, x, steps)
+    assert len(values) == len(residuals) == rows
+    for m, (theta, told) in enumerate(zip(values, residuals, strict=True), start=1):
+        powers = [x]
+        for _ in range(m - 1):
+            powers.append(H @ powers[-1])
+        B = torch.linalg.qr(torch.stack(powers, dim=1)).Q
+        expected, Y = torch.linalg.eigh(B.T @ H @ B)
+        assert torch.allclose(theta, expected, atol=1e-9)
+        assert torch.allclose(told, (H @ B @ Y - B @ Y * expected).norm(dim=0), atol=1e-8)
 
 
 def deflated_power_iteration(H, D, steps=30, seed=0):

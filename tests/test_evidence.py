@@ -9,7 +9,7 @@ import torch
 
 import landscape_nb as ln
 from landscape_nb.__main__ import main
-from landscape_nb.study.evidence import gain_at_enough, stored, warm_starts
+from landscape_nb.study.evidence import buy_more, gain_at_enough, stored, warm_starts
 from landscape_nb.study.settling import stored_settling
 from landscape_nb.study.sweep import read_sweep
 
@@ -85,3 +85,34 @@ def test_gains_are_stored_as_they_are_measured():
     for row in stored.rows("gain_at_enough")[::9]:
         again = gain_at_enough.measure(row["seed"], row["problem"])
         assert again == pytest.approx({name: row[name] for name in again}, nan_ok=True)
+
+
+def test_what_300_more_digits_bring():
+    """By hand, with one seed: the model called as any other, and its wrong answers counted."""
+    seed = 3
+    rows = [row for row in stored.rows("buy_more") if row["seed"] == seed]
+    loss = buy_more.learning_problem(buy_more.PROBLEM).loss(seed)
+    images, labels = ln.data.digits(seed=seed)
+    for row in rows[-2:]:
+        k = row["k"]
+        w = ln.fit(loss, k, tol=1e-3).w
+        model = ln.models.MLP([64, 16, 10])
+        torch.nn.utils.vector_to_parameters(w, model.parameters())
+        with torch.no_grad():
+            scores = model(images)
+        losses = torch.nn.functional.cross_entropy(scores, labels, reduction="none")
+        later = losses[600:]
+        assert row["unseen_loss"] == pytest.approx(float(later.mean()), rel=0.01)
+        assert row["T"] == pytest.approx(
+            float((later - losses[:k].mean()).square().mean()), rel=0.02
+        )
+        wrong = float((scores.argmax(1) != labels)[600:].sum()) / len(later)
+        assert row["wrong"] == pytest.approx(wrong, abs=3 / len(later))
+
+
+def test_what_money_buys_is_averaged_over_the_orders():
+    rows = stored.rows("buy_more")
+    pairs = [(rows[i]["unseen_loss"], rows[i + 1]["unseen_loss"]) for i in range(8, 200, 10)]
+    gain = stored.figures("buy_more")["gain"]
+    assert gain.value == pytest.approx(np.mean([1 - more / few for few, more in pairs]))
+    assert gain.count == 20 and gain.low < gain.value < gain.high

@@ -11,7 +11,7 @@ import pytest
 from browser import needs_browser
 from explorables import EXAMPLES, page
 
-from landscape_nb.widgets.es_modules import FOLDER, explorables
+from landscape_nb.widgets.es_modules import FOLDER, _values, explorables
 
 pytestmark = needs_browser
 RANDOM_STATES = 40
@@ -83,3 +83,11 @@ def test_imports_and_exports_are_of_the_kind_that_is_understood(path):
 
     text = es_modules._value(path.stem)
     assert not re.findall(r"^\s*(?:import|export)\b.*", text, re.MULTILINE)
+
+
+def test_two_kinds_of_explorables_in_one_notebook_share_no_clipping_path(browser):
+    """There each brings its own copy of the drawing module; the page has one name for one box."""
+    plot = "$drawing.axes({width: 300, height: 300, x: {range: [0, 1]}, y: {range: [0, 1]}})"
+    clip = f"return {plot}.node.querySelector('clipPath').id;"
+    script = _values(["drawing"]) + clip
+    assert len({browser.execute_script(script) for _ in range(3)}) == 3

@@ -11,11 +11,13 @@ from scipy import stats
 
 from landscape_nb.theory.intervals import (
     Measured,
+    beside_truth,
     geometric_interval,
     mean_interval,
     paired_difference,
     share_interval,
     sign_test,
+    two_standard_errors,
 )
 
 
@@ -98,3 +100,19 @@ def test_the_interval_decides_on_the_digits(measured, text):
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("truth", "words"),
+    [(6, "6, lies inside"), (3.8, "3.8, lies inside"), (7.6, "7.6, lies inside"),
+     (7.7, "7.7, lies outside"), (3.7, "3.7, lies outside")],
+)  # fmt: skip
+def test_a_truth_within_the_interval_is_never_called_missed(truth, words):
+    assert beside_truth(Measured(5.7, 3.8, 7.6, 8), truth) == f"5.7 [3.8, 7.6]: the truth, {words}"
+
+
+def test_two_standard_errors_cover_what_they_say():
+    draws = np.random.default_rng(3).normal(1.0, 2.0, size=(4000, 400))
+    found = [two_standard_errors(x.mean(), x.std(ddof=1) / 20, len(x)) for x in draws]
+    assert np.mean([m.low <= 1 <= m.high for m in found]) == pytest.approx(0.9545, abs=0.012)
+    assert (found[0].value, found[0].count) == (pytest.approx(draws[0].mean()), 400)

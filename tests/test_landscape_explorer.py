@@ -17,6 +17,7 @@ from matplotlib import colormaps
 from PIL import Image
 from scipy.interpolate import RegularGridInterpolator
 
+from landscape_nb.figures.scales import scale_of
 from landscape_nb.theory.surfaces import Surfaces
 from landscape_nb.widgets import LandscapeExplorer
 from landscape_nb.widgets.contours import segments
@@ -187,7 +188,7 @@ def test_colours_of_the_map_are_powers_of_ten(browser, tmp_path):
     explorer = LandscapeExplorer(planes(np.random.default_rng(7)), k=8)
     browser.get(page({"landscape": explorer}, tmp_path / "page.html").as_uri())
     steps = np.array(explorer.data["steps"])
-    random = np.random.default_rng(0)
+    random, scale = np.random.default_rng(0), scale_of("squared change")
     for at, name in enumerate(("top", "random")):
         change = RegularGridInterpolator((steps, steps), explorer._surfaces(name)[1])
         fine = 8 * (len(steps) - 1)
@@ -204,5 +205,6 @@ def test_colours_of_the_map_are_powers_of_ten(browser, tmp_path):
             exponent = np.log10(change((y, x)) ** 2)
             if abs(exponent - np.round(exponent)) < 1e-9:
                 continue  # between two colours
-            colour = colormaps["viridis"]((np.clip(np.floor(exponent), -9, -1) + 9.5) / 9)
+            decade = 10 ** (np.floor(exponent) + 0.5)
+            colour = colormaps[scale.colours](np.clip(scale.norm(decade), 0.05, 0.95))
             np.testing.assert_allclose(rgb[:3], 255 * np.array(colour[:3]), atol=4)

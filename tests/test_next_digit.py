@@ -97,6 +97,8 @@ def test_the_words(explorer):
     assert words.startswith(f"{article} {one['label']}, taken for a")
     assert f"loss {found['loss']:.2g}: number 40 of 40 unseen, easiest first." in words
     assert f"/ {k + 1} = {found['increment']:.2g}. It carries" in words
+    assert f"As sample {k + 1} it moves the mean loss at the solution from" in words
+    assert "A random step of 1.0e-03 in each of 3 directions sees" in words
     assert "value 100.0 %, cross 0.0 %" in words
     explorer.digit = 0
     assert ", recognised (probability " in explorer.sentence()
@@ -211,6 +213,22 @@ def test_each_digit_has_a_name_its_pixels_and_room_for_a_finger(opened, explorer
         )
         ink = 16 - np.array(pixels).reshape(64, 4)[:, 0] * 16 / 255
         assert ink.round().tolist() == one["image"]
+
+
+@needs_browser
+def test_label_answer_and_loss_stand_in_words_under_each_digit(opened, explorer):
+    for digit, one in enumerate(explorer.data["digits"]):
+        told = radio(opened, digit).find_element(By.XPATH, "..").text.split("\n")
+        assert told == [f"label {one['label']}", f"says {one['taken']}", f"{one['slice'][20]:.2g}"]
+
+
+@needs_browser
+def test_the_digits_come_before_the_words_and_the_probe(opened):
+    parts = root(opened, "next").find_elements(
+        By.CSS_SELECTOR, "fieldset, .ln-words, .ln-plot, input[type=range]"
+    )
+    kinds = [part.tag_name for part in parts]
+    assert kinds == ["fieldset", "p", "svg", "svg", "svg", "input", "input"]
 
 
 @needs_browser

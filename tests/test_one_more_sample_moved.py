@@ -212,16 +212,18 @@ def test_marks_lie_where_the_numbers_say(opened):
 
 
 def _assert_colours(pixels, twin, found):
-    """Far from the furrow the heat map has viridis' colours of the squared increment."""
+    """Far from the furrow the heat map has the course's colours of a squared change."""
     from matplotlib import colormaps
-    from matplotlib.colors import LogNorm
+
+    from landscape_nb.figures.scales import scale_of
 
     u = (2 * np.arange(96) + 1) / 96 - 1
     U, V = np.meshgrid(u, -u)
     mean = np.mean(np.linspace(-1, 1, 41) ** 2)
     one, a, b, c, d = found["increment"]
     increment = one + a * U + b * V + c * (U**2 - mean) + d * U * V
-    colours = colormaps["viridis"](LogNorm(*twin.data["limits"])(increment**2))[..., :3] * 255
+    scale = scale_of("squared change")
+    colours = colormaps[scale.colours](scale.norm(increment**2))[..., :3] * 255
     away = np.abs(increment) > np.quantile(np.abs(increment), 0.5)
     assert np.abs(pixels[..., :3] - colours)[away].max() < 6
     furrow = np.abs(increment) < 1e-3 * np.abs(increment).max()

@@ -116,7 +116,7 @@ def test_search_finds_a_section_and_leads_there(by, size, browser, out):
     ActionChains(browser).send_keys("ritz VALUES clos").perform()
     wait(browser, f"/^[1-9] sections?$/.test({STATUS})")
     result = one(browser, ".results a")
-    assert "03 Top eigenspace › 8. Watch the Ritz values close in" in result.text
+    assert "03 Top eigenspace › 1. Watch the Ritz values close in" in result.text
     assert "strokes are the true" in result.text and one(browser, ".results mark").text
     if by == "mouse":
         result.click()
@@ -124,8 +124,8 @@ def test_search_finds_a_section_and_leads_there(by, size, browser, out):
         ActionChains(browser).send_keys(Keys.ARROW_DOWN, Keys.ARROW_UP, Keys.ARROW_DOWN).perform()
         assert browser.switch_to.active_element == result
         ActionChains(browser).send_keys(Keys.ENTER).perform()
-    wait(browser, "location.href.includes('/03_top_eigenspace.html#8.-Watch-the-Ritz')")
-    assert wait(browser, f"{CURRENT}[0]") == "8. Watch the Ritz values close in"
+    wait(browser, "location.href.includes('/03_top_eigenspace.html#1.-Watch-the-Ritz')")
+    assert wait(browser, f"{CURRENT}[0]") == "1. Watch the Ritz values close in"
 
 
 @needs_browser

@@ -21,6 +21,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from landscape_nb.figures.scales import scale_of
 from landscape_nb.theory.surfaces import Surfaces
 from landscape_nb.widgets import SurfaceExplorer
 from landscape_nb.widgets.planes import planes_data
@@ -344,7 +345,7 @@ def test_what_is_near_hides_what_is_far(azimuth, browser, tmp_path):
         return [...c.getContext('2d').getImageData(u, v, 1, 1).data];""",
         215 + 102 * u, 200 - 102 * v,
     )  # fmt: skip
-    low, high = explorer.data["limits"]["loss"]
-    share = (basin.ravel()[ring].mean() - low) / (high - low)
-    expected = 255 * np.array(colormaps["cividis"](share)[:3])
+    scale = scale_of("loss")
+    share = scale.norm(basin.ravel()[ring]).mean()
+    expected = 255 * np.array(colormaps[scale.colours](share)[:3])
     np.testing.assert_allclose(rgb[:3], expected, atol=12)

@@ -480,3 +480,17 @@ def test_many_fits_at_once_leave_the_settings_as_they_were(found):
     points = [loss.w0 + randn(loss.num_params, seed=seed) for seed in range(THREADS)]
     at_once([lambda w=w: ln.fit(loss, 9, w, tol=1e-3) for w in points])
     assert flags() == found
+
+
+def test_a_process_that_must_not_look_at_its_libraries_still_fits(monkeypatch):
+    """Where answers are marked, /proc/self is closed; threadpoolctl finds the libraries there."""
+
+    def closed():
+        raise PermissionError(13, "Permission denied", "/proc/self/maps")
+
+    monkeypatch.setattr(settings, "ThreadpoolController", closed)
+    settings._libraries.cache_clear()
+    try:
+        assert settings.with_one_blas_thread(lambda: 5) == 5
+    finally:
+        settings._libraries.cache_clear()

@@ -8,6 +8,7 @@ from landscape_nb.course.checking import NoAnswerYet, NotYet, check, check_prope
 from landscape_nb.course.claims import holds
 from landscape_nb.course.cost import Cost
 from landscape_nb.course.course_map import CourseMap
+from landscape_nb.course.numbers_by_name import own_numbers, signed
 from landscape_nb.course.own_work import NotYourOwn, beside, out_of_reach, unaided
 from landscape_nb.course.predictions import predict_choice, predict_curve, predict_number
 from landscape_nb.course.quick_questions import quiz
@@ -32,6 +33,7 @@ __all__ = [
     "number",
     "numbers",
     "out_of_reach",
+    "own_numbers",
     "predict_choice",
     "predict_curve",
     "predict_number",
@@ -39,5 +41,6 @@ __all__ = [
     "reveal_choice",
     "reveal_curve",
     "reveal_number",
+    "signed",
     "unaided",
 ]

@@ -48,8 +48,8 @@ def explain(
         expected: the truth, in the same order.
         cases: the arguments of each case; whole and real numbers among them are tried as
             explanations ("off by sigma to the power 2").
-        mistakes: hint -> the values that one known mistake would give, tried before anything
-            general.
+        mistakes: hint -> the values that one known mistake would give in every case, tried
+            before anything general. All must be the answer's, or the mistake is another one.
         up_to: "sign" where each column's sign is free, as an eigenvector's is; "rotation" where
             only the span of the columns counts; None where the values themselves do.
         rtol: relative error that still counts as equal.
@@ -77,7 +77,7 @@ def explain(
     if not wrong:
         return None
     for hint, values in (mistakes or {}).items():
-        wanted = [Pair(pairs[i].found, _numbers(values[i])) for i in wrong]
+        wanted = [Pair(pair.found, _numbers(v)) for pair, v in zip(pairs, values, strict=True)]
         if all(p.found.shape == p.expected.shape and same(p, rtol) for p in wanted):
             return hint
     if up_to == "rotation" and not all(_orthonormal(pairs[i].found, rtol) for i in wrong):
@@ -105,7 +105,7 @@ def _explain_choices(
     if kind in _KINDS and not isinstance(first, kind):
         return f"A {_KINDS[kind]} is asked for; the answer is {reprlib.repr(first)}."
     for hint, values in mistakes.items():
-        if all(_is(found[i], values[i]) for i in wrong):
+        if all(map(_is, found, values)):
             return hint
     return f"{reprlib.repr(first)} is not it."
 
@@ -300,7 +300,10 @@ def _relation(
         (lambda e: -e, "Right up to the sign."),
         (lambda e: np.swapaxes(e, -1, -2) if e.ndim > 1 else e, "Right, but transposed."),
         (lambda e: np.flip(e, -1) if e.ndim else e, "Right, but in reverse order."),
-        (np.square, "It is the square of what is asked for: is a root missing?"),
+        (
+            np.square,
+            "It is the square of what is asked for: is there a square too many?",
+        ),
         (lambda e: np.sqrt(np.abs(e)), "It is the root of what is asked for: is a square missing?"),
         (lambda e: 1 / e, "It is one divided by what is asked for."),
     ]
@@ -375,7 +378,7 @@ def _offset(pairs: Sequence[Pair], rtol: float) -> str | None:
 
 
 def _distance(pairs: Sequence[Pair]) -> str:
-    """How far off, where nothing simpler explains it."""
+    """How far off, where nothing simpler explains it; what the mistake is, is not guessed."""
     off = max(
         float(np.abs(p.found - p.expected).max() / (np.abs(p.expected).max() or 1.0)) for p in pairs
     )
@@ -383,8 +386,8 @@ def _distance(pairs: Sequence[Pair]) -> str:
         return f"Nearly: the relative error is {off:.0e}. Was something rounded on the way?"
     small = all(np.all(np.abs(p.found) <= np.abs(p.expected)) for p in pairs)
     large = all(np.all(np.abs(p.found) >= np.abs(p.expected)) for p in pairs)
-    size = " Too small: is a term missing?" if small else ""
-    size = " Too large: is a term counted twice?" if large else size
+    size = " Too small." if small else ""
+    size = " Too large." if large else size
     size = size if off > 0.05 else ""
     digits = f"{100 * off:.0f} %" if off < 10 else f"{off:.0e}".replace("e+0", "e") + " times"
     return f"Off by up to {digits if math.isfinite(off) else 'infinitely much'}.{size}"

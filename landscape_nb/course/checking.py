@@ -1,12 +1,13 @@
 """Exercises that answer back.
 
 A check never gives the answer away. It says that an answer is right, or what its values say about
-the mistake (`answers.explain`), or that there is none yet.
+the mistake (`answers.explain`) and which input it was asked with, or that there is none yet.
 """
 
 import inspect
 import linecache
 import os
+import reprlib
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 
 from landscape_nb.course.answers import NOTHING, Case, explain
 from landscape_nb.course.exercises import find_check
+from landscape_nb.course.numbers_by_name import NOBODY, signed
 from landscape_nb.course.progress import record_passed
 
 
@@ -76,6 +78,9 @@ def check(
     expected = [truth(**case) for case in cases]
     told = explain(found, expected, cases, known, up_to=up_to, rtol=rtol)
     if told:
+        three = zip(found, expected, cases, strict=True)
+        alone = ((explain([f], [e], [case], up_to=up_to, rtol=rtol), case) for f, e, case in three)
+        told = _with_input(told, next((case for wrong, case in alone if wrong), {}))
         raise NotYet(f"Exercise {exercise}, public check: not yet. {told}")
     print(f"Exercise {exercise}, public check: right.")
 
@@ -105,18 +110,102 @@ def check_properties(
     value = _call(exercise, answer, case or {})
     if value is None:
         raise NotYet(f"Exercise {exercise}, public check: not yet. {NOTHING}")
+    tried = _with_input("", case or {})
     for required, holds in properties.items():
         try:
             fine = bool(holds(value))
         except Exception as error:  # whatever a test of a wrong kind of value may raise
             raise NotYet(
                 f"Exercise {exercise}, public check: not yet. Required: {required}. The value "
-                f"could not be tested for it: {type(error).__name__}: {_one_line(error)}"
+                f"could not be tested for it: {type(error).__name__}: {_one_line(error)}{tried}"
             ) from error
         if not fine:
             end = "" if required.endswith("?") else "."
-            raise NotYet(f"Exercise {exercise}, public check: not yet. Required: {required}{end}")
+            raise NotYet(
+                f"Exercise {exercise}, public check: not yet. Required: {required}{end}{tried}"
+            )
     print(f"Exercise {exercise}, public check: right.")
+
+
+def check_own(
+    exercise: str,
+    answer: Callable[..., Any],
+    truth: Callable[[str], Mapping[str, float]],
+    mistakes: Mapping[str, Callable[[str], Mapping[str, float]]] | None = None,
+    *,
+    rtol: float = 1e-6,
+) -> None:
+    """Public check of an answer with the student's own numbers: (name, value, value, ...).
+
+    Args:
+        exercise: number of the exercise.
+        answer: the learner's function, without arguments.
+        truth: name -> the right values, in the order asked for, by what they are called.
+        mistakes: hint -> a function that makes one known mistake; may give some of the values.
+        rtol: relative error that still counts as right.
+
+    Raises:
+        NotYet: a value is not right, or there is no name.
+        NoAnswerYet: the answer is still the stub.
+    """
+    value = _call(exercise, answer, {})
+    not_yet = f"Exercise {exercise}, public check: not yet."
+    if value is None:
+        raise NotYet(f"{not_yet} {NOTHING}")
+    try:
+        student, found = signed(value)
+    except AssertionError as error:
+        raise NotYet(f"{not_yet} {error}") from None
+    expected = truth(student)
+    if len(found) != len(expected):
+        raise NotYet(f"{not_yet} Asked for are, in this order: your name, {', '.join(expected)}.")
+    known = {hint: mistake(student) for hint, mistake in (mistakes or {}).items()}
+    for (name, right), given in zip(expected.items(), found, strict=True):
+        hints = {hint: [values[name]] for hint, values in known.items() if name in values}
+        if told := explain([given], [right], [{}], hints, rtol=rtol):
+            raise NotYet(f"{not_yet} {name}: {told}")
+    print(f"Exercise {exercise}, public check: right.")
+    if student == NOBODY:
+        print("Before you hand in, write your own name: it chooses other numbers.")
+
+
+def _with_input(told: str, case: Case) -> str:
+    """A diagnosis, and which input the answer was asked with, unless it says so itself."""
+    words = asked(case)
+    return told if not words or f"At {words}: " in told else f"{told} Asked with {words}."
+
+
+SHORT = 8  # so many numbers of one argument are shown; chosen here
+
+
+def asked(case: Case) -> str:
+    """The arguments of a case as a learner reads them; nothing of a model or a loss.
+
+    >>> asked({"d": (0.5, -0.5), "D": 2, "B": np.zeros((9, 9)), "model": object()})
+    'd = (0.5, -0.5), D = 2, B of shape (9, 9)'
+    """
+    words = {name: _shown(value) for name, value in case.items()}
+    return ", ".join(f"{name} {text}" for name, text in words.items() if text)
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool | str):
+        return f"= {reprlib.repr(value)}"
+    try:
+        array = np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
+    except (TypeError, ValueError, RuntimeError):  # lists of other lengths, sparse tensors
+        return ""
+    if array.dtype.kind not in "biuf":
+        return ""
+    if array.size > SHORT:
+        return f"of shape {array.shape}"
+    return f"= {_listed(array.tolist(), '()' if isinstance(value, tuple) else '[]')}"
+
+
+def _listed(numbers: Any, brackets: str) -> str:
+    if isinstance(numbers, list):
+        return brackets[0] + ", ".join(_listed(one, brackets) for one in numbers) + brackets[1]
+    return f"{numbers:.4g}"
 
 
 def _values(mistake: Callable[..., Any], cases: Sequence[Case]) -> list[Any] | None:
@@ -153,7 +242,8 @@ def _call(exercise: str, answer: Callable[..., Any], case: Case) -> Any:
         where = _own_line(answer, error)
         raise NotYet(
             f"Exercise {exercise}: your function raised {_told(error)}"
-            + (f"  (in the line `{where}`)" if where else "")
+            + (f"  (in the line `{where}`)." if where else ".")
+            + _with_input("", case)
         ) from error
 
 

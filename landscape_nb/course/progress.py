@@ -25,7 +25,7 @@ LARGEST = 1_000_000  # bytes, chosen here: a thousand times what the course need
 
 
 def record_passed(exercise: str, folder: Path | str = ".") -> None:
-    """Keep that the public check of an exercise, such as "05.1", has been passed here."""
+    """Keep that the public check of an exercise has been passed here."""
     with contextlib.suppress(OSError, ValueError, WorkFileError):
         folder = Path(folder).absolute()
         if revealing() or not (folder / "glossary.ipynb").exists():

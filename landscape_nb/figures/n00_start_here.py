@@ -9,7 +9,7 @@ from torch import Tensor
 from landscape_nb.figures import maps, plots
 
 LEVELS = [0.25, 0.4, 0.7, 1.2, 2.0, 3.2]  # heights of the contour lines
-LIMITS = (1e-6, 10.0)  # of the squared change, the same for every k
+LIMITS = (1e-6, 10.0)  # of the mean squared change's axis, the same for every k
 
 
 def two_changes(slopes: Tensor, offsets: Tensor, increments: Mapping[int, Tensor]) -> None:
@@ -23,7 +23,7 @@ def two_changes(slopes: Tensor, offsets: Tensor, increments: Mapping[int, Tensor
     figure, axes = plots.new_figure(2, width=4.4, height=3.7)
     for ax, (k, increment) in zip(axes, increments.items(), strict=True):
         squared, label = increment.square().numpy(), "$(L_{k+1} - L_k)^2$"
-        maps.heat_map(ax, slopes, offsets, squared, limits=LIMITS, label=label, colours="viridis")
+        maps.heat_map(ax, slopes, offsets, squared, quantity="squared change", label=label)
         ax.set(title=f"from k = {k} to {k + 1}", xlabel="slope $w_1$", ylabel="offset $w_2$")
     few, many = (float(increment.square().mean()) for increment in increments.values())
     plots.show(
@@ -56,7 +56,7 @@ def one_more_sample(
         after: L_{k+1}, (Y, X).
     """
     surfaces = before, after, (after - before) ** 2
-    figure = maps.one_more_sample(x, y, k, lines, window, surfaces, levels=LEVELS, limits=LIMITS)
+    figure = maps.one_more_sample(x, y, k, lines, window, surfaces, levels=LEVELS)
     return plots.still(figure)
 
 

@@ -1,6 +1,7 @@
 """The pictures of notebook 01, in its order."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,6 +10,74 @@ from torch import Tensor
 from landscape_nb.figures import plots
 from landscape_nb.theory.criteria import Estimate
 from landscape_nb.theory.intervals import Measured
+
+LOSSES, CHANGES = (0, 5), (-1, 2)  # ends of the axes of the parabolas and of their change
+TANGENT = 0.8  # the change's slope is drawn this far to either side of w = 0
+
+
+def next_parabola(found: Mapping[str, Any], k: int) -> bytes:
+    """Three parabolas, and the parabola by which the mean changes, as PNG.
+
+    Args:
+        found: the numbers of `widgets.NextParabola`.
+        k: number of samples before.
+    """
+    figure, (left, right) = plots.new_figure(2)
+    w, v = np.array(found["w"]), found["lowest"]
+    names = {"before": f"mean of k = {k}", "sample": "the next sample", "after": "mean of k + 1"}
+    for (name, label), look in zip(names.items(), ("top", "random", "Jacobian"), strict=True):
+        plots.curve(left, w, found[name], look, marker=None, label=label)
+    left.plot(0, found["before"][len(w) // 2], "+", color=plots.BLUE, markersize=10)
+    left.plot(v, np.interp(v, w, found["after"]), "x", color=plots.VERMILLION, markersize=8)
+    left.set(ylim=LOSSES, xlabel="parameter w", ylabel="loss")
+    right.axhline(0, color=plots.GREY, linewidth=0.8)
+    plots.curve(right, w, found["change"], "total", marker=None, label="the change")
+    right.plot(0, found["value"], "o", color=plots.BLACK, label="its value at w = 0")
+    ends = np.array([-TANGENT, TANGENT])
+    line = found["value"] + found["slope"] * ends
+    plots.curve(right, ends, line, "", color=plots.BLUE, linestyle="--", label="its slope there")
+    right.set(ylim=CHANGES, xlabel="parameter w", ylabel="change of the loss")
+    for ax, title in ((left, "The losses"), (right, "The change, after less before")):
+        ax.set_title(title, fontsize=10)
+        ax.legend(frameon=False, fontsize=8, loc="upper center")
+    return plots.still(figure)
+
+
+def bowl_and_cuts(H: ArrayLike) -> None:
+    """A bowl from above, cut along three directions, and the parabolas of the cuts.
+
+    Args:
+        H: its Hessian, positive definite, (2, 2).
+    """
+    H = np.asarray(H)
+    values, vectors = np.linalg.eigh(H)
+    oblique = vectors.sum(1) / 2**0.5
+    cuts = (
+        (vectors[:, 1], "across the valley", "Jacobian"),
+        (oblique, "between", "random"),
+        (vectors[:, 0], "along the valley", "top"),
+    )
+    figure, (left, right) = plots.new_figure(2)
+    ends = np.linspace(-2, 2, 81)
+    x, y = np.meshgrid(ends, ends)
+    heights = (H[0, 0] * x**2 + 2 * H[0, 1] * x * y + H[1, 1] * y**2) / 2
+    left.contour(x, y, heights, levels=[0.1, 0.4, 0.9, 1.6, 2.5], colors=plots.GREY, linewidths=1)
+    told = []
+    for u, name, look in cuts:
+        curvature = float(u @ H @ u)
+        told.append(f"{curvature:.2f} {name}")
+        plots.curve(left, ends * u[0], ends * u[1], look, marker=None)
+        plots.curve(right, ends, curvature * ends**2 / 2, look, marker=None, label=name)
+    left.set(xlim=(-2, 2), ylim=(-2, 2), aspect="equal", xlabel="$w_1$", ylabel="$w_2$")
+    left.set_title("The bowl from above", fontsize=10)
+    right.set(ylim=(0, 3), xlabel="steps from the lowest place", ylabel="loss")
+    right.set_title("Its cuts", fontsize=10)
+    right.legend(frameon=False, fontsize=8, loc="upper center")
+    plots.show(
+        figure,
+        f"Each cut is a parabola with a curvature of its own: {told[0]}, {told[1]} and {told[2]}. "
+        "All other directions lie between the first and the last.",
+    )
 
 
 def monte_carlo(runs: Mapping[str, Mapping[int, Sequence[Estimate]]], truth: Tensor) -> None:
@@ -110,30 +179,30 @@ def bound_and_truth(
     )
 
 
-def single_orders(
-    ks: Sequence[int], squares: Tensor, slopes: Tensor, exact: ArrayLike, slope: float
+def dice_and_frozen(
+    ks: Sequence[int], orders: Mapping[str, Tensor], exact: Mapping[str, Sequence[float]]
 ) -> None:
-    """Squared increments along six orders of the samples, and the exact mean of all orders.
+    """Squared changes of a running mean along six orders, and the mean of all orders.
 
     Args:
         ks: numbers of samples, (K,).
-        squares: (6, K).
-        slopes: of each order, (6,).
-        exact: mean over all orders, (K,).
-        slope: of the exact mean.
+        orders: name -> changes along some orders, (orders, K); the first six are drawn.
+        exact: name -> mean square over all orders, (K,).
     """
-    figure, ax = plots.new_figure(width=6.2)
-    runs = {f"one order, slope {s:.1f}": run for s, run in zip(slopes, squares, strict=True)}
-    plots.thin_curves(ax, ks, runs)
-    plots.curve(ax, ks, exact, "total", marker=None, linewidth=3, label="exact mean of all orders")
-    title = "At the frozen point w = 0"
-    plots.log_log(ax, "number of samples k", "$(L_{k+1} - L_k)^2$", title, ticks=ks[::2])
-    ax.legend(frameon=False, fontsize=7.5, loc="lower left")
+    figure, axes = plots.new_figure(len(orders))
+    for ax, (name, changes) in zip(axes, orders.items(), strict=True):
+        runs = {f"order {i}": run for i, run in enumerate(changes[:6].square(), 1)}
+        plots.thin_curves(ax, ks, runs)
+        label = "mean of all orders"
+        plots.curve(ax, ks, exact[name], "total", marker=None, linewidth=3, label=label)
+        plots.log_log(ax, "number k", "$(L_{k+1} - L_k)^2$", name, ticks=ks[::2])
+    axes[0].legend(frameon=False, fontsize=7.5, loc="lower left")
     plots.show(
         figure,
-        f"The six thin curves jump about the thick line, which has slope {slope:.2f}. Read alone, "
-        f"each would have told you another slope: from {slopes.min():.1f} to {slopes.max():.1f}. "
-        "Most points lie below the line: a mean of squares is carried by a few large ones.",
+        "The thick line, the mean of all orders, falls as 1/k² on both sides: by a factor of "
+        f"{next(iter(exact.values()))[0] / next(iter(exact.values()))[-1]:.0f} from k = {ks[0]} "
+        f"to {ks[-1]}. Single orders jump about it. Most points lie below: a mean of squares is "
+        "carried by a few large ones.",
     )
 
 

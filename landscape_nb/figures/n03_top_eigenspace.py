@@ -51,7 +51,7 @@ def values_found(exact: ArrayLike, found: Mapping[str, ArrayLike]) -> None:
 
     Args:
         exact: true eigenvalues, (10,), descending.
-        found: "as published", "perpendicular", "steps" -> values, (10,).
+        found: "as published", "perpendicular", "more steps" -> values, (10,).
     """
     figure, ax = plots.new_figure(width=6.2)
     index = np.arange(1, 11)
@@ -61,7 +61,7 @@ def values_found(exact: ArrayLike, found: Mapping[str, ArrayLike]) -> None:
     for name, shift, colour, marker, look in (
         ("as published", -0.15, plots.ORANGE, "s", full),
         ("perpendicular", 0.15, plots.PURPLE, "v", full),
-        ("steps", 0.0, plots.BLUE, "o", hollow),
+        ("more steps", 0.0, plots.BLUE, "o", hollow),
     ):
         drawn = {"color": colour, "marker": marker, "linestyle": "none", **look}
         plots.curve(ax, index + shift, found[name], name, **drawn)
@@ -148,7 +148,7 @@ def _climbing(ax: Axes, ritz: Sequence[Tensor], colour: str) -> None:
 
 
 def certificates(
-    off: Tensor, residuals: Tensor, squares: Tensor, *, products: int, num_params: int
+    off: Tensor, residuals: Tensor, squares: Tensor, products: int, num_params: int
 ) -> None:
     """True errors of eigenvalues beside what their residuals promise.
 

@@ -16,19 +16,35 @@ SAMPLES = "number of samples k"
 CRITERION = "criterion [loss or loss$^2$]"
 
 
-def one_order(ks: ArrayLike, delta1: ArrayLike, delta2: ArrayLike, delta2D: ArrayLike) -> None:
-    """The three criteria against k for one order of the data, (K,) each: jagged lines."""
+def one_order(ks: ArrayLike, absolute: ArrayLike) -> None:
+    """|I_k| against k for one order of the digits, (K,): a jagged line."""
     figure, ax = plots.new_figure(width=5.6)
-    plots.curve(ax, ks, delta1, "Delta_1", color=plots.PURPLE, marker="v", label="$\\Delta_1$")
-    plots.curve(ax, ks, delta2, "full", label="$\\Delta_2$")
-    plots.curve(ax, ks, delta2D, "top", label="$\\Delta_2^{(10)}$", linestyle="--")
-    plots.log_log(ax, SAMPLES, CRITERION, "One order of the data")
-    ax.legend(frameon=False)
+    plots.curve(ax, ks, absolute, "Delta_1", color=plots.PURPLE, marker="v")
+    plots.log_log(ax, SAMPLES, "$|I_k|$ [loss]", "One order of the digits")
+    low, high = np.min(absolute), np.max(absolute)
     plots.show(
         figure,
-        "Three jagged lines that end lower than they began but rise on the way. The two "
-        "squared criteria lie on top of each other, and both are little more than the square of "
-        "the first: where one jumps, all jump.",
+        "A jagged line that ends lower than it began and rises on the way. Its largest value is "
+        f"{high / low:.0f} times its smallest.",
+    )
+
+
+def many_orders(
+    ks: ArrayLike, first: ArrayLike, orders: ArrayLike, ends: tuple[float, float]
+) -> None:
+    """|I_k| of the first order, (K,), among others, (R, K), and the ends of their slopes."""
+    figure, ax = plots.new_figure(width=5.6)
+    ax.plot(ks, np.transpose(orders)[:, :20], color=plots.GREY, linewidth=0.7, alpha=0.6)
+    ax.plot([], [], color=plots.GREY, linewidth=0.7, label="twenty other orders")
+    looks = {"color": plots.PURPLE, "marker": "v", "label": "the order above"}
+    plots.curve(ax, ks, first, "Delta_1", **looks)
+    plots.log_log(ax, SAMPLES, "$|I_k|$ [loss]", "Which digit comes next?")
+    ax.legend(frameon=False, loc="lower left", fontsize=8)
+    plots.show(
+        figure,
+        f"The grey lines cross everywhere. Of {len(np.asarray(orders))} orders of the first seed, "
+        f"95 % have slopes between {ends[0]:.1f} and {ends[1]:.1f}: a single one would have said "
+        "anything in between.",
     )
 
 
@@ -104,16 +120,13 @@ def without_the_arithmetic(
     )
 
 
-def parts_of_the_criterion(
-    sigmas: ArrayLike, shares: Mapping[str, ArrayLike], k: int, value_shares: Sequence[float]
-) -> None:
+def parts_of_the_criterion(sigmas: ArrayLike, shares: Mapping[str, ArrayLike], k: int) -> None:
     """Shares of value, gradient and curvature in the criterion at one k, against sigma.
 
     Args:
-        sigmas: widths of the probe.
+        sigmas: widths of the probe, among them 0.001.
         shares: part -> its share, (S, number of sigmas).
         k: number of samples.
-        value_shares: share of the value at sigma = 0.001, (S,).
     """
     figure, ax = plots.new_figure(width=5.6)
     for part, rows in shares.items():
@@ -122,12 +135,56 @@ def parts_of_the_criterion(
     ax.set_ylabel("share of the criterion")
     ax.set_title(f"Parts of $\\Delta_2^{{(10)}}$ at k = {k}", fontsize=10)
     ax.legend(frameon=False, loc="center left")
+    at = np.abs(np.log(np.asarray(sigmas) / 1e-3)).argmin()
     plots.show(
         figure,
-        f"At sigma = 0.001 all but {1 - min(value_shares):.0e} of the criterion is the value at "
-        "the centre. The surroundings take over only where sigma is so large that the quadratic "
-        "model itself is in doubt (section 7). Where the shares do not add up to 1, the rest is "
-        "the cross part.",
+        f"At sigma = 0.001 all but {1 - np.min(np.asarray(shares['value'])[:, at]):.0e} of the "
+        "criterion is the value at the centre. The surroundings take over only where sigma is so "
+        "large that the quadratic model itself is in doubt. Where the shares do not add up to 1, "
+        "the rest is the cross part.",
+    )
+
+
+def parts_along_k(
+    ks: ArrayLike, parts: Mapping[str, ArrayLike], study: Mapping[str, Measured]
+) -> None:
+    """Value and gradient part against k, (S, K) each, over what they are at the first k.
+
+    Args:
+        ks: (K,).
+        parts: part -> its size, (S, K).
+        study: figures of the study `decay`.
+    """
+    figure, ax = plots.new_figure(width=5.6)
+    for part in ("value", "gradient"):
+        rows = np.asarray(parts[part])
+        plots.spread(ax, ks, rows / rows[:, :1], part)
+    plots.log_log(ax, SAMPLES, f"part, over its size at k = {np.asarray(ks)[0]}", "Two parts")
+    ax.legend(frameon=False, loc="lower left")
+    value, gradient = study["slope_squared"], study["slope_gradient"]
+    plots.show(
+        figure,
+        f"Over {value.count} stored seeds the value falls with slope {value}, the gradient part "
+        f"with {gradient}; seed by seed the second is larger by "
+        f"{study['gradient_minus_squared']}.",
+    )
+
+
+def change_by_label(by_label: ArrayLike, k: int) -> None:
+    """Mean |I_k| / L_k for next digits of each label, in %, (S, 10)."""
+    rows = np.asarray(by_label)
+    figure, ax = plots.new_figure(width=5.6)
+    mean = rows.mean(0)
+    ax.bar(range(10), mean, color=plots.SKY, edgecolor=plots.BLACK, linewidth=0.6)
+    for marker, row in zip("osv^Dx"[: len(rows)], rows, strict=True):
+        ax.plot(range(10), row, marker, color=plots.BLACK, markersize=4, markerfacecolor="none")
+    ax.set(xticks=range(10), xlabel="label of the next digit", ylabel="mean change [% of the loss]")
+    ax.set_title(f"Who moves the mean loss? k = {k}", fontsize=10)
+    most, least = mean.argmax(), mean.argmin()
+    plots.show(
+        figure,
+        f"Bars: mean of {len(rows)} seeds; signs: each of them. Label {most} changes the mean "
+        f"loss by {mean[most]:.1f} % on average, label {least} by {mean[least]:.1f} %.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The picture of notebook 04's section 9 on KG24's experiment: width and depth."""
+"""The picture of notebook 04, Going deeper, of KG24's experiment: width and depth."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Pictures of notebook 05, section 8: a settled landscape and a held-out loss, seven problems."""
+"""Pictures of notebook 05, Going deeper: settled landscapes and held-out losses, seven problems."""
 
 from collections.abc import Mapping, Sequence
 

@@ -10,12 +10,13 @@ from scipy.interpolate import RectBivariateSpline
 from torch import Tensor
 
 from landscape_nb.figures import maps, plots
+from landscape_nb.figures.scales import scale_of
 from landscape_nb.theory.intervals import Measured
 
-SQUARED = "$(L_{k+1} - L_k)^2$  [loss$^2$]"
+SQUARED = "squared change"  # as it is called in scales.py
 CRITERION = "$\\Delta_k$ [loss$^2$]"
 SAMPLES = "number of samples k"
-# Colour, marker and dash of the three networks of section 7.
+# Colour, marker and dash of the three networks of Going deeper.
 LINES = (
     (plots.ORANGE, "^", "-."),
     (plots.VERMILLION, "D", ":"),
@@ -39,18 +40,15 @@ def surface_picture(
         limits: lowest and highest height.
         view: azimuth and elevation of the eye, in degrees.
     """
-    label = {"loss": "loss $L_k$", "change": SQUARED}.get(quantity, "power of ten of " + SQUARED)
-    if quantity == "log change":
-        panels = {name: np.log10(np.maximum(Z, limits[0])) for name, Z in panels.items()}
-        limits = (float(np.log10(limits[0])), float(np.log10(limits[1])))
+    shown, log = "loss" if quantity == "loss" else SQUARED, quantity == "log change"
     return plots.still(
-        maps.surfaces_3d(steps, steps, panels, limits=limits, label=label, view=view)
+        maps.surfaces_3d(steps, steps, panels, quantity=shown, limits=limits, view=view, log=log)
     )
 
 
 def landscape_picture(
     steps: Sequence[float], k: int, planes: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    levels: Mapping[str, Sequence[float]], exponents: tuple[int, int],
+    levels: Mapping[str, Sequence[float]],
 ) -> bytes:  # fmt: skip
     """Each plane's L_k and L_{k+1} as contour lines and its squared increment as a map, as PNG.
 
@@ -59,11 +57,10 @@ def landscape_picture(
         k: number of samples.
         planes: name -> L_k and I_k, (S, S) each.
         levels: name -> heights of the contour lines.
-        exponents: ends of the colour scale as powers of ten.
     """
     x = np.asarray(steps)
     fine = np.linspace(x[0], x[-1], 4 * (len(x) - 1) + 1)
-    colours = np.logspace(*exponents, exponents[1] - exponents[0] + 1).tolist()
+    scale = scale_of(SQUARED)
     figure = Figure(figsize=(8.0, 7.4), layout="constrained", dpi=110)
     axes = figure.subplots(2, len(planes), sharex=True, sharey=True, squeeze=False)
     for (above, below), (name, (L, I)) in zip(axes.T, planes.items(), strict=True):
@@ -71,12 +68,15 @@ def landscape_picture(
         above.plot(0, 0, "+", color=plots.BLACK, markersize=9)
         above.set_title(f"{name} plane: $L_{{{k}}}$ (solid), $L_{{{k + 1}}}$ (dashed)", fontsize=10)
         signed = RectBivariateSpline(x, x, I, kx=1, ky=1)(fine, fine)
-        filled = maps.contour_map(below, fine, fine, signed**2, levels=colours, signed=signed)
+        filled = maps.contour_map(
+            below, fine, fine, signed**2, quantity=SQUARED, levels=scale.decades(), signed=signed
+        )
         below.set_title(f"{name} plane: $(L_{{{k + 1}}} - L_{{{k}}})^2$", fontsize=10)
         below.set_xlabel("step $x$")
     for ax in axes[:, 0]:
         ax.set_ylabel("step $y$")
-    figure.colorbar(filled, ax=axes[1], label=SQUARED, ticks=colours).minorticks_off()
+    bar = figure.colorbar(filled, ax=axes[1], label=scale.label, ticks=scale.decades())
+    bar.minorticks_off()
     return plots.still(figure)
 
 
@@ -90,7 +90,7 @@ def loss_maps(steps: Tensor, ks: Sequence[int], values: Tensor) -> None:
     """
     levels = 0.08 * 2.0 ** np.arange(7)
     panels = _first_and_last(ks, {"top": values})
-    figure = maps.contour_maps(steps, steps, panels, levels=levels.tolist(), label="loss $L_k$")
+    figure = maps.contour_maps(steps, steps, panels, quantity="loss", levels=levels.tolist())
     plots.show(
         figure,
         "Right: rings around the centre, which was trained on these 320 digits. Left: with ten of "
@@ -138,8 +138,10 @@ def _change_maps(steps: Tensor, increments: Mapping[str, Tensor]) -> Figure:
         for title, I in increments.items()
     }
     squares = {title: I**2 for title, I in signed.items()}
-    levels = np.logspace(-9, 0, 10).tolist()
-    return maps.contour_maps(between, between, squares, levels=levels, label=SQUARED, zeros=signed)
+    levels = scale_of(SQUARED).decades()
+    return maps.contour_maps(
+        between, between, squares, quantity=SQUARED, levels=levels, zeros=signed
+    )
 
 
 # -- probes ---------------------------------------------------------------------------------------
@@ -263,9 +265,9 @@ def plane_of_change(
         times: the centred criterion in the learner's plane over that in the top plane, by network.
     """
     squares = {name: I**2 for name, I in increments.items()}
-    levels = np.logspace(-5, -1, 5).tolist()
+    levels = scale_of(SQUARED).decades()
     figure = maps.contour_maps(
-        steps, steps, squares, levels=levels, label="$I_k^2$  [loss$^2$]", zeros=increments
+        steps, steps, squares, quantity=SQUARED, levels=levels, zeros=increments
     )
     ratios = " and ".join(f"{ratio:.1f}" for ratio in times)
     plots.show(

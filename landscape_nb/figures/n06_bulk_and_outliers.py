@@ -45,18 +45,38 @@ def two_spectra(digits: np.ndarray, blobs: np.ndarray) -> None:
     )
 
 
+def sharpest_and_flattest(t: ArrayLike, walks: Mapping[str, Sequence[float]]) -> None:
+    """The loss on two straight ways away from the trained weights.
+
+    Args:
+        t: distance from them along each direction, (T,).
+        walks: "sharpest" and "flattest" -> loss, (T,).
+    """
+    figure, ax = plots.new_figure(width=6)
+    looks = {"sharpest": ("top", "-"), "flattest": ("random", "--")}
+    for direction, heights in walks.items():
+        name, dash = looks[direction]
+        plots.curve(ax, t, heights, name, marker=None, linestyle=dash, label=direction)
+    ax.set(xlabel="distance from the trained weights", ylabel="training loss", ylim=(0, None))
+    ax.legend(frameon=False)
+    rises = {direction: max(heights) for direction, heights in walks.items()}
+    plots.show(
+        figure,
+        f"Both ways start at a loss of {walks['sharpest'][len(walks['sharpest']) // 2]:.2f}. Along "
+        f"the sharpest direction it climbs to {rises['sharpest']:.2f}, along the flattest to "
+        f"{rises['flattest']:.2f}.",
+    )
+
+
 Run = tuple[str, int, str, str]  # kind of data, seed, end point, part of the samples
 
 
-def lines_between(
-    t: ArrayLike, lines: Mapping[Run, ArrayLike], barriers: Mapping[str, Sequence[float]]
-) -> None:
+def lines_between(t: ArrayLike, lines: Mapping[Run, ArrayLike]) -> None:
     """The loss on straight lines from A to two kinds of B, one panel for each kind of data.
 
     Args:
         t: positions on the line, A at 0 and B at 1, (T,).
         lines: (kind, seed, "continued" or "independent", "training" or "held-out") -> loss, (T,).
-        barriers: of the training loss, "continued" and "independent" -> one for each run.
     """
     figure, axes = plots.new_figure(2, width=4.6)
     panels = dict(zip(dict.fromkeys(kind for kind, *_ in lines), axes, strict=True))
@@ -70,13 +90,29 @@ def lines_between(
         ax.set(xlabel="t (A at 0, B at 1)", ylabel="loss", ylim=(0, 2))
         ax.set_title(kind.capitalize(), fontsize=10)
     axes[0].legend(frameon=False, fontsize=8, loc="upper left")
-    told = {name: f"{min(found):.2f} to {max(found):.2f}" for name, found in barriers.items()}
+    hills = {
+        way: [
+            _barrier(t, v)
+            for (*_, name, part), v in lines.items()
+            if (name, part) == (way, "training")
+        ]
+        for way in looks
+    }
+    told = {name: f"{min(found):.2f} to {max(found):.2f}" for name, found in hills.items()}
     plots.show(
         figure,
         "Three seeds each. From A to the continued B the loss only slides; from A to the "
         "independent B it climbs a hill. Barriers of the training loss: "
         f"{told['continued']} and {told['independent']}.",
     )
+
+
+def _barrier(t: ArrayLike, heights: ArrayLike) -> float:
+    """The largest height above the chord from t = 0 to t = 1."""
+    s, v = np.asarray(t), np.asarray(heights)
+    between = (s > -1e-9) & (s < 1 + 1e-9)
+    s, v = s[between], v[between]
+    return float((v - (1 - s) * v[0] - s * v[-1]).max())
 
 
 def step_of_training(

@@ -142,23 +142,36 @@ def taylor_reach(sigmas: Sequence[float], curves: Mapping[str, np.ndarray]) -> N
     )
 
 
-def fair_probes(
-    probes: Mapping[str, str], gradient: Mapping[str, Measured], curvature: Mapping[str, Measured]
-) -> None:
+PROBES = {
+    "top": "16 top directions of $H^{(k)}$",
+    "principal": "16 principal components",
+    "bottom": "4 bottom directions",
+    "random": "16 random directions",
+    "gradient": "oracle: next gradient (1)",
+    "next": "oracle: next top 4",
+    "own": "oracle: increment's own 4",
+}
+
+
+def fair_probes(found: Mapping[str, Measured]) -> None:
     """Shares of the increment's gradient and curvature in fixed probes and oracles.
 
     Args:
-        probes: name -> words for it, in order from the top; "top" and "principal" among them.
-        gradient, curvature: name -> share with its interval.
+        found: the figures of the study `transformer_probes`: "gradient_top", "curvature_top", ...
     """
     figure, axes = plots.new_figure(2, width=5.0, height=3.2)
-    heights = np.arange(len(probes))[::-1]
-    parts = {"gradient": gradient, "curvature": curvature}
-    for ax, (part, found), marker in zip(axes, parts.items(), "so", strict=True):
-        each = [found[name] for name in probes]
+    heights = np.arange(len(PROBES))[::-1]
+    gradient, curvature = (
+        {name: found[f"{part}_{name}"] for name in PROBES} for part in ("gradient", "curvature")
+    )
+    looks = (
+        ("gradient", gradient, "s", plots.BLUE),
+        ("curvature", curvature, "o", plots.VERMILLION),
+    )
+    for ax, (part, shares, marker, colour) in zip(axes, looks, strict=True):
+        each = list(shares.values())
         middle = [m.value for m in each]
         sides = [[m.value - m.low for m in each], [m.high - m.value for m in each]]
-        colour = {"gradient": plots.BLUE, "curvature": plots.VERMILLION}[part]
         ax.errorbar(middle, heights, xerr=sides, fmt=marker, color=colour, capsize=3, markersize=5)
         for x, y in zip(middle, heights, strict=True):
             ax.annotate(f"{x:.2g}", (x, y), xytext=(0, 6), textcoords="offset points",
@@ -166,10 +179,10 @@ def fair_probes(
         ax.set(
             xscale="log",
             xlim=(min(middle) / 5, 3),
-            ylim=(-0.6, len(probes) - 0.2),
+            ylim=(-0.6, len(PROBES) - 0.2),
             xlabel=f"share of the {part}",
         )
-        ax.set_yticks(heights, list(probes.values()) if ax is axes[0] else [""] * len(probes))
+        ax.set_yticks(heights, list(PROBES.values()) if ax is axes[0] else [""] * len(PROBES))
         ax.axvline(1, color=plots.GREY, linewidth=0.8)
     plots.show(
         figure,

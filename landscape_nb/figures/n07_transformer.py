@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from landscape_nb.figures import maps, plots
-from landscape_nb.theory.intervals import Measured
 
 
 def along_training(
@@ -14,16 +13,14 @@ def along_training(
     criteria: Mapping[str, np.ndarray],
     parts: Mapping[str, np.ndarray],
     slopes: Sequence[float],
-    trainings: Sequence[Measured],
 ) -> None:
     """Three criteria along training, and beside them the parts without the arithmetic of k + 1.
 
     Args:
         consumed: k, sequences consumed at each checkpoint of the first pass, (K,).
         criteria: "Delta_1", "full" and "top" -> the criterion at each k, (K,).
-        parts: "value", "gradient" and "curvature" -> (k+1)^2 times the part, (K,).
+        parts: "value", "gradient" and "curvature" -> (k+1)^2 times the part, (K,) or longer.
         slopes: of Delta_1 and of Delta_2 on logarithmic axes, in this one run.
-        trainings: the same over ten trainings, with their intervals.
     """
     figure, (left, right) = plots.new_figure(2, width=4.8)
     size, full, top = (criteria[name] for name in ("Delta_1", "full", "top"))
@@ -33,6 +30,7 @@ def along_training(
     plots.curve(left, consumed, top, "top", label="$\\Delta_2^{(4)}$", linestyle="--")
     plots.power_law_guide(left, consumed, 2.5 * size[0], -1)
     plots.power_law_guide(left, consumed, 2.5 * full[0], -2)
+    parts = {part: heights[: len(consumed)] for part, heights in parts.items()}
     for part, heights in parts.items():
         plots.curve(right, consumed, heights / heights[0], part)
     x, ks = "sequences consumed, k", consumed.tolist()
@@ -44,8 +42,7 @@ def along_training(
     plots.show(
         figure,
         f"Left: slopes {slopes[0]:.2f} for Delta_1 and {slopes[1]:.2f} for both squared "
-        f"criteria, which lie on top of each other (ten trainings: {trainings[0]} and "
-        f"{trainings[1]}). Right: without the arithmetic, the gradient "
+        "criteria, which lie on top of each other. Right: without the arithmetic, the gradient "
         "and curvature parts drop once the random start is left; from k = 256 on the value "
         f"changes {late['value']:.1f}-fold, the gradient {late['gradient']:.1f}-fold and the "
         f"curvature {late['curvature']:.0f}-fold, while the loss falls.",

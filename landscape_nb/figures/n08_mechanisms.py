@@ -42,6 +42,35 @@ PUBLISHED_MODES = {
 NETWORKS = ("plain", "norm", "skip", "both")
 
 
+RACERS = {  # as the study of optimisers calls a method -> as a picture does
+    "AdamW": "AdamW",
+    "SGD": "SGD",
+    "newton": "Spectral Newton",
+    "limit": "UV'",
+    "newton_layer": "size of Newton",
+    "limit_layer": "size of UV'",
+    "Adam": "Adam",
+}
+RACE_PAIRS = {
+    "AdamW - Newton": "adamw_newton",
+    "AdamW - UV'": "adamw_limit",
+    "SGD - Newton": "sgd_newton",
+    "Newton - UV'": "newton_limit",
+    "size of Newton - Newton": "newton_modes",
+    "size of UV' - UV'": "limit_modes",
+}
+
+Pairs = dict[str, list[Measured]]
+
+
+def race_entries(found: Mapping[str, Measured]) -> tuple[Pairs, Pairs]:
+    """What `tuned_race` draws of the study of optimisers: mean losses, and gains by pairs."""
+    nets = ("mlp", "cnn")
+    means = {name: [found[f"{net}_{key}".lower()] for net in nets] for key, name in RACERS.items()}
+    gains = {pair: [found[f"{net}_{key}"] for net in nets] for pair, key in RACE_PAIRS.items()}
+    return means, gains
+
+
 def tuned_race(
     means: Mapping[str, Sequence[Measured]], gains: Mapping[str, Sequence[Measured]], seeds: int
 ) -> None:

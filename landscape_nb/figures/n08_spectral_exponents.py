@@ -1,14 +1,43 @@
-"""The pictures of notebook 08: modes and slopes, the race, an exercise."""
+"""The pictures of notebook 08: a gradient, its modes and slopes, an exercise."""
 
 import numpy as np
 from torch import Tensor
 
 from landscape_nb.figures import plots
+from landscape_nb.figures.scales import colours_of
 from landscape_nb.theory.layers import Exponents
 
 DOTS = (0, (1, 2))
 
 # -- one layer ------------------------------------------------------------------------------------
+
+
+def gradient_and_its_rows(G: Tensor) -> None:
+    """A gradient as a table of colours, and eight of its rows as pictures of 8 x 8 pixels.
+
+    Args:
+        G: (32, 64), the gradient of a layer with 64 pixels as inputs.
+    """
+    figure, axes = plots.new_figure(9, width=1.25, height=3.2)
+    for ax in axes:
+        ax.remove()
+    grid = figure.add_gridspec(2, 7)
+    left = figure.add_subplot(grid[:, :3])
+    rows = G.abs().amax(1).argsort(descending=True)[:8].sort().values
+    scale = float(G.abs().max())
+    look = {"cmap": "PuOr", "vmin": -scale, "vmax": scale}
+    left.imshow(G, aspect="auto", **look)
+    left.set(title="gradient G, 32 x 64", xlabel="input (pixel)", ylabel="output (unit)")
+    for i, row in enumerate(rows.tolist()):
+        ax = figure.add_subplot(grid[i // 4, 3 + i % 4])
+        ax.imshow(G[row].reshape(8, 8), **look)
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(f"unit {row + 1}", fontsize=9)
+    plots.show(
+        figure,
+        "Left, every row is a hidden unit. Right, the eight rows with the largest entries, each "
+        "laid out as a picture of 8 x 8 pixels. Purple and orange are the signs; white is zero.",
+    )
 
 
 def gradient_and_strongest_mode(G: Tensor, strongest: Tensor, sigma: Tensor) -> None:
@@ -23,7 +52,7 @@ def gradient_and_strongest_mode(G: Tensor, strongest: Tensor, sigma: Tensor) -> 
     scale = float(G.abs().max())
     titles = ("gradient G", "its strongest mode", "the rest")
     for ax, table, title in zip(axes, (G, strongest, G - strongest), titles, strict=True):
-        image = ax.imshow(table, cmap="PuOr", vmin=-scale, vmax=scale)
+        image = ax.imshow(table, cmap=colours_of("gradient"), vmin=-scale, vmax=scale)
         ax.set(title=title, xlabel="input (pixel)", yticks=[0, 15, 31])
     axes[0].set_ylabel("output (unit)")
     figure.colorbar(image, ax=axes, shrink=0.8)
@@ -69,9 +98,6 @@ def three_power_laws(sigma: Tensor, h: Tensor, fits: Exponents) -> None:
 def _line(x: np.ndarray, y: np.ndarray, slope: float) -> np.ndarray:
     """The power law of a slope through the middle of the points, on logarithmic axes."""
     return np.exp(np.mean(np.log(y)) - slope * np.mean(np.log(x))) * x**slope
-
-
-# -- the race -------------------------------------------------------------------------------------
 
 
 # -- exercises ------------------------------------------------------------------------------------

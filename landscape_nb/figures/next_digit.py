@@ -9,12 +9,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 
 from landscape_nb.figures import plots
+from landscape_nb.figures.scales import colours_of
 
 
 def next_digit(
     data: Mapping[str, Any], chosen: int, found: Mapping[str, Any], names: Sequence[str]
 ) -> bytes:
-    """The ten digits, the slice before and after, the parts, and all losses, as PNG.
+    """The ten digits, the slice before and after, all losses, and the parts, as PNG.
 
     Args:
         data: of the explorable: images, slices and losses.
@@ -22,12 +23,11 @@ def next_digit(
         found: its numbers.
         names: of the digits, in words.
     """
-    figure = Figure(figsize=(9.4, 7.6), layout="constrained", dpi=100)
+    figure = Figure(figsize=(10.4, 5.6), layout="constrained", dpi=100)
     FigureCanvasAgg(figure)
-    images, *parts = figure.subfigures(2, 2, squeeze=False).flat
+    images, panels = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.9)).flat
     _images(images, data["digits"], chosen)
-    for part, draw in zip(parts, (_slice, _parts, _losses), strict=True):
-        ax = part.subplots()
+    for ax, draw in zip(panels.subplots(1, 3), (_slice, _losses, _parts), strict=True):
         ax.spines[["top", "right"]].set_visible(False)
         draw(ax, data, data["digits"][chosen], found)
     figure.suptitle(f"{names[chosen]}, comes next", fontsize=11)
@@ -35,13 +35,14 @@ def next_digit(
 
 
 def _images(part: SubFigure, digits: Sequence[Mapping[str, Any]], chosen: int) -> None:
-    half = len(digits) // 2
-    part.suptitle("The easiest and the hardest: label \u2192 seen as, and the loss", fontsize=10)
-    for j, (ax, one) in enumerate(zip(part.subplots(2, half).flat, digits, strict=True)):
-        ax.imshow(np.reshape(one["image"], (8, 8)), cmap="gray_r", vmin=0, vmax=16)
+    title = "The five easiest and the five hardest: label, what the network says, loss"
+    part.suptitle(title, fontsize=10)
+    for j, (ax, one) in enumerate(zip(part.subplots(1, len(digits)), digits, strict=True)):
+        ax.imshow(np.reshape(one["image"], (8, 8)), cmap=colours_of("brightness"), vmin=0, vmax=16)
         loss = one["slice"][len(one["slice"]) // 2]
-        ax.set_title(f"{one['label']} \u2192 {one['taken']}", fontsize=10)
-        ax.set(xticks=[], yticks=[], xlabel=f"{loss:.2g}")
+        ax.set(xticks=[], yticks=[])
+        words = f"label {one['label']}\nsays {one['taken']}\n{loss:.2g}"
+        ax.set_xlabel(words, fontsize=9, fontweight="bold" if j == chosen else "normal")
         for spine in ax.spines.values():
             spine.set(color=plots.VERMILLION if j == chosen else plots.GREY)
             spine.set_linewidth(4 if j == chosen else 0.8)
@@ -55,7 +56,7 @@ def _slice(ax: Axes, data: Mapping, one: Mapping, found: Mapping) -> None:
     ax.plot(0, found["before"], "o", color=plots.BLACK)
     ax.plot(0, found["after"][middle], "D", color=plots.VERMILLION)
     ax.set(xlabel="step along the sharpest direction", ylabel="mean loss", ylim=(0, None))
-    ax.set_title(f"At the solution: I = {found['increment']:.2g}", fontsize=10)
+    ax.set_title(f"Before and after: I = {found['increment']:.2g}", fontsize=10)
     ax.legend(frameon=False, fontsize=9)
 
 
@@ -69,8 +70,8 @@ def _parts(ax: Axes, data: Mapping, one: Mapping, found: Mapping) -> None:
         percent = 0.0 if abs(share) < 5e-4 else 100 * share  # not -0.0
         ax.text(at, row, f"{percent:.1f} %", va="center", fontsize=9)
     ax.set_yticks(rows, list(shares))
-    ax.set(xlim=(-0.5, 1.5), xticks=[-0.5, 0, 0.5, 1], xlabel="share of this digit's criterion")
-    ax.set_title(f"The criterion: {found['total']:.1e} loss\u00b2", fontsize=10)
+    ax.set(xlim=(-0.5, 1.5), xticks=[-0.5, 0, 0.5, 1], xlabel="share of the squared change")
+    ax.set_title(f"What a probe sees: {found['total']:.1e} loss\u00b2", fontsize=10)
 
 
 def _losses(ax: Axes, data: Mapping, one: Mapping, found: Mapping) -> None:

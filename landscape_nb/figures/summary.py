@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from landscape_nb.figures import plots
+from landscape_nb.figures.scales import colours_of
 
 X = np.linspace(-1, 1, 101)
 
@@ -67,7 +68,7 @@ def spectrum(ax: Axes) -> None:
 def surface(ax: Axes) -> None:
     """Level lines of a loss over a plane."""
     y = np.linspace(-1, 1, 81)[:, None]
-    ax.contour(X, y[:, 0], (X + 0.3 * y) ** 2 + 0.5 * y**2 + 0.2 * X**3, 7, cmap="viridis")
+    ax.contour(X, y[:, 0], (X + 0.3 * y) ** 2 + 0.5 * y**2 + 0.2 * X**3, 7, cmap=colours_of("loss"))
 
 
 def enough(ax: Axes) -> None:

@@ -219,9 +219,46 @@ def lanczos_quadrature(
 
     H = as_operator(H, like=x)
     inside = ProductOperator(lambda V: outside(H.multiply(V)), x)
-    basis = KrylovBasis(inside, min(steps, len(x)))
-    basis.start(outside(x))
-    while basis.count < basis.capacity and basis.open_ends:
-        basis.extend(basis.S[:, -1:])
+    *_, basis = _growing(inside, outside(x), steps)
     nodes, Y = torch.linalg.eigh(basis.T)
     return nodes, Y[0].square()
+
+
+def ritz_after_each_step(
+    H: SymmetricOperator, x: Tensor, steps: int
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Ritz values and their residuals after 1, 2, .. steps of one Lanczos run from x.
+
+    After m steps: the eigenvalues theta of Q'HQ, Q a basis of span{x, Hx, .., H^(m-1) x}, and
+    |H u - theta u| of their vectors u = Q y, by the basis's own account.
+
+    Args:
+        H: the operator, or a symmetric matrix.
+        x: (N,), the start; only its direction matters.
+        steps: at most; fewer where the Krylov space is exhausted. One product each.
+
+    Returns:
+        Ritz values, ascending, and residuals in their order: lists of (1,), (2,), ..., in float64.
+
+    >>> H = torch.diag(torch.tensor([3.0, 1.0], dtype=torch.float64))
+    >>> values, residuals = ritz_after_each_step(H, torch.ones(2, dtype=torch.float64), 2)
+    >>> [row.round(decimals=9).tolist() for row in values]
+    [[2.0], [1.0, 3.0]]
+    >>> [row.round(decimals=9).tolist() for row in residuals]
+    [[1.0], [0.0, 0.0]]
+    """
+    found = []
+    for basis in _growing(as_operator(H, like=x), x, steps):
+        theta, Y = torch.linalg.eigh(basis.T)
+        found.append((theta, basis.residual_norms(Y)))
+    return [theta for theta, _ in found], [residuals for _, residuals in found]
+
+
+def _growing(H: SymmetricOperator, x: Tensor, steps: int) -> Iterator[KrylovBasis]:
+    """The basis of one Krylov space after each step, until there is nothing left to add."""
+    basis = KrylovBasis(H, min(steps, len(x)))
+    basis.start(x)
+    yield basis
+    while basis.count < basis.capacity and basis.open_ends:
+        basis.extend(basis.S[:, -1:])
+        yield basis

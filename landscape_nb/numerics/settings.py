@@ -99,7 +99,11 @@ plain_attention = SharedSetting(_attention, lambda: _set_attention(_PLAIN), _set
 @functools.cache
 def _libraries() -> list[Any]:
     """The BLAS of NumPy and of SciPy, and what else was loaded by the first use."""
-    return ThreadpoolController().select(user_api="blas").lib_controllers
+    try:
+        found = ThreadpoolController()
+    except PermissionError:  # a process closed off for marking must not look at itself
+        return []
+    return found.select(user_api="blas").lib_controllers
 
 
 def _blas_threads() -> list[int]:

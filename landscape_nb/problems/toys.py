@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
+
+from landscape_nb.numerics import checks
 
 
 class Parts(NamedTuple):
@@ -129,6 +132,37 @@ def quadratics(
     b = -(A @ centre[:, :, None])[:, :, 0]
     e = normal(n).square() - (b * centre).sum(1) / 2
     return Quadratics(e, b, A)
+
+
+def symmetric_matrix(
+    eigenvalues: ArrayLike, *, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """A symmetric matrix Q diag(eigenvalues) Q' with random perpendicular eigenvectors.
+
+    Args:
+        eigenvalues: (N,), at least one, all finite.
+        generator: source of the eigenvectors: those of a random orthogonal matrix.
+
+    Returns:
+        The matrix (N, N), symmetric up to rounding, and Q, whose columns are the eigenvectors in
+        the order of the eigenvalues; float64.
+
+    Raises:
+        ValueError: no eigenvalues, or one that is not finite.
+
+    >>> A, Q = symmetric_matrix([3.0, -5.0], generator=torch.Generator().manual_seed(0))
+    >>> torch.linalg.eigvalsh(A).round(decimals=9).tolist()
+    [-5.0, 3.0]
+    """
+    values = torch.as_tensor(eigenvalues, dtype=torch.float64)
+    if values.ndim != 1 or not len(values) or not torch.isfinite(values).all():
+        raise ValueError(
+            "eigenvalues must be a list of finite numbers, at least one; got "
+            f"{checks.shown(values.tolist())}."
+        )
+    draws = torch.randn(len(values), len(values), generator=generator, dtype=torch.float64)
+    Q = torch.linalg.qr(draws).Q
+    return (Q * values) @ Q.T, Q
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,6 +48,28 @@ class Measured:
         return f"{text[0]} [{text[1]}, {text[2]}]"
 
 
+def two_standard_errors(value: float, stderr: float, count: int) -> Measured:
+    """A Monte Carlo average with two of its standard errors to either side.
+
+    >>> print(two_standard_errors(5.7, 0.95, 8))
+    5.7 [3.8, 7.6]
+    """
+    value, half = float(value), 2 * float(stderr)
+    return Measured(value, value - half, value + half, count)
+
+
+def beside_truth(measured: Measured, truth: float) -> str:
+    """An estimate beside a known truth, judged by its interval and not by its value.
+
+    >>> beside_truth(Measured(5.7, 3.8, 7.6, 8), 6)
+    '5.7 [3.8, 7.6]: the truth, 6, lies inside'
+    >>> beside_truth(Measured(0.32, 0.31, 0.33, 150), 1 / 3)
+    '0.320 [0.310, 0.330]: the truth, 0.3333, lies outside'
+    """
+    inside = measured.low <= truth <= measured.high
+    return f"{measured}: the truth, {truth:.4g}, lies {'inside' if inside else 'outside'}"
+
+
 def without_interval(value: float, count: int = 1) -> Measured:
     """A number that has no scatter to judge it by: a p-value, the worst case of an identity.
 

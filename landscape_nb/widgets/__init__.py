@@ -12,11 +12,13 @@ from landscape_nb.widgets.enough_explorer import EnoughExplorer
 from landscape_nb.widgets.explorer import Explorer
 from landscape_nb.widgets.landscape_explorer import LandscapeExplorer
 from landscape_nb.widgets.next_digit import NextDigit
+from landscape_nb.widgets.next_parabola import NextParabola
 from landscape_nb.widgets.one_more_sample import OneMoreSample
 from landscape_nb.widgets.ritz_explorer import RitzExplorer
 from landscape_nb.widgets.spectrum_explorer import SpectrumExplorer
 from landscape_nb.widgets.step_explorer import StepExplorer
 from landscape_nb.widgets.surface_explorer import SurfaceExplorer
+from landscape_nb.widgets.text_explorer import TextExplorer
 
 __all__ = [
     "BowlExplorer",
@@ -25,11 +27,13 @@ __all__ = [
     "Explorer",
     "LandscapeExplorer",
     "NextDigit",
+    "NextParabola",
     "OneMoreSample",
     "RitzExplorer",
     "SpectrumExplorer",
     "StepExplorer",
     "SurfaceExplorer",
+    "TextExplorer",
 ]
 
 

@@ -12,17 +12,33 @@ const TABLES = {
     "f0d846f9e03afee838",
 };
 
-/** The colour of t in 0..1 as [red, green, blue], 0..255. What lies outside has the end's colour. */
-export function colourOf(t, name = "viridis") {
+/**
+ * One colour scale for each quantity, the same in all explorables and in figures/scales.py: its
+ * colours, and the ends of its logarithmic scale.
+ */
+export const SCALES = {
+  loss: { colours: "cividis", limits: [0.05, 5] },
+  "squared change": { colours: "viridis", limits: [1e-9, 10] },
+};
+
+/** How to find a value's place on the scale of a quantity, 0..1; what lies outside is at an end. */
+export function placer(quantity) {
+  const [low, high] = SCALES[quantity].limits.map(Math.log);
+  return (value) => (value > 0 ? Math.max(0, Math.min(1, (Math.log(value) - low) / (high - low))) : 0);
+}
+
+/** The colour at a place of a quantity's scale, 0..1, as [red, green, blue], 0..255. */
+export function colourOf(t, quantity) {
+  const table = TABLES[SCALES[quantity].colours];
   const place = 32 * Math.max(0, Math.min(1, t));
   const low = Math.min(31, Math.floor(place));
-  const channel = (i, c) => parseInt(TABLES[name].slice(6 * i + 2 * c, 6 * i + 2 * c + 2), 16);
+  const channel = (i, c) => parseInt(table.slice(6 * i + 2 * c, 6 * i + 2 * c + 2), 16);
   return [0, 1, 2].map((c) =>
     Math.round(channel(low, c) + (place - low) * (channel(low + 1, c) - channel(low, c))),
   );
 }
 
 /** 256 colours of a scale in one array, three bytes each: for pictures of many points. */
-export function colours(name = "viridis") {
-  return Uint8ClampedArray.from(Array.from({ length: 256 }, (_, i) => colourOf(i / 255, name)).flat());
+export function colours(quantity) {
+  return Uint8ClampedArray.from(Array.from({ length: 256 }, (_, i) => colourOf(i / 255, quantity)).flat());
 }

@@ -7,7 +7,17 @@ import { general, powerOfTen } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { left: 66, right: 14, top: 32, bottom: 52 };
-let clips = 0; // of the page: each plot needs a name of its own for its clipping path
+const LOADED = Math.random().toString(36).slice(2);
+let named = 0;
+
+/**
+ * A name that nothing else in the page has. A notebook loads this module once for each kind of
+ * explorable: a count alone would begin anew with each, and one be cut to the box of another.
+ */
+export function ownName(kind) {
+  named += 1;
+  return `ln-${kind}-${LOADED}-${named}`;
+}
 
 /** An SVG element with attributes; children may be elements or text. */
 export function svg(tag, attributes = {}, ...children) {
@@ -101,7 +111,7 @@ export function axes({ width = 420, height = 330, title = "", x: ax, y: ay, marg
   };
   const x = scale(ax, [box.left, box.right]);
   const y = scale(ay, [box.bottom, box.top]);
-  const clip = `ln-clip-${(clips += 1)}`;
+  const clip = ownName("clip");
   const inside = svg("g", { "clip-path": `url(#${clip})`, class: "ln-marks" });
   const frame = svg("g", { class: "ln-axes" });
   const heading = svg("text", { x: (box.left + box.right) / 2, y: 18, class: "ln-title" }, title);

@@ -1,14 +1,15 @@
 // The landscape before and after one more sample, over planes through parameter space.
 
-import { colourOf } from "./colours.js";
+import { bands, colourBar } from "./colour_bar.js";
+import { SCALES } from "./colours.js";
 import { chains, segments } from "./contours.js";
-import { axes, legend, svg } from "./drawing.js";
+import { axes, legend } from "./drawing.js";
 import { choice, explorable, html } from "./explorable.js";
 import { listOf, once } from "./planes.js";
-import { fixed, general, howMany, powerOfTen, scientific } from "./words.js";
+import { fixed, general, howMany, scientific } from "./words.js";
 
 const FINE = 8; // colours along the side of a cell
-const BAR = { width: 440, height: 46, left: 18, right: 18 };
+const QUANTITY = "squared change"; // what the colours show
 
 /** For each plane its contour lines, as pieces x, y, x, y, and its change in numbers. */
 export function numbers({ k, data }) {
@@ -124,18 +125,15 @@ function changeMap(name, data) {
   };
 }
 
-/** Colours of the powers of ten from `low` to `high`. */
-const bands = ([low, high]) =>
-  Array.from({ length: high - low }, (_, i) => colourOf((i + 0.5) / (high - low)));
-
 /** How to fill a canvas with the colours of squares, between the points of their grid too. */
-function painter(canvas, { steps, exponents }) {
+function painter(canvas, { steps }) {
   const size = steps.length;
   const fine = canvas.width;
   const c = canvas.getContext("2d");
-  const inks = Uint32Array.from(bands(exponents), ([r, g, b]) => (255 << 24) | (b << 16) | (g << 8) | r);
+  const inks = Uint32Array.from(bands(QUANTITY), ([r, g, b]) => (255 << 24) | (b << 16) | (g << 8) | r);
+  const lowest = Math.round(Math.log10(SCALES[QUANTITY].limits[0]));
   // where |I| passes a root of a power of ten, its square passes that power
-  const edges = Float64Array.from(inks.slice(1), (_, i) => 10 ** ((exponents[0] + i + 1) / 2));
+  const edges = Float64Array.from(inks.slice(1), (_, i) => 10 ** ((lowest + i + 1) / 2));
   const images = new WeakMap(); // the change at the points -> its colours
   const coloured = (change) => {
     const image = c.createImageData(fine, fine);
@@ -158,23 +156,6 @@ function painter(canvas, { steps, exponents }) {
     return image;
   };
   return (change) => c.putImageData(once(images, change, "image", () => coloured(change)), 0, 0);
-}
-
-/** What the colours mean. */
-function colourBar({ exponents: [low, high] }) {
-  const wide = (BAR.width - BAR.left - BAR.right) / (high - low);
-  const boxes = bands([low, high]).map((colour, i) =>
-    svg("rect", { x: BAR.left + i * wide, y: 4, width: wide + 0.5, height: 14, fill: `rgb(${colour})` }),
-  );
-  const labels = Array.from({ length: high - low + 1 }, (_, i) => i)
-    .filter((i) => (high - low - i) % 3 === 0)
-    .map((i) => {
-      const x = BAR.left + i * wide;
-      return svg("g", {}, svg("path", { d: `M${x},18v5`, class: "ln-edges" }),
-        svg("text", { x, y: 40, "text-anchor": "middle" }, powerOfTen(low + i)));
-    });
-  return svg("svg", { viewBox: `0 0 ${BAR.width} ${BAR.height}`, class: "ln-plot", "aria-hidden": "true" },
-    ...boxes, ...labels);
 }
 
 /** How far apart the lines are, in words. */
@@ -203,8 +184,9 @@ function picture({ data }) {
   return {
     node: html("div", { className: "ln-panels" },
       group("Loss, before and after", lines, legend(entries), hint(spacing(data))),
-      group("Squared change (Lₖ₊₁ − Lₖ)² [loss²]", changes, colourBar(data),
-        hint("Each colour is a power of ten. The black line with a white core: no change at all."))),
+      group("Squared change (Lₖ₊₁ − Lₖ)² [loss²]", changes,
+        colourBar(QUANTITY, { steps: true, each: 2 }),
+        hint("Each colour is a power of ten, the same in every picture of the course. The black line with a white core: no change at all."))),
     draw({ k }, { planes }) {
       data.names.forEach((name, i) => {
         lines[i].draw(planes[name]);

@@ -12,7 +12,6 @@ from landscape_nb.widgets.contours import segments
 from landscape_nb.widgets.explorable import Explorable, Whole
 from landscape_nb.widgets.planes import how_many, numbers_of, one_of, planes_data, times
 
-EXPONENTS = (-9, 0)  # of ten: ends of the squared change's scale, chosen here
 LINES = 12  # contour lines at most where they are evenly spaced, chosen here
 
 
@@ -42,7 +41,6 @@ class LandscapeExplorer(Explorable, module="landscape_explorer"):
                 for part in ("loss", "increment")
             )
             plane["levels"] = _levels(before, before + change)
-        data["exponents"] = list(EXPONENTS)
         super().__init__(data=data, k=data["ks"][0] if k is None else k)
 
     @validate("k")
@@ -98,7 +96,7 @@ class LandscapeExplorer(Explorable, module="landscape_explorer"):
     def _png(self) -> bytes:
         planes = {name: self._surfaces(name) for name in self.data["names"]}
         levels = {name: self.data["planes"][name]["levels"] for name in planes}
-        return landscape_picture(self.data["steps"], self.k, planes, levels, self.data["exponents"])
+        return landscape_picture(self.data["steps"], self.k, planes, levels)
 
 
 def _levels(*losses: np.ndarray) -> list[float]:

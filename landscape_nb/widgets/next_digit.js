@@ -51,7 +51,7 @@ function percent(share) {
 }
 
 /** The present state in words. */
-export function sentence({ digit, data: { k, digits, losses } }, found) {
+export function sentence({ digit, D, sigma, data: { k, digits, losses } }, found) {
   const one = digits[digit];
   const m = losses.length;
   const who = `${capital(article(one.label))}, ${seenAs(one)} (probability ${fixed(one.p, 2)})`;
@@ -59,17 +59,23 @@ export function sentence({ digit, data: { k, digits, losses } }, found) {
   const after = found.after[(found.after.length - 1) / 2];
   return (
     `${who}, loss ${general(found.loss, 2)}: number ${one.rank} of ${m} unseen, easiest first. ` +
-    `As the next sample it moves the mean loss at the solution from ${general(found.before, 3)} ` +
-    `to ${general(after, 3)}: I = (${general(found.loss, 2)} - ` +
+    `As sample ${k + 1} it moves the mean loss at the solution from ${general(found.before, 4)} ` +
+    `to ${general(after, 4)}: increment I = (${general(found.loss, 2)} - ` +
     `${general(found.before, 2)}) / ${k + 1} = ${general(found.increment, 2)}. It carries ` +
-    `${percent(found.carried)} of the squared increments of all ${m}. Its criterion is ` +
-    `${scientific(found.total, 1)} loss²: ${told}.`
+    `${percent(found.carried)} of the squared increments of all ${m}. A random step of ` +
+    `${scientific(sigma, 1)} in each of ${D} directions sees ${scientific(found.total, 1)} loss² ` +
+    `of change: ${told}.`
   );
 }
 
-function controls({ data: { ranges } }, set) {
+/** The digits come first: they are what there is to choose. */
+const controls = ({ data }, set) => [imagesOf(data, set)];
+
+/** The probe's sliders; they stand beside the bars that follow them. */
+function probeOf({ ranges }, set) {
   const [low, high] = ranges.sigma.map(Math.log10);
-  return [
+  const what = "The probe: a random step of size sigma in each of the D sharpest directions.";
+  const sliders = [
     slider({
       name: "D", label: "D", meaning: "how many directions the probe has",
       low: ranges.D[0], high: ranges.D[1], step: 1, whole: true, text: String,
@@ -79,10 +85,14 @@ function controls({ data: { ranges } }, set) {
       low, high, step: 0.05, log: true, text: (value) => scientific(value, 1),
     }, set),
   ];
+  return {
+    parts: [html("p", { className: "ln-note" }, what), ...sliders.map(({ node }) => node)],
+    draw: (state) => sliders.forEach((one) => one.show(state)),
+  };
 }
 
 function picture({ data }, set) {
-  const panels = [imagesOf(data, set), sliceOf(data), barsOf(), stripOf(data)];
+  const panels = [sliceOf(data), stripOf(data), barsOf(), probeOf(data, set)];
   return {
     node: sideBySide(...panels.map(({ parts }) => parts)),
     draw: (state, found) => panels.forEach(({ draw }) => draw(state, found)),
@@ -90,24 +100,31 @@ function picture({ data }, set) {
 }
 
 /** The ten digits as radio buttons: the arrow keys go from one to the next. */
-function imagesOf({ digits }, set) {
+function imagesOf({ digits, ranges }, set) {
   groups += 1;
   const all = digits.map((one, digit) => imageOf(one, digit, set));
   const half = digits.length / 2;
-  const row = (title, some) => [
+  const row = (title, some) => html(
+    "div",
+    {},
     html("div", { className: "ln-row-title" }, title),
     html("div", { className: "ln-digits" }, ...some.map(({ node }) => node)),
-  ];
-  const group = html(
+  );
+  const node = html(
     "fieldset",
     { className: "ln-fieldset" },
     html("legend", {}, "Which digit comes next?"),
-    ...row(`The ${half} easiest: label → seen as, loss`, all.slice(0, half)),
-    ...row(`The ${half} hardest`, all.slice(half)),
+    html(
+      "div",
+      { className: "ln-rows" },
+      row(`The ${half} easiest: label, what the network says, loss`, all.slice(0, half)),
+      row(`The ${half} hardest`, all.slice(half)),
+    ),
   );
   return {
-    parts: [group],
-    draw({ digit }) {
+    node,
+    ends: digits.map((_, digit) => ({ digit, D: ranges.D[1], sigma: ranges.sigma[0] })),
+    show({ digit }) {
       all.forEach(({ input }, i) => (input.checked = i === digit));
     },
   };
@@ -125,7 +142,8 @@ function imageOf(one, digit, set) {
     { className: "ln-digit" },
     input,
     pixels(one.image),
-    html("span", { "aria-hidden": "true" }, `${one.label} → ${one.taken}`),
+    html("span", { "aria-hidden": "true" }, `label ${one.label}`),
+    html("span", { "aria-hidden": "true" }, `says ${one.taken}`),
     html("small", { "aria-hidden": "true" }, loss),
   );
   node.dataset.digit = digit;
@@ -168,17 +186,17 @@ function sliceOf({ k, steps, before, digits }) {
       after.set(steps, found.after);
       at.set([0, 0], [found.before, high]);
       moved.set([0], [high]);
-      plot.heading.textContent = `Mean loss before and after: I = ${general(found.increment, 2)}`;
+      plot.heading.textContent = `The landscape before and after: I = ${general(found.increment, 2)}`;
     },
   };
 }
 
-/** Shares of the criterion as bars. */
+/** Shares of what the probe sees as bars. */
 function barsOf() {
   const rows = PARTS.map((name, i) => [PARTS.length - i, name]);
   const plot = axes({
     title: " ", margin: { left: 84, right: 14, top: 32, bottom: 52 },
-    x: { range: SHARES, ticks: [-0.5, 0, 0.5, 1], label: "share of this digit's criterion" },
+    x: { range: SHARES, ticks: [-0.5, 0, 0.5, 1], label: "share of the squared change" },
     y: { range: [0.4, PARTS.length + 0.6], ticks: rows },
   });
   const bars = rows.map(([row, name]) =>
@@ -189,7 +207,7 @@ function barsOf() {
   return {
     parts: [plot.node],
     draw(_, { shares, total }) {
-      plot.heading.textContent = `Its criterion: ${scientific(total, 1)} loss²`;
+      plot.heading.textContent = `What a probe sees: ${scientific(total, 1)} loss²`;
       rows.forEach(([row, name], i) => {
         const end = Math.max(SHARES[0], Math.min(1.2, shares[name]));
         const [u, v] = [plot.x(Math.min(0, end)), plot.x(Math.max(0, end))];

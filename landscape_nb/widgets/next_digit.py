@@ -18,10 +18,11 @@ PARTS = ("value", "cross", "gradient", "curvature")
 
 
 class NextDigit(Explorable, module="next_digit"):
-    """Ten unseen digits as buttons; the chosen one is the next sample.
+    """Ten unseen digits as buttons, drawn from their pixels; the chosen one is the next sample.
 
-    It shows the increment at the solution, the mean loss along the first of the directions before
-    and after the digit has joined, the four parts of its criterion (KG26 Eq. 15), and where it
+    Under each stand its label, what the network says and its loss. The explorable shows the
+    increment at the solution, the mean loss along the first of the directions before and after the
+    digit has joined, the four parts of its criterion (KG26 Eq. 15), and where it
     stands among all unseen digits. With l the digit's loss and L the mean of the first k,
 
         I = (l - L) / (k + 1),    L_{k+1} = (k L + l) / (k + 1)    at every point.
@@ -91,12 +92,13 @@ class NextDigit(Explorable, module="next_digit"):
         m, shares = len(data["losses"]), found["shares"]
         told = ", ".join(f"{name} {_percent(shares[name])}" for name in PARTS)
         return (
-            f"{_named(one, found['loss'])}: number {one['rank']} of {m} unseen, easiest first. "
-            f"As the next sample it moves the mean loss at the solution from {found['before']:.3g} "
-            f"to {found['after'][STEPS // 2]:.3g}: I = ({found['loss']:.2g} - "
-            f"{found['before']:.2g}) / {data['k'] + 1} = {found['increment']:.2g}. It carries "
-            f"{_percent(found['carried'])} of the squared increments of all {m}. Its criterion is "
-            f"{found['total']:.1e} loss\u00b2: {told}."
+            f"{_named(one, found['loss'])}: number {one['rank']} of {m} unseen, easiest first. As "
+            f"sample {data['k'] + 1} it moves the mean loss at the solution from "
+            f"{found['before']:.4g} to {found['after'][STEPS // 2]:.4g}: increment I = "
+            f"({found['loss']:.2g} - {found['before']:.2g}) / {data['k'] + 1} = "
+            f"{found['increment']:.2g}. It carries {_percent(found['carried'])} of the squared "
+            f"increments of all {m}. A random step of {self.sigma:.1e} in each of {self.D} "
+            f"directions sees {found['total']:.1e} loss\u00b2 of change: {told}."
         )
 
     def purpose(self) -> str:

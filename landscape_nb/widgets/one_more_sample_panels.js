@@ -1,12 +1,13 @@
 // The pictures of one more sample: data, both bowls, the squared change, and the change along k.
 
 import { html } from "./explorable.js";
-import { DASHES, axes, legend, svg } from "./drawing.js";
-import { colourOf, colours } from "./colours.js";
+import { DASHES, axes, legend, ownName, svg } from "./drawing.js";
+import { SCALES, colourOf, colours } from "./colours.js";
 import { FIRST, gridMoments } from "./line_landscape.js";
 import { general, powerOfTen } from "./words.js";
 
 const NARROW = 600; // px: below, the data have a row of their own
+const QUANTITY = "squared change"; // what the heat map shows
 const PIXELS = 96; // to a side of the heat map, which the browser smooths
 const SIGNS = { before: "+", after: "x" };
 const LOOKS = {
@@ -14,7 +15,6 @@ const LOOKS = {
   after: { colour: "orange", dash: "--", width: 2 },
 };
 const COUNTS = [2, 3, 4, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000];
-let bars = 0; // of the page: each colour bar needs a name of its own
 
 /** Widths, heights and margins in px, so that words keep their size whatever the width. */
 function sizes(width) {
@@ -109,7 +109,7 @@ function bowlPlot(size, { window: [slopes, offsets], levels }) {
 }
 
 /** The squared change as colours. */
-function changePlot(size, narrow, { window: [slopes, offsets], grid, limits }) {
+function changePlot(size, narrow, { window: [slopes, offsets], grid }) {
   const plot = axes({
     ...size,
     x: { range: slopes, label: "slope w₁", most: 4 },
@@ -122,8 +122,8 @@ function changePlot(size, narrow, { window: [slopes, offsets], grid, limits }) {
     left: percent(left, size.width), width: percent(right - left, size.width),
     top: percent(top, size.height), height: percent(bottom - top, size.height),
   });
-  plot.node.append(colourBar(plot.box, limits));
-  const paint = painter(canvas, grid, limits);
+  plot.node.append(colourBar(plot.box));
+  const paint = painter(canvas, grid);
   return {
     plot,
     canvas,
@@ -138,16 +138,16 @@ function changePlot(size, narrow, { window: [slopes, offsets], grid, limits }) {
  * What paints the square of an increment, given by its coefficients on the window. A pixel has the
  * colour of the smallest change inside of it, or the furrow would be lost between the pixels.
  */
-function painter(canvas, grid, limits) {
+function painter(canvas, grid) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(PIXELS, PIXELS);
   const words = new Uint32Array(image.data.buffer);
-  const table = colours("viridis");
+  const table = colours(QUANTITY);
   const opaque = new Uint8ClampedArray(1024).map((_, i) => (i % 4 === 3 ? 255 : table[3 * (i >> 2) + (i % 4)]));
   const palette = new Uint32Array(opaque.buffer);
   const [m2] = gridMoments(grid);
   const place = Float64Array.from({ length: PIXELS }, (_, i) => (2 * i + 1) / PIXELS - 1);
-  const [low, high] = limits.map(Math.log);
+  const [low, high] = SCALES[QUANTITY].limits.map(Math.log);
   let drawn;
   return (increment) => {
     if (increment === drawn) return;
@@ -168,13 +168,13 @@ function painter(canvas, grid, limits) {
   };
 }
 
-function colourBar({ right, top, bottom }, limits) {
-  const id = `ln-bar-${(bars += 1)}`;
+function colourBar({ right, top, bottom }) {
+  const id = ownName("bar");
   const stops = Array.from({ length: 17 }, (_, i) =>
-    svg("stop", { offset: i / 16, "stop-color": `rgb(${colourOf(i / 16)})` }));
+    svg("stop", { offset: i / 16, "stop-color": `rgb(${colourOf(i / 16, QUANTITY)})` }));
   const gradient = svg("linearGradient", { id, x1: 0, x2: 0, y1: 1, y2: 0 }, ...stops);
   const bar = svg("rect", { x: right + 8, y: top, width: 10, height: bottom - top, fill: `url(#${id})` });
-  const [low, high] = limits.map((limit) => Math.round(Math.log10(limit)));
+  const [low, high] = SCALES[QUANTITY].limits.map((limit) => Math.round(Math.log10(limit)));
   const labels = [];
   for (let e = low; e <= high; e += 2) {
     const v = bottom + ((e - low) / (high - low)) * (top - bottom);

@@ -3,15 +3,16 @@
 import { box, seen, standpoint, writer } from "./box.js";
 import { explorable, choice, html, slider } from "./explorable.js";
 import { svg, ticks } from "./drawing.js";
-import { colourOf } from "./colours.js";
+import { colourBar } from "./colour_bar.js";
+import { colourOf, placer } from "./colours.js";
 import { select } from "./select.js";
+import { turnable } from "./turning.js";
 import { listOf, once } from "./planes.js";
 import { fixed, general, howMany, scientific } from "./words.js";
 
 const [WIDTH, TALL, UNIT] = [430, 390, 102]; // of the picture in user units, and half a side in them
 const [MIDDLE, CENTRE] = [WIDTH / 2, 200];
-const STEP = 5; // degrees that an arrow key turns
-const PER_PIXEL = 0.5; // degrees that a pixel of dragging turns
+const COLOURED = { loss: "loss", change: "squared change", "log change": "squared change" };
 const SETTLED = 150; // ms without a move after which the surface is drawn as fine as the screen is
 
 const NAMES = {
@@ -40,7 +41,7 @@ function sharesOf(heights, quantity, [low, high]) {
 
 const CORNERS = [0, 1].flatMap((z) => [-1, 1].flatMap((y) => [-1, 1].map((x) => [x, y, z])));
 
-/** Heights, their shares of the scale, and what sums them up. */
+/** Heights, their shares of the axis, their places on the colour scale, and what sums them up. */
 function surfaceOf(data, plane, quantity, row) {
   return once(SURFACES, data, `${plane} ${quantity} ${row}`, () => {
     const heights = heightsOf(data, plane, quantity, row);
@@ -48,6 +49,7 @@ function surfaceOf(data, plane, quantity, row) {
     return {
       heights,
       shares: sharesOf(heights, quantity, data.limits[quantity]),
+      tints: heights.map(placer(COLOURED[quantity])),
       centre: heights[(heights.length - 1) / 2],
       lowest: Math.min(...heights),
       highest: Math.max(...heights),
@@ -60,7 +62,7 @@ function surfaceOf(data, plane, quantity, row) {
 /** Heights and what sums them up; places on the picture, where half the side is about 1. */
 export function numbers({ k, plane, quantity, azimuth, elevation, data }) {
   const { ks, steps } = data;
-  const { shares, ...found } = surfaceOf(data, plane, quantity, ks.indexOf(k));
+  const { shares, tints, ...found } = surfaceOf(data, plane, quantity, ks.indexOf(k));
   const [size, reach] = [steps.length, steps.at(-1)];
   const eye = seen(azimuth, elevation);
   const [across, up] = [[], []];
@@ -117,10 +119,15 @@ function turners({ data: { ranges } }, set) {
 const toU = (across) => MIDDLE + UNIT * across;
 const toV = (up) => CENTRE - UNIT * up;
 
-/** 256 fills, and for each an edge that shows on it. */
-const FILLS = Array.from({ length: 256 }, (_, i) => `rgb(${colourOf(i / 255, "cividis").join()})`);
-const EDGES = FILLS.map((_, i) => (i < 110 ? "rgba(255,255,255,.3)" : "rgba(0,0,0,.4)"));
+/** 256 fills of each quantity, and for each an edge that shows on it. */
+const FILLS = Object.fromEntries(
+  [...new Set(Object.values(COLOURED))].map((quantity) => [
+    quantity, Array.from({ length: 256 }, (_, i) => `rgb(${colourOf(i / 255, quantity).join()})`),
+  ]),
+);
+const EDGES = Array.from({ length: 256 }, (_, i) => (i < 110 ? "rgba(255,255,255,.3)" : "rgba(0,0,0,.4)"));
 const PIN = "#d55e00";
+const BAR_LABELS = { loss: 1, "squared change": 2 }; // of the powers of ten: every how many-th
 
 function picture(first, set) {
   const canvas = html("canvas", { className: "ln-canvas" });
@@ -140,12 +147,16 @@ function picture(first, set) {
   let shown;
   const paint = () => shown && paintSurface(canvas, ...shown);
   const fit = fitted(canvas, paint);
+  const key = html("p", { className: "ln-note" });
+  const wanted = new Set(first.data.quantities.map((name) => COLOURED[name]));
+  const bars = [...wanted].map((name) => [name, colourBar(name, { each: BAR_LABELS[name] })]);
   turnable(stage, () => shown[0], set);
   return {
     node: html(
       "div", { className: "ln-turning" }, stage,
       html("div", {}, ...turns.map((turn) => turn.node), html("p", { className: "ln-note" },
-        "The pin marks the centre. Drag the picture to turn it, or click it and use the arrow keys; Home turns it back.")),
+        "The pin marks the centre. Drag the picture to turn it, or click it and use the arrow keys; Home turns it back."),
+        key, ...bars.map(([, bar]) => bar)),
     ),
     draw(state, found) {
       const { azimuth, elevation } = state;
@@ -154,6 +165,9 @@ function picture(first, set) {
       stage.setAttribute("aria-valuenow", azimuth);
       stage.setAttribute("aria-valuetext", `turn ${degrees(azimuth)}, tilt ${degrees(elevation)}`);
       surround(state, found);
+      const coloured = COLOURED[state.quantity];
+      key.textContent = `Colours: ${coloured}, the same in every picture of the course.`;
+      for (const [name, bar] of bars) bar.style.display = name === coloured ? "" : "none";
       fit.moved();
     },
     stop: fit.stop,
@@ -252,7 +266,8 @@ function farthestFirst(steps, eye) {
 function paintSurface(canvas, { k, plane, quantity, azimuth, elevation, data }, found) {
   const c = cleared(canvas);
   const { steps, ks } = data;
-  const { shares } = surfaceOf(data, plane, quantity, ks.indexOf(k));
+  const { tints } = surfaceOf(data, plane, quantity, ks.indexOf(k));
+  const fills = FILLS[COLOURED[quantity]];
   const size = steps.length;
   const eye = standpoint(azimuth, elevation);
   const [outer, inner] = Math.abs(eye[0]) > Math.abs(eye[1]) ? [0, 1] : [1, 0];
@@ -263,8 +278,8 @@ function paintSurface(canvas, { k, plane, quantity, azimuth, elevation, data }, 
   const last = order.map((cells) => cells.at(-1));
   const ringOf = (i, j) => [j * size + i, j * size + i + 1, (j + 1) * size + i + 1, (j + 1) * size + i];
   const colourAt = (ring) => {
-    const share = (shares[ring[0]] + shares[ring[1]] + shares[ring[2]] + shares[ring[3]]) / 4;
-    return Math.round((FILLS.length - 1) * Math.max(0, Math.min(1, share)));
+    const tint = (tints[ring[0]] + tints[ring[1]] + tints[ring[2]] + tints[ring[3]]) / 4;
+    return Math.round((fills.length - 1) * tint);
   };
   const line = (corners) =>
     corners.forEach((at, turn) => (turn ? c.lineTo(us[at], vs[at]) : c.moveTo(us[at], vs[at])));
@@ -277,7 +292,7 @@ function paintSurface(canvas, { k, plane, quantity, azimuth, elevation, data }, 
   const fill = (run) => {
     c.beginPath();
     for (const [ring] of run) line(ring);
-    c.fillStyle = FILLS[run.colour];
+    c.fillStyle = fills[run.colour];
     c.fill();
     c.beginPath();
     for (const [ring, i, j] of run) line(farSides(ring, i, j));
@@ -337,49 +352,6 @@ function paintPin(c, azimuth, elevation, us, vs) {
     c.fill();
   }
   c.restore();
-}
-
-// ---- turning by hand -------------------------------------------------------------------------
-
-const around = (angle) => (((angle + 180) % 360) + 360) % 360 - 180;
-const held = (angle) => Math.max(0, Math.min(90, angle));
-
-/** Let an element turn the surface: a mouse in both directions, a finger sideways, arrow keys. */
-function turnable(stage, state, set) {
-  let grip = null;
-  stage.addEventListener("pointerdown", (event) => {
-    const { azimuth, elevation } = state();
-    grip = { x: event.clientX, y: event.clientY, azimuth, elevation };
-    stage.setPointerCapture(event.pointerId);
-  });
-  stage.addEventListener("pointermove", ({ clientX, clientY, pointerType }) => {
-    if (!grip) return;
-    const azimuth = around(grip.azimuth - PER_PIXEL * Math.round(clientX - grip.x));
-    // up and down a finger scrolls the page
-    const down = pointerType === "touch" ? 0 : Math.round(clientY - grip.y);
-    set({ azimuth, elevation: held(grip.elevation + PER_PIXEL * down) });
-  });
-  for (const end of ["pointerup", "pointercancel"])
-    stage.addEventListener(end, () => {
-      grip = null;
-    });
-  stage.addEventListener("keydown", (event) => {
-    const change = turnOf(event.key, state());
-    if (!change) return;
-    event.preventDefault(); // no scrolling
-    set(change);
-  });
-}
-
-/** What a key changes, or undefined. */
-function turnOf(key, { azimuth, elevation, data: { home } }) {
-  return {
-    ArrowLeft: { azimuth: around(azimuth - STEP) },
-    ArrowRight: { azimuth: around(azimuth + STEP) },
-    ArrowUp: { elevation: held(elevation + STEP) },
-    ArrowDown: { elevation: held(elevation - STEP) },
-    Home: { azimuth: home[0], elevation: home[1] },
-  }[key];
 }
 
 const purpose = () =>

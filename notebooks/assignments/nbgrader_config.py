@@ -4,7 +4,8 @@ The answers and their tests never share a process: `grading/` says how. Besides:
 
 - a given cell is the teacher's, whole, whatever was handed in (`RestoreCells`);
 - the feedback says what a hidden test found, not what it is (`KeepTestsHidden`);
-- downloads are understood under the names that learning platforms give them.
+- downloads are understood under the names that learning platforms give them;
+- marks go into the files that these platforms take back (`Marks`).
 
 What remains, and what only a container helps against, is in TEACHING.md.
 """
@@ -31,6 +32,7 @@ try:
     )
 
     sys.path.insert(0, str(FOLDER))
+    from grading.marks import Marks
     from grading.preprocessors import (
         KeepTestsHidden,
         RestoreCells,
@@ -78,6 +80,8 @@ c.Execute.shell_timeout_interval = 1  # seconds until a kernel that has ended is
 c.SeparateExecute.packages = ["landscape_nb"]
 c.SeparateExecute.closed = [str(file) for file in sorted(EXERCISES.glob("n*.py"))]  # the truths
 
+c.ExportApp.plugin_class = Marks
+
 # One page for each student, complete in itself.
 c.HTMLExporter.embed_images = True
 
@@ -89,7 +93,7 @@ FILE = r"\d\d_[a-z]+(?:_[a-z]+)*"
 c.FileNameCollectorPlugin.named_regexp = (
     r"(?!.*/extracted/(?:.*/)?(?:\.|__MACOSX/))"  # what macOS and Jupyter add
     r".*/extracted/(?:[^/]+/)*?(?!" + FILE + r")"
-    r"(?P<student_id>[^/]+?)(?:_\d+|_late|_assignsubmission_file_?)*"
+    r"(?P<student_id>[^/]+?)(?:_\d+|_(?i:late)|_assignsubmission_file_?)*"
     r"(?:[/_]" + FILE + r"[^/]*)*"  # the folder that was handed out, zipped and sent back
     r"[/_](?P<file_id>" + FILE + r")[^/]*\.ipynb$"
 )

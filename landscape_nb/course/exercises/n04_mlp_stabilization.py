@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape_nb.course.checking import check, check_properties
+from landscape_nb.course.checking import check, check_own, check_properties
+from landscape_nb.course.numbers_by_name import own_numbers
 from landscape_nb.course.own_work import unaided
 from landscape_nb.figures import n04_mlp_stabilization as figures
 from landscape_nb.numerics.fit import fit, fit_path
@@ -266,3 +267,45 @@ def check_4(answer: Callable[..., Any]) -> None:
         ),
     }
     check_properties("4", probes, required)
+
+
+# Exercise 5: the student's own digits.
+
+
+@cache
+def own_squares(student: str) -> tuple[np.ndarray, int]:
+    """Squared surprises of the unseen digits, (n - k,), and k."""
+    loss, k = own_numbers("04.5", student)
+    losses = loss.per_sample(fit(loss, k, tol=1e-7).w).numpy()
+    return (losses[k:] - losses[:k].mean()) ** 2, k
+
+
+def hardest(student: str) -> dict[str, float]:
+    """The digit with the largest squared increment, and its share of the sum of all."""
+    squares, k = own_squares(student)
+    return {
+        "the digit": k + int(squares.argmax()),
+        "its share": float(squares.max() / squares.sum()),
+    }
+
+
+MISTAKES_5: dict[str, Callable[[str], dict[str, float]]] = {
+    "Count from the first of all digits, not from the first unseen one.": lambda student: {
+        "the digit": hardest(student)["the digit"] - own_squares(student)[1]
+    },
+    "Python counts from 0.": lambda student: {"the digit": hardest(student)["the digit"] + 1},
+    "Of the sum over the unseen digits, or of their mean?": lambda student: {
+        "its share": hardest(student)["its share"] * len(own_squares(student)[0])
+    },
+    "The share of the squares is asked for.": lambda student: {
+        "its share": float(
+            np.sqrt((squares := own_squares(student)[0]).max()) / np.sqrt(squares).sum()
+        )
+    },
+}
+
+
+def check_5(answer: Callable[..., Any]) -> None:
+    """Which of the student's own digits disturbs most, and how much of T it is."""
+    # Another machine's minimiser is the same up to the tolerance of its fit.
+    check_own("5", answer, hardest, MISTAKES_5, rtol=2e-3)

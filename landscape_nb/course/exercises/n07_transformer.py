@@ -9,7 +9,8 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from landscape_nb.course.checking import check, check_properties
+from landscape_nb.course.checking import check, check_own, check_properties
+from landscape_nb.course.numbers_by_name import own_numbers
 from landscape_nb.course.own_work import unaided
 from landscape_nb.figures import n07_transformer as figures
 from landscape_nb.numerics.loss import EmpiricalLoss
@@ -195,3 +196,40 @@ def check_4(design_probe: Callable[..., Any]) -> None:
     check_properties("4", design_probe, required, arguments)
     ours = gradient_shares(design_probe(**arguments))
     figures.designed_probe(ours.numpy(), gradient_shares(top_four()).numpy())
+
+
+@cache
+def own_losses(student: str) -> tuple[Tensor, int]:
+    """Losses of the student's own sequences in nats, (n,), and k."""
+    loss, k = own_numbers("07.5", student)
+    return loss.per_sample(loss.w0).detach().double(), k
+
+
+def most_surprising(student: str) -> dict[str, float]:
+    """The held-out sequence with the largest loss, its loss as a number of characters, and I_k."""
+    losses, k = own_losses(student)
+    at = k + int(losses[k:].argmax())
+    change = (losses[at] - losses[:k].mean()) / (k + 1)
+    return {
+        "the sequence": at,
+        "characters": float(losses[at].exp()),
+        "the increment": float(change),
+    }
+
+
+MISTAKES_5: dict[str, Callable[[str], dict[str, float]]] = {
+    "Count from the first of all sequences, not from the first held-out one.": lambda student: {
+        "the sequence": most_surprising(student)["the sequence"] - own_losses(student)[1]
+    },
+    "Nats are no bits: which base has the logarithm?": lambda student: {
+        "characters": 2 ** float(np.log(most_surprising(student)["characters"]))
+    },
+    "What does one sequence weigh in a mean of k + 1?": lambda student: {
+        "the increment": most_surprising(student)["the increment"] * (own_losses(student)[1] + 1)
+    },
+}
+
+
+def check_5(answer: Callable[..., Any]) -> None:
+    """Which of the student's own sequences surprises most, by how much, and what it changes."""
+    check_own("5", answer, most_surprising, MISTAKES_5, rtol=1e-4)  # losses in single precision

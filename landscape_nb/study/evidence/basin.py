@@ -9,6 +9,7 @@ height of the loss above the chord of its values at A and B, on the straight lin
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from landscape_nb.problems.data import digits
 from landscape_nb.study.evidence.bulk import RECIPE, network
 from landscape_nb.study.evidence.gaps import blobs
 from landscape_nb.study.evidence.stored import Study
+from landscape_nb.study.evidence.stored import rows as stored_rows
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory.descent import Descent, gradient_descent
 from landscape_nb.theory.intervals import (
@@ -120,3 +122,17 @@ STUDY = Study(
     grid={"kind": ["digits", "blobs"]},
     minutes=0.4,
 )
+
+
+def barriers_by_way() -> dict[str, dict[str, np.ndarray]]:
+    """The stored barriers of all runs: way to the second end -> part of the samples -> (20,).
+
+    >>> {way: len(parts["held-out"]) for way, parts in barriers_by_way().items()}
+    {'continued': 20, 'same start': 20, 'independent': 20}
+    """
+    parts = {"training": "barrier", "held-out": "held_out"}
+    found = {way: [r for r in stored_rows("basin") if r["what"] == way] for way in ENDS}
+    return {
+        way: {part: np.array([r[name] for r in runs]) for part, name in parts.items()}
+        for way, runs in found.items()
+    }

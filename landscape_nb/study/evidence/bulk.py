@@ -23,6 +23,7 @@ from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.models import MLP
 from landscape_nb.study.evidence.stored import Study
+from landscape_nb.study.evidence.stored import figures as stored_figures
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory.descent import gradient_descent
 from landscape_nb.theory.intervals import (
@@ -189,3 +190,30 @@ STUDY = Study(
     grid={"data": list(DATA), "spread": [0.4, 0.8], "width": [8, 16, 32]},
     minutes=4.0,
 )
+
+
+LABELS = {
+    "more\nclasses": "clusters",
+    "more clusters\na class": "per_class",
+    "overlap": "overlap",
+    "width": "width",
+}
+LOOKED_AT = {"$\\lambda_1$": "top", "95 %": "q95", "75 %": "q75", "effective\nnumber": "effective"}
+
+
+def factors_by_change() -> dict[str, dict[str, dict[str, Measured]]]:
+    """The stored factors as a picture takes them: panel -> quantity -> change -> factor.
+
+    >>> overlap = factors_by_change()["After the same steps"]["95 %"]["overlap"]
+    >>> bool(overlap.low > 2)
+    True
+    """
+    found = stored_figures("bulk")
+    panels = {"After the same steps": "", f"At the same loss, {LEVEL}": "_matched"}
+    return {
+        title: {
+            quantity: {c: found[f"{change}_{name}{end}"] for c, change in LABELS.items()}
+            for quantity, name in LOOKED_AT.items()
+        }
+        for title, end in panels.items()
+    }

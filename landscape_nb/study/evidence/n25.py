@@ -69,7 +69,7 @@ def anew(seed: int) -> tuple[EmpiricalLoss, dict[int, FitResult]]:
     """The loss of 450 digits, and w_k* for k = 20, 40, ..., 320."""
     model = MLP([64, 16, 10], generator=seeded(seed))
     loss = EmpiricalLoss(model, cross_entropy, *digits(450, seed=seed), l2=1e-3)
-    return loss, dict(zip(GRID, fit_path(loss, GRID, tol=1e-2), strict=True))
+    return loss, dict(zip(GRID, fit_path(loss, GRID, tol=1e-2, progress=False), strict=True))
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""What old eigenvectors save a solver that starts from them: notebook 03, section 5."""
+"""What old eigenvectors save a solver that starts from them: notebook 03, Going deeper."""
 
 import torch
 

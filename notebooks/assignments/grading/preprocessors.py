@@ -19,6 +19,8 @@ from nbgrader.api import Gradebook
 from nbgrader.preprocessors import Execute, NbGraderPreprocessor
 from traitlets import Bool, Integer, List, Unicode
 
+from .own_names import foreign_names, names_of
+
 NEW = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
 MARKUP = re.compile(r"<[a-zA-Z/!?]")
 PICTURE, BASE64 = re.compile(r"image/(png|jpeg|gif|webp)"), re.compile(r"[A-Za-z0-9+/=\s]+")
@@ -201,9 +203,21 @@ class SeparateExecute(Execute):
         with tempfile.TemporaryDirectory() as scratch:
             resources["metadata"]["path"] = scratch
             try:
-                return super().preprocess(nb, resources, km)
+                nb, resources = super().preprocess(nb, resources, km)
             finally:
                 resources["metadata"]["path"] = folder
+        self._tell_names(nb, resources["nbgrader"])
+        return nb, resources
+
+    def _tell_names(self, nb, about):
+        """Say if somebody was marked with the numbers that another name chooses."""
+        with Gradebook(about["db_url"]) as gradebook:
+            known = names_of(gradebook.find_student(about["student"]))
+        if foreign := foreign_names(nb, known):
+            self.log.warning(
+                "%s handed in with the own numbers of another name: %s",
+                about["student"], "; ".join(foreign),
+            )  # fmt: skip
 
     def preprocess_cell(self, cell, resources, index):
         """Run one cell where it belongs, or record in it why it did not run to its end."""
