@@ -155,11 +155,12 @@ reveal_number(
 )  # fmt: skip
 
 # %% [markdown]
-# One single digit. Had it not been among the 60, the curve would end at half the height. Such an average has a
-# **heavy tail**, and its standard error does not know. The **tail index** measures that: above 0.7, other samples may
-# well give another average.
+# One single digit. Had it not been among the 60, the curve would end at half the height.
 
 # %% [markdown]
+# An average that hangs on a few samples has a **heavy tail**, and its standard error does not know. The **tail
+# index** measures that: above 0.7, other samples may well give another average.
+#
 # So the report says more than a number of labels. These are its first lines. Read them as a buyer:
 
 
