@@ -31,6 +31,7 @@ from landscape_nb.study.budget import Budget
 from landscape_nb.study.evidence import stored
 from landscape_nb.study.evidence.flatness import Recipe
 from landscape_nb.study.ledger import Claim
+from landscape_nb.study.purchase import Purchase
 from landscape_nb.study.report import report
 from landscape_nb.study.single_digits import Seen, SingleDigits
 from landscape_nb.study.stopping import FloorLaw, Stop
@@ -149,7 +150,7 @@ def results():
         Comparison(0.1, 0.2, False, True, 1.0, 1.1), CALIBRATION, told, told.if_stopped,
         ln.forecast_loss([9, 18], [0.4, 0.3], 36), ln.tail(range(30), tolerance=3.0),
         FloorLaw(1.0, 2.0, 0.5, 9), Stop(9, 2, 15, True), RankCorrelation(0.5, 0.1, 0.8, 0.9, 7, 1),
-        Recipe(rho=0.1),
+        Recipe(rho=0.1), Purchase(180, 0, 900, 0.9),
         KIND, ln.Watch(loss, 20).probe, ln.Watch(loss, 20).work,
         ln.designed_sample(torch.rand(9, generator=g), 5, g), ln.omitted_terms(loss, w, U, 20),
         seen, SingleDigits(seen, seen), mean_interval([1.0, 2.0]), stored.study("warm_starts"),

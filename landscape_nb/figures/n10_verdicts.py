@@ -1,4 +1,4 @@
-"""Figures of notebook 10: what a few seeds can decide, the count of verdicts."""
+"""Figures of notebook 10: coins, what a few seeds can decide, the count of verdicts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +9,55 @@ from landscape_nb.figures import plots
 
 COLOURS = (plots.BLUE, plots.SKY, plots.VERMILLION, plots.GREY, plots.GREEN)
 HATCHES = ("", "//", "xx", "..", "\\\\")
+
+
+def five_pairs(A: Sequence[float], B: Sequence[float]) -> None:
+    """Two methods with the same seeds, one line a seed.
+
+    Args:
+        A, B: accuracy of each seed.
+    """
+    figure, ax = plots.new_figure(width=4.6, height=2.8)
+    for a, b in zip(A, B, strict=True):
+        ax.plot([0, 1], [b, a], color=plots.GREY, linewidth=1)
+    ax.plot([0] * len(B), B, "s", color=plots.ORANGE)
+    ax.plot([1] * len(A), A, "o", color=plots.BLUE)
+    ax.set_xticks([0, 1], ["method B", "method A"])
+    ax.set(xlim=(-0.4, 1.4), ylabel="accuracy (invented)")
+    wins = sum(a > b for a, b in zip(A, B, strict=True))
+    plots.show(figure, f"{len(A)} seeds, one line each: A wins {wins} times of {len(A)}.")
+
+
+def tosses(heads: ArrayLike, rows: int = 10) -> None:
+    """Many experiments with a few seeds each, as coins; those that are unanimous are framed.
+
+    Args:
+        heads: which way each coin fell, (experiments, seeds).
+        rows: of the picture.
+    """
+    heads = np.asarray(heads, dtype=bool)
+    agree = np.asarray(heads.all(1) | ~heads.any(1))
+    seeds, columns = heads.shape[1], -(-len(heads) // rows)
+    figure, ax = plots.new_figure(width=7.4, height=2.6)
+    for i, coins in enumerate(heads):
+        x = (i // rows) * (seeds + 2) + np.arange(seeds)
+        y = np.full(seeds, i % rows)
+        ax.plot(x[coins], y[coins], "o", color=plots.BLUE, markersize=3)
+        ax.plot(x[~coins], y[~coins], "s", color=plots.ORANGE, markersize=3, fillstyle="none")
+        if agree[i]:
+            ax.plot(
+                [x[0] - 1, x[-1] + 1, x[-1] + 1, x[0] - 1, x[0] - 1],
+                y[0] + 0.45 * np.array([-1, -1, 1, 1, -1]),
+                color=plots.VERMILLION,
+                linewidth=1.4,
+            )
+    ax.set(xlim=(-2, columns * (seeds + 2)), ylim=(rows - 0.4, -0.6))
+    ax.axis("off")
+    plots.show(
+        figure,
+        f"{len(heads)} comparisons of two equal methods, {seeds} seeds each: disc for A, square "
+        f"for B. In {agree.sum()} of them, framed, all {seeds} agree.",
+    )
 
 
 def few_seeds(counts: Sequence[int], spans: ArrayLike, intervals: ArrayLike) -> None:
