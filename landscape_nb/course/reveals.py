@@ -1,6 +1,7 @@
 """Reveals: what was found, beside what was predicted, and not before that is committed."""
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import ipywidgets
@@ -96,6 +97,7 @@ def _reveal(
     if guess.value is not None or revealing():
         tell()
         return
+    show = _as_now(show)
     place = ipywidgets.Output()
     with place:
         display(Markdown(FIRST))
@@ -107,6 +109,25 @@ def _reveal(
             tell()
 
     guess.when_committed(fill)
+
+
+def _as_now(show: Show | None) -> Show | None:
+    """The function with the notebook's variables as they are now: a later cell may reuse a name."""
+    if not isinstance(show, FunctionType):
+        return show
+    there = show.__globals__
+    now = dict(there)
+
+    def bound(function: FunctionType) -> FunctionType:
+        code, name, closure = function.__code__, function.__name__, function.__closure__
+        copy = FunctionType(code, now, name, function.__defaults__, closure)
+        copy.__kwdefaults__ = function.__kwdefaults__
+        return copy
+
+    for name, value in there.items():
+        if isinstance(value, FunctionType) and value.__globals__ is there:
+            now[name] = bound(value)
+    return bound(show)
 
 
 def _draw_number(what: str, guess: float | None, runs: np.ndarray, unit: str) -> None:
