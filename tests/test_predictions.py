@@ -139,9 +139,10 @@ def test_nothing_is_shown_before_the_guess_and_all_of_it_after(folder, shown):
 def test_who_commits_late_sees_what_the_cell_saw(folder, shown):
     """A notebook's cells share their variables, and a later cell may reuse a name."""
     space = {"course": course, "guess": ask("number"), "told": []}
+    late = "lambda: told.append((size, doubled(3, more=1)))"
     cells = [
         "size = 2\ndef doubled(by=1, *, more=0):\n    return 2 * size * by + more",
-        "course.reveal_number('It', guess, 3.0, show=lambda: told.append((size, doubled(3, more=1))))",
+        f"course.reveal_number('It', guess, 3.0, show={late})",
         "size = 'many'\ndel doubled",
     ]
     for cell in cells:
