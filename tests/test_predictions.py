@@ -1,6 +1,9 @@
 """Predictions: what can be committed, what is kept, and what waits for it."""
 
 import json
+import os
+import subprocess
+import sys
 
 import nbformat
 import numpy as np
@@ -79,6 +82,7 @@ def test_a_guess_outlasts_its_kernel(kind, folder):
         ("number", float("nan"), "must be a finite number; got nan"),
         ("number", float("inf"), "must be a finite number; got inf"),
         ("number", 1e101, "must be a finite number"),
+        ("number", 10**400, "must be a finite number"),
         ("choice", 2, "position of one of ['True', 'False'], 0 to 1; got 2"),
         ("choice", -1, "0 to 1; got -1"),
         ("choice", "True", "0 to 1; got 'True'"),
@@ -101,7 +105,72 @@ def test_a_page_is_told_what_holds_where_it_is_refused(folder):
     prediction.send_state = sent.append
     with pytest.raises(ValueError, match="must be a number"):
         prediction.set_state({"committed": "many"})
-    assert sent[-1] == ["committed"]
+    assert sent[-1] == "committed"
+
+
+@pytest.mark.parametrize(
+    ("second", "says"), [(4, "04.it is committed and stays as it is"), (None, "must be a number")]
+)
+def test_a_page_cannot_take_a_guess_back(second, says, folder):
+    prediction = ask("number")
+    prediction.set_state({"committed": 3})
+    with pytest.raises(ValueError, match=says):
+        prediction.set_state({"committed": second})
+    assert prediction.value == 3.0 and read_predictions(folder) == {"04.it": 3.0}
+
+
+@pytest.mark.parametrize("kind", GUESSES)
+def test_the_first_of_two_kernels_counts(kind, folder, monkeypatch):
+    second = ask(kind)
+    monkeypatch.setattr(predictions, "_asked", set())  # another kernel knows nothing of it
+    ask(kind).commit(GUESSES[kind][0])
+    before = read_predictions(folder)
+    second.set_state({"committed": {"number": 4, "choice": 0, "curve": [1.0, 1.0, 1.0]}[kind]})
+    assert second.value == GUESSES[kind][1] and read_predictions(folder) == before
+    assert second.trouble == "This was committed before, in another window, and stays as it is."
+
+
+def test_a_cell_that_was_run_twice_asks_one_question(folder, shown):
+    first = ask("number")
+    course.reveal_number("It", first, 3.0)
+    ask("number", "04.other"), ask("number").commit(4)
+    assert first.value == 4.0 and shown[0].startswith("It: you guessed 4, measured is 3.")
+    assert ask("number", "04.other").value is None
+    (folder / FILE).unlink()  # as TEACHING.md says, to begin anew
+    again = ask("number")
+    again.commit(5)
+    assert (first.value, again.value) == (4.0, 5.0)
+
+
+def test_two_reveals_of_one_guess_are_both_shown_though_the_first_fails(folder, shown):
+    code = [
+        "from landscape_nb.course import predict_number, reveal_number",
+        "it_guess = predict_number('04.it', 'How many?')",
+        "reveal_number('It', it_guess, 3.0, show=lambda: 1 / 0)",
+        "reveal_number('Again', it_guess, 3.0)",
+        "it_guess.set_state({'committed': 4})",
+    ]
+    notebook = new_notebook(cells=[new_code_cell(cell) for cell in code])
+    NotebookClient(
+        notebook, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    ).execute()
+    told = json.dumps(nbformat.from_dict(notebook.metadata.widgets))
+    assert "It: you guessed 4" in told and "ZeroDivisionError" in told
+    assert "Again: you guessed 4" in told
+
+
+@pytest.mark.parametrize("truths", [[], float("nan"), [1.0, float("inf")]], ids=str)
+def test_what_was_found_must_be_numbers_and_is_asked_for_at_once(truths, folder):
+    with pytest.raises(ValueError, match="It needs one finite number or more; got"):
+        course.reveal_number("It", ask("number"), truths)
+
+
+@pytest.mark.parametrize(
+    "runs", [[[1.0, 0.1]], [[1.0, 0.1, 0.0]], [[1.0, 0.1, float("nan")]]], ids=str
+)
+def test_a_measured_curve_must_be_positive_above_each_x(runs, folder):
+    with pytest.raises(ValueError, match="T needs a finite, positive number above each of 3 x"):
+        course.reveal_curve("T", ask("curve"), X, runs, xlabel="k")
 
 
 @pytest.mark.parametrize(
@@ -250,17 +319,75 @@ def test_a_damaged_file_stops_nobody_and_is_kept_aside(content, folder):
     assert aside == ([content] if content else [])
 
 
-def test_what_is_kept_but_answers_another_question_is_asked_again(folder):
-    keep_predictions(folder, {"04.it": "never"})
-    prediction = ask("number")
+KEPT = {"number": 3.0, "choice": "False", "curve": {"10.0": 1.0, "100.0": 0.1, "1000.0": 0.05}}
+
+
+@pytest.mark.parametrize("kind", GUESSES)
+def test_what_is_kept_can_be_read_and_does_not_depend_on_the_order(kind, folder):
+    ask(kind).commit(GUESSES[kind][0])
+    assert read_predictions(folder) == {"04.it": KEPT[kind]}
+    keep_predictions(folder, {"04.other": 1})  # written once more, its keys as words
+    assert ask(kind).value == GUESSES[kind][1]
+    assert course.predict_choice("04.it", "Which?", [False, None]).value in (None, False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept"),
+    [
+        ("number", "never"),
+        ("number", 10**400),
+        ("number", None),
+        ("choice", "perhaps"),
+        ("choice", 7),
+        ("choice", ["True"]),
+        ("curve", {"10.0": 1.0, "100.0": 0.1, "2000.0": 0.05}),
+        ("curve", {"10.0": 1.0, "100.0": 0.1, "1000.0": "low"}),
+        ("curve", [1.0, 0.1, 0.05]),
+        ("curve", "low"),
+    ],
+)
+def test_what_is_kept_but_answers_another_question_is_asked_again(kind, kept, folder):
+    keep_predictions(folder, {"04.it": kept})
+    prediction = ask(kind)
     assert prediction.value is None
-    prediction.commit(3)
-    assert read_predictions(folder) == {"04.it": 3.0}
+    prediction.commit(GUESSES[kind][0])
+    assert read_predictions(folder) == {"04.it": KEPT[kind]}
 
 
-def test_where_nothing_can_be_written_the_guess_counts_and_the_page_says_so(folder):
-    (folder / FILE).mkdir()
+def no_file(path):
+    path.mkdir()
+
+
+def a_pipe(path):
+    os.mkfifo(path)
+
+
+def a_link_into_no_folder(path):
+    path.symlink_to("elsewhere/mine.json")
+
+
+@pytest.mark.parametrize("make", [no_file, a_pipe, a_link_into_no_folder])
+def test_where_nothing_can_be_written_the_guess_counts_and_the_page_says_so(make, folder):
+    make(folder / FILE)
     prediction = ask("number")
     prediction.commit(3)
     assert prediction.value == 3.0
     assert prediction.trouble.startswith("It could not be kept for the next session (")
+
+
+def test_behind_a_link_the_file_itself_is_written(folder):
+    (folder / FILE).symlink_to("mine.json")
+    ask("number").commit(3)
+    assert (folder / FILE).is_symlink()
+    assert json.loads((folder / "mine.json").read_text()) == {"04.it": 3.0}
+
+
+def test_kernels_that_commit_at_once_lose_nothing(folder):
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from landscape_nb.course.kept_predictions import keep_predictions\n"
+        "for i in range(20): keep_predictions(Path(), {f'04.{sys.argv[1]}-{i}': i})"
+    )
+    kernels = [subprocess.Popen([sys.executable, "-c", program, name]) for name in "ab"]
+    assert [kernel.wait() for kernel in kernels] == [0, 0]
+    assert len(read_predictions(folder)) == 40

@@ -279,6 +279,22 @@ def test_committed_predictions_are_saved_and_come_back(folder, tmp_path):
     assert backup["predictions/01.slope.json"] == "7.0"
 
 
+def test_where_predictions_cannot_be_kept_answers_come_back_and_it_is_said(folder):
+    content = work.pack({"predictions/01.slope.json": "3", "01_toy/answer-2.py": "mine = 3"})
+    (folder / "my_predictions.json").mkdir()
+    done = work.restore(content, folder)
+    assert done.tags == {"01_toy": ["answer-2"]} and done.unknown == []
+    assert "predictions (cannot be kept: " in done.unreadable[-1]
+    assert "mine = 3" in (folder / "01_toy.ipynb").read_text("utf-8")
+
+
+def test_a_prediction_of_a_newer_notebook_is_kept_and_asked_for_by_nobody_here(folder):
+    content = work.pack({"predictions/77.new.json": '{"4.0": [1]}'})
+    done = work.restore(content, folder)
+    assert done.tags == {"predictions": ["77.new"]} and done.unknown == []
+    assert work.save(folder)[1].files["predictions/77.new.json"] == '{"4.0": [1]}'
+
+
 def test_a_prediction_that_is_no_json_stops_no_answer(folder):
     content = work.pack({"predictions/01.slope.json": "{", "01_toy/answer-2.py": "mine = 3"})
     done = work.restore(content, folder)

@@ -6,6 +6,7 @@ but not before the guess is committed. Running a notebook commits nothing: only 
 
 import os
 import re
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from numbers import Real
@@ -23,6 +24,7 @@ from landscape_nb.widgets.es_modules import es_module, page_style
 REVEAL = "LANDSCAPE_NB_REVEAL"  # set in the environment where notebooks are built and tested
 KEY = re.compile(r"\d\d\.[\w-]+")
 LARGEST = 1e100  # farther no axis reaches
+ELSEWHERE = "This was committed before, in another window, and stays as it is."
 Option = str | int | float | bool
 
 
@@ -44,6 +46,7 @@ class Prediction(anywidget.AnyWidget):
         asks: how, as plain data: `kind` is "number", "choice" or "curve".
         committed: the guess as the page sends it: a number, the position of an option, or one
             height for each x; None before it is committed, and never changed afterwards.
+        trouble: what the page says below a guess that was not simply taken and kept.
     """
 
     _esm = es_module("prediction")
@@ -65,20 +68,18 @@ class Prediction(anywidget.AnyWidget):
         for name, value in {"key": key, "question": question, "asks": asks}.items():
             self.set_trait(name, value)
         super().__init__()
-        if not revealing():
-            self._take_up(read_predictions(self._folder).get(key))
+        if not revealing() and (kept := self._kept()) is not None:
+            self.committed = kept
+        _asked.add(self)
 
     @property
     def value(self) -> Any:
         """The guess: a number, the option, or {x: height}; None before it is committed."""
         if self.committed is None:
             return None
-        match self.asks["kind"]:
-            case "choice":
-                return self._options[self.committed]
-            case "curve":
-                return dict(zip(self.asks["x"], self.committed, strict=True))
-        return self.committed
+        if self.asks["kind"] == "choice":
+            return self._options[self.committed]
+        return _in_words(self.committed, self.asks)
 
     def commit(self, guess: Any) -> None:
         """Commit a guess as the page's button does.
@@ -100,16 +101,20 @@ class Prediction(anywidget.AnyWidget):
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take what a page sends; where that is refused, tell it what holds."""
-        try:
-            super().set_state(sync_data)
-        except TraitError:
-            self.send_state(list(sync_data))
-            raise
+        super().set_state({name: sync_data[name] for name in sync_data.keys() - {"committed"}})
+        if "committed" in sync_data:
+            try:  # by itself: ipywidgets holds its checks back until there is no earlier guess left
+                self.commit(sync_data["committed"])
+            except TraitError:
+                self.send_state("committed")
+                raise
 
-    def _take_up(self, kept: Any) -> None:
-        """What was committed in an earlier session, if it still answers the question."""
+    def _kept(self) -> Any:
+        """The guess that is kept here, if there is one that still answers the question."""
+        kept = read_predictions(self._folder).get(self.key)
         with suppress(ValueError):
-            self.committed = kept
+            return CHECKS[self.asks["kind"]](_from_words(kept, self.asks), self.asks)
+        return None
 
     @validate("committed")
     def _check(self, proposal: Any) -> Any:
@@ -117,22 +122,41 @@ class Prediction(anywidget.AnyWidget):
         guess = proposal["value"]
         if self.committed is not None and guess != self.committed:
             raise PredictionError(f"Prediction {self.key} is committed and stays as it is.")
-        return None if guess is None else CHECKS[self.asks["kind"]](guess, self.asks)
+        if guess is None:
+            return None
+        guess = CHECKS[self.asks["kind"]](guess, self.asks)
+        # a second kernel with this notebook may have asked, and been told, meanwhile
+        kept = None if revealing() or self.committed is not None else self._kept()
+        if kept is None or kept == guess:
+            return guess
+        self.set_trait("trouble", ELSEWHERE)
+        return kept
 
     @observe("committed")
     def _keep(self, change: Any) -> None:
-        if revealing() or read_predictions(self._folder).get(self.key) == change["new"]:
+        if revealing() or self._kept() == change.new:
             return
         try:
-            keep_predictions(self._folder, {self.key: change.new})
+            keep_predictions(self._folder, {self.key: _in_words(change.new, self.asks)})
         except (OSError, ValueError) as error:
             self.set_trait("trouble", f"It could not be kept for the next session ({error}).")
+
+    @observe("committed")
+    def _tell_others(self, change: Any) -> None:
+        """A cell that was run again asks anew, and a reveal may still wait for the first one."""
+        for other in list(_asked):
+            same = (other.key, other.asks, other._folder) == (self.key, self.asks, self._folder)
+            if same and other.committed is None:
+                other.committed = change.new
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         data["text/plain"] = f"Predict. {self.question} To answer, run this cell."
         state = {"key": self.key, "question": self.question, "asks": self.asks}
         return data, {**metadata, "prediction": state}
+
+
+_asked: weakref.WeakSet[Prediction] = weakref.WeakSet()  # of this kernel
 
 
 def predict_number(key: str, question: str, unit: str = "") -> Prediction:
@@ -214,7 +238,7 @@ def _shown(prediction: Prediction) -> Prediction:
 def _number(guess: Any, asks: Mapping[str, Any]) -> float:
     if isinstance(guess, bool) or not isinstance(guess, Real):
         raise PredictionError(f"The prediction must be a number, such as 0.1; got {guess!r}.")
-    if not abs(float(guess)) < LARGEST:
+    if not abs(guess) < LARGEST:
         raise PredictionError(f"The prediction must be a finite number; got {guess!r}.")
     return float(guess)
 
@@ -240,3 +264,25 @@ def _heights(guess: Any, asks: Mapping[str, Any]) -> list[float]:
 
 
 CHECKS = {"number": _number, "choice": _position, "curve": _heights}
+
+
+def _in_words(guess: Any, asks: Mapping[str, Any]) -> Any:
+    """A guess as it is kept: an option by its words, for positions change; heights by their x."""
+    match asks["kind"]:
+        case "choice":
+            return asks["options"][guess]
+        case "curve":
+            return dict(zip(asks["x"], guess, strict=True))
+    return guess
+
+
+def _from_words(kept: Any, asks: Mapping[str, Any]) -> Any:
+    """What `_in_words` was given, or something that is no guess."""
+    match asks["kind"]:
+        case "choice":
+            return asks["options"].index(kept)
+        case "curve":
+            names = [str(x) for x in asks["x"]]
+            same = isinstance(kept, dict) and kept.keys() == {*names}
+            return [kept[name] for name in names] if same else None
+    return kept

@@ -6,35 +6,30 @@ wrong with the file, a learner is not stopped: a tick is missing, no more.
 """
 
 import contextlib
-import json
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from landscape_nb.course import exercises
 from landscape_nb.course.contents import notebooks
 from landscape_nb.course.kept_predictions import read_predictions
-from landscape_nb.course.learner_cells import read_file
 from landscape_nb.course.predictions import revealing
-from landscape_nb.course.work_files import WorkFileError, alone
-from landscape_nb.numerics.files import replace_files
+from landscape_nb.course.work_files import change_json, read_json
 
 PROGRESS = "my_progress.json"
-LARGEST = 1_000_000  # bytes, chosen here: a thousand times what the course needs
 
 
 def record_passed(exercise: str, folder: Path | str = ".") -> None:
     """Keep that the public check of an exercise has been passed here."""
-    with contextlib.suppress(OSError, ValueError, WorkFileError):
+    with contextlib.suppress(OSError, ValueError):
         folder = Path(folder).absolute()
         if revealing() or not (folder / "glossary.ipynb").exists():
             return
-        with alone(folder):
-            passed = _passed(folder)
-            if exercise not in passed:
-                text = json.dumps({"passed": sorted({*passed, exercise})}, indent=1)
-                replace_files({folder / PROGRESS: f"{text}\n".encode()})
+        if exercise not in _passed(read_json(folder / PROGRESS)):
+            change_json(
+                folder / PROGRESS, lambda kept: {"passed": sorted({*_passed(kept), exercise})}
+            )
 
 
 def done(folder: Path | str = ".") -> dict[str, str]:
@@ -46,7 +41,7 @@ def done(folder: Path | str = ".") -> dict[str, str]:
     if revealing():
         return {}
     folder = Path(folder).absolute()
-    passed, predicted = _passed(folder), {*read_predictions(folder)}
+    passed, predicted = _passed(read_json(folder / PROGRESS)), {*read_predictions(folder)}
     states = {}
     for one in notebooks():
         mine = {name for name in passed if name.startswith(f"{one.number}.")}
@@ -65,21 +60,7 @@ def _checked(number: str) -> frozenset[str]:
     return frozenset(f"{number}.{exercise}" for exercise in found)
 
 
-def _passed(folder: Path) -> set[str]:
-    found = _read(folder / PROGRESS)
-    return _words(found.get("passed")) if isinstance(found, dict) else set()
-
-
-def _read(path: Path) -> Any:
-    """What a file of ours holds; None where there is none, or something else."""
-    try:
-        return json.loads(read_file(path, LARGEST))
-    except (OSError, ValueError, RecursionError):
-        return None
-
-
-def _words(found: Any) -> set[str]:
-    """The words in a list, or the keys of an object; anything else holds none."""
-    if not isinstance(found, list | dict):
-        return set()
-    return {one for one in found if isinstance(one, str)}
+def _passed(kept: Mapping[str, object]) -> set[str]:
+    """The exercises that a file names; anything else in it is passed over."""
+    found = kept.get("passed")
+    return {one for one in found if isinstance(one, str)} if isinstance(found, list) else set()

@@ -29,9 +29,15 @@ def reveal_number(
         truths: the measured number, or one for each seed or data set.
         unit: written after the numbers.
         show: called afterwards, for lines and pictures that would give the answer away.
+
+    Raises:
+        ValueError: the guess is of another kind, or what was found is no number.
     """
+    _asked(guess, "number")
     runs = np.atleast_1d(np.asarray(truths, dtype=float)).ravel()
-    _reveal(guess, "number", lambda value: _draw_number(what, value, runs, unit), show)
+    if not runs.size or not np.isfinite(runs).all():
+        raise ValueError(f"{what} needs one finite number or more; got {truths!r}.")
+    _reveal(guess, lambda value: _draw_number(what, value, runs, unit), show)
 
 
 def reveal_choice(what: str, guess: Prediction, truth: Any, show: Show | None = None) -> None:
@@ -44,13 +50,13 @@ def reveal_choice(what: str, guess: Prediction, truth: Any, show: Show | None = 
         show: called afterwards, for lines and pictures that would give the answer away.
 
     Raises:
-        ValueError: the truth is none of the options.
+        ValueError: the guess is of another kind, or the truth is none of the options.
     """
     options = _asked(guess, "choice")["options"]
     found = str(truth.item() if hasattr(truth, "item") else truth)
     if found not in options:
         raise ValueError(f"What was found must be one of {options}; got {truth!r}.")
-    _reveal(guess, "choice", lambda value: _draw_choice(what, value, found, options), show)
+    _reveal(guess, lambda value: _draw_choice(what, value, found, options), show)
 
 
 def reveal_curve(
@@ -71,9 +77,17 @@ def reveal_curve(
         runs: the measured values, one row for each seed or data set, (R, K) or (K,).
         xlabel: label of the horizontal axis.
         show: called afterwards, for lines and pictures that would give the answer away.
+
+    Raises:
+        ValueError: the guess is of another kind, or what was found has no place on these axes.
     """
+    _asked(guess, "curve")
     rows, at = np.atleast_2d(np.asarray(runs, dtype=float)), np.asarray(x, dtype=float)
-    _reveal(guess, "curve", lambda value: _draw_curve(what, value, at, rows, xlabel), show)
+    if rows.shape[1:] != at.shape or not ((rows > 0) & (rows < np.inf)).all():
+        raise ValueError(
+            f"{what} needs a finite, positive number above each of {at.size} x; got {runs!r}."
+        )
+    _reveal(guess, lambda value: _draw_curve(what, value, at, rows, xlabel), show)
 
 
 def _asked(guess: Prediction, kind: str) -> dict[str, Any]:
@@ -83,11 +97,8 @@ def _asked(guess: Prediction, kind: str) -> dict[str, Any]:
     return guess.asks
 
 
-def _reveal(
-    guess: Prediction, kind: str, draw: Callable[[Any], None], show: Show | None = None
-) -> None:
+def _reveal(guess: Prediction, draw: Callable[[Any], None], show: Show | None) -> None:
     """Draw at once, or as soon as the guess is committed; until then say what to do."""
-    _asked(guess, kind)
 
     def tell() -> None:
         draw(guess.value)
@@ -163,11 +174,11 @@ def _draw_choice(what: str, guess: Any, truth: str, options: list[str]) -> None:
     figure, ax = plots.new_figure(width=6.2, height=1.3)
     chosen = None if guess is None else str(guess)
     guesses.guess_among_options(ax, options, chosen, truth)
-    verdict = "You predicted it." if chosen == truth else f"You predicted {chosen}."
     if chosen is None:
         plots.show(figure, f"{what} Found: {truth}.", FOUND)
-    else:
-        plots.show(figure, f"{what} Found: {truth}. {verdict}", LEAD)
+        return
+    verdict = "You predicted it." if chosen == truth else f"You predicted {chosen}."
+    plots.show(figure, f"{what} Found: {truth}. {verdict}", LEAD)
 
 
 def _draw_curve(

@@ -208,9 +208,13 @@ def restore(content: bytes, folder: Path | str = ".") -> Restored:
         with contextlib.suppress(OSError):  # a second copy of what the learner has chosen
             keep(folder, RESTORED, content)
     if guesses := _guesses(wanted):
-        keep_predictions(folder, guesses)
-        tags[PREDICTIONS] = sorted(guesses)
+        try:
+            keep_predictions(folder, guesses)
+            tags[PREDICTIONS] = sorted(guesses)
+        except (OSError, ValueError) as error:  # the answers are back all the same
+            failed.append(f"{PREDICTIONS} (cannot be kept: {error})")
     placed = {_plain(f"{name}/{tag}") for name, found in tags.items() for tag in found}
+    placed |= {f"{PREDICTIONS}/{key}" for key in guesses}
     unknown = [name for name in wanted if name not in placed]
     return Restored(tags, unknown, unreadable + failed, *backups)
 

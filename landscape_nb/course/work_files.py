@@ -1,12 +1,14 @@
 """Files beside a learner's notebooks: one kernel at a time, and none ever replaced by another."""
 
 import contextlib
+import json
 import os
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -16,6 +18,7 @@ from landscape_nb.numerics.files import replace_files
 if sys.platform != "win32":
     import fcntl
 
+LARGEST_JSON = 1_000_000  # bytes, chosen here: a hundred times what a whole course keeps
 PATIENCE = 20.0  # seconds, chosen here: what a second notebook takes to save or restore is under 1
 _BUSY = "Another notebook is saving or restoring here. Try again when it has finished."
 
@@ -65,6 +68,36 @@ def keep(folder: Path, name: str, content: bytes) -> str:
         if _holds(path, content) or (not os.path.lexists(path) and _create(path, content)):
             return path.name
     raise WorkFileError(f"There are too many files named {name} here. Remove some.")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What a JSON file of ours holds; empty where there is none, or something else."""
+    try:
+        found = json.loads(read_file(path, LARGEST_JSON).decode("utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def change_json(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Put what `change` makes of a JSON file's content in its place, while no other kernel does.
+
+    What cannot be read counts as empty, and is kept aside first, as NAME_unreadable.json.
+
+    Raises:
+        OSError: the file cannot be written; it is as it was.
+        WorkFileError: others keep writing here, or the file would be larger than `read_json` reads.
+    """
+    with alone(path.parent):
+        before = read_json(path)
+        if not before and path.is_file():
+            damaged = path.read_bytes()
+            if damaged.strip() not in (b"", b"{}"):
+                keep(path.parent, f"{path.stem}_unreadable.json", damaged)
+        text = json.dumps(change(before), indent=1, sort_keys=True)
+        if len(text) >= LARGEST_JSON:
+            raise WorkFileError(f"{path.name} would be larger than {LARGEST_JSON} bytes.")
+        replace_files({path: f"{text}\n".encode()})
 
 
 def _holds(path: Path, content: bytes) -> bool:

@@ -10,7 +10,6 @@ from landscape_nb.figures import plots
 
 DIGITS = {"color": plots.BLUE, "marker": "o"}
 BLOBS = {"color": plots.ORANGE, "marker": "s", "linestyle": "--"}
-DOTTED = {"color": plots.GREY, "linewidth": 0.9, "linestyle": (0, (1, 2))}
 
 
 def _sorted(ax: Axes, values: np.ndarray, label: str, look: Mapping) -> None:

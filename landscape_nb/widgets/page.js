@@ -1,7 +1,7 @@
 // Explorables on a page that has no kernel: the state lies in the page, beside a still picture.
 
 /** What anywidget's model is, for a state that nobody else holds. */
-export function embedded(state) {
+function embedded(state) {
   const values = { ...state };
   const heard = new Map(); // event -> callbacks
   const fire = (event) => [...(heard.get(event) ?? [])].forEach((call) => call());
