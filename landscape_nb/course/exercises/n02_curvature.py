@@ -151,7 +151,7 @@ def show_minima(minima: Sequence[Sequence[float]]) -> None:
     w1, grid = np.linspace(0.2, 4, 200), np.linspace(0.02, 4, 200)
     heights = smallest_network(np.meshgrid(grid, grid))
     ax.contour(grid, grid, heights, [0.02, 0.08, 0.18], colors=plots.GREY, linewidths=0.8)
-    plots.curve(ax, w1, 1 / w1, "minima, loss 0", color=plots.BLACK, marker=None)
+    plots.curve(ax, w1, 1 / w1, "minima, loss 0", color=plots.BLACK, marker=None, linewidth=2.5)
     for w, look in zip(minima, THREE, strict=True):
         mark = {**look, "markersize": 9, "linestyle": "none"}
         label = f"sharpness {largest_curvature(w):.2f}"
@@ -160,6 +160,6 @@ def show_minima(minima: Sequence[Sequence[float]]) -> None:
     ax.legend(frameon=False)
     plots.show(
         figure,
-        "Your three minima lie on the black curve, where the loss is 0. The sharper one is, the "
+        "Your three minima lie on the thick curve, where the loss is 0. The sharper one is, the "
         "nearer the grey level curves (0.02, 0.08, 0.18) run to it.",
     )
