@@ -62,7 +62,7 @@ def three_bowls(level: np.ndarray, tilted: np.ndarray, mirrored: np.ndarray) -> 
         mirrored: (180,), of its mirror image.
     """
     figure, ax = plots.new_figure(width=6.2)
-    names = ("level bowl", "tilted one way", "tilted the other way")
+    names = ("not tilted", "tilted one way", "tilted the other way")
     for heights, name, look in zip((level, tilted, mirrored), names, THREE, strict=True):
         plots.curve(ax, np.arange(180), heights, name, **{**look, "markevery": [0, 45, 90, 135]})
     ax.set(xlabel="direction [degrees from the first axis]", ylabel="curvature", ylim=(0, 3.9))
