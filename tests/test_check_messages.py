@@ -21,6 +21,19 @@ def best(d, D, first=0):
     )
 
 
+def excess(c):
+    return (c**2).sum() - np.linalg.norm(c)
+
+
+def steps(eigenvalues, fraction):
+    kappa = max(eigenvalues) / min(eigenvalues)
+    return np.log(fraction) / np.log((kappa - 1) / (kappa + 1))
+
+
+def variance(H, S):
+    return 2 * ((H**2).sum() - (np.diag(H) ** 2).sum()) / S / np.trace(H)
+
+
 def moment(a, c, B, sigma, value=1, cross=1, curvature=1):
     flat = 2 * (B**2).sum() + np.trace(B) ** 2
     return (
@@ -47,6 +60,28 @@ ANSWERS = {  # what somebody wrote -> exercise, answer, what the message must be
     "no cross": ("01.2", lambda **x: moment(**x, cross=0), "The cross part is missing"),
     "half": ("01.2", lambda **x: moment(**x, curvature=0.5), "The curvature part is half"),
     "a, not a^2": ("01.2", lambda **x: moment(**x) - x["a"] ** 2 + x["a"], "Right in 1 of 3"),
+    "length": ("01.2", lambda **x: moment(**x) - x["sigma"] ** 2 * excess(x["c"]), "Is the length"),
+    "squares": (
+        "01.2",
+        lambda a, c, B, sigma: (
+            moment(a, c, B, sigma) - sigma**4 / 4 * (np.trace(B) ** 2 - np.trace(B**2))
+        ),
+        "The square of the trace",
+    ),
+    "sigma": (
+        "01.2",
+        lambda a, c, B, sigma: moment(a, c, B, sigma, cross=1 / sigma),
+        "Which power of sigma",
+    ),
+    "not whole": ("02.1", steps, "A number of steps is whole"),
+    "down": ("02.1", lambda **x: int(steps(**x)), "Rounded down"),
+    "variance": ("02.2", variance, "That is a variance"),
+    "uphill": ("02.3", lambda gradient, H: np.linalg.solve(H, gradient), "This is Newton's step"),
+    "by entries": (
+        "02.3",
+        lambda gradient, H: -gradient / abs(np.linalg.eigvalsh(H)),
+        "The eigenvalues belong to",
+    ),
     "n": ("01.3", lambda losses, k: losses.var() / (k * (k + 1)), "With few losses"),
     "k^2": ("01.3", lambda losses, k: losses.var(ddof=1) / k**2, "Is k written where"),
     "first two": ("01.4", lambda d, D: tuple(range(D)), "The first D are best only where"),

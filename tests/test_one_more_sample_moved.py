@@ -228,3 +228,16 @@ def _assert_colours(pixels, twin, found):
     assert np.abs(pixels[..., :3] - colours)[away].max() < 6
     furrow = np.abs(increment) < 1e-3 * np.abs(increment).max()
     assert pixels[furrow][:, :3].sum(1).max(initial=0) < 255  # dark
+
+
+@pytest.mark.parametrize("curve", [True, False], ids=["drawn", "left out"])
+def test_the_change_along_k_is_drawn_where_it_is_asked_for(curve, driver, tmp_path):
+    one = OneMoreSample([0, 1, 2, 3], [0, 1, 2, 5], curve=curve)
+    driver.get(page({"one": one}, tmp_path / "page.html", "light").as_uri())
+    shown(driver, "one")
+    places = [
+        root(driver, "one").find_elements(By.CSS_SELECTOR, f".ln-spot-{name}")
+        for name in ("data", "curve")
+    ]
+    assert [len(found) for found in places] == [1, int(curve)]
+    assert ("average over all orders" in root(driver, "one").text) == curve

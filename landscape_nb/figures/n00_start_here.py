@@ -28,10 +28,33 @@ def two_changes(slopes: Tensor, offsets: Tensor, increments: Mapping[int, Tensor
     few, many = (float(increment.square().mean()) for increment in increments.values())
     plots.show(
         figure,
-        f"On the same colours the right panel is much darker: the mean squared change is {few:.1e} "
-        f"at k = 5 and {many:.1e} at k = 50. That is a factor of {few / many:.0f} and not 85, "
+        f"On the same colours the right panel is much darker: the mean squared change is {few:.2g} "
+        f"at k = 5 and {many:.2g} at k = 50. That is a factor of {few / many:.0f} and not 85, "
         "because this is one order of the data. The dark curves in each panel are where the new "
         "sample is no surprise, so that nothing changes.",
+    )
+
+
+def factors_of_orders(factors: Sequence[float], average: float) -> None:
+    """By which factor the change shrinks in each of some orders, beside the average over all.
+
+    Args:
+        factors: one for each order.
+        average: the factor of the mean squares over all orders.
+    """
+    figure, ax = plots.new_figure(width=6.2, height=1.8)
+    ax.plot(sorted(factors), np.zeros(len(factors)), "o", color=plots.BLUE, alpha=0.6)
+    ax.axvline(average, color=plots.VERMILLION, linestyle="--")
+    ax.text(average * 1.06, 0.6, "average over all orders", color=plots.VERMILLION)
+    ax.set(xscale="log", xlim=(1, 1000), ylim=(-1, 1), yticks=[])
+    ax.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
+    ax.set_xlabel("factor from k = 5 to k = 50")
+    ax.spines["left"].set_visible(False)
+    plots.show(
+        figure,
+        f"Each disc is one of the {len(factors)} orders. The smallest factor is "
+        f"{min(factors):.1f}, the largest {max(factors):.0f}; the average over all orders gives "
+        f"{average:.0f}.",
     )
 
 

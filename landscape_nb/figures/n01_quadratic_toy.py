@@ -227,7 +227,9 @@ def frozen_and_retrained(
     right.axhline(0.5, color=plots.BLACK, linewidth=0.8)
     right.text(30, 0.42, "noise alone: 1/2", va="top")
     ticks = ks[::2].tolist()
-    plots.log_log(left, "samples k", "mean squared increment", "The criterion", ticks=ticks)
+    plots.log_log(
+        left, "samples k", "mean squared increment", "The mean squared change", ticks=ticks
+    )
     plots.log_log(right, "samples k", "T(k)", "Without $(k+1)^{-2}$: T(k)", ticks=ticks)
     right.set_ylim(0.2, None)
     left.legend(frameon=False, fontsize=8, loc="lower left")

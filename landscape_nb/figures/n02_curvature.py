@@ -53,6 +53,30 @@ def parabolas(w: np.ndarray, f: np.ndarray, flat: Sequence[tuple[float, float, f
     )
 
 
+def three_bowls(level: np.ndarray, tilted: np.ndarray, mirrored: np.ndarray) -> None:
+    """The curvature in every direction of three bowls that agree along both axes.
+
+    Args:
+        level: (180,), curvature along 0, 1, .. 179 degrees of the bowl that is not tilted.
+        tilted: (180,), of the one that is steeper along the diagonal.
+        mirrored: (180,), of its mirror image.
+    """
+    figure, ax = plots.new_figure(width=6.2)
+    names = ("not tilted", "tilted one way", "tilted the other way")
+    for heights, name, look in zip((level, tilted, mirrored), names, THREE, strict=True):
+        plots.curve(ax, np.arange(180), heights, name, **{**look, "markevery": [0, 45, 90, 135]})
+    ax.set(xlabel="direction [degrees from the first axis]", ylabel="curvature", ylim=(0, 3.9))
+    ax.set_xticks(
+        [0, 45, 90, 135, 180], ["0\nfirst axis", "45\ndiagonal", "90\nsecond axis", "135", "180"]
+    )
+    ax.legend(frameon=False, fontsize=9, loc="upper right", ncols=3)
+    plots.show(
+        figure,
+        "Along both axes the three bowls agree. Along the diagonal, at 45 degrees, the curvature "
+        f"is {level[45]:.1f}, {tilted[45]:.1f} or {mirrored[45]:.1f}.",
+    )
+
+
 def four_learning_rates(heights: Mapping[float, Tensor]) -> None:
     """The loss over its start for four learning rates, around the one where descent diverges.
 
@@ -69,7 +93,7 @@ def four_learning_rates(heights: Mapping[float, Tensor]) -> None:
     plots.show(
         figure,
         f"A change of a tenth decides. At 1.9 the loss falls to {heights[1.9][-1]:.0e} of its "
-        "start. At 2 exactly it levels off, because the top coordinate jumps from side to side "
+        "start. At 2 exactly it levels off, because the sharpest direction jumps from side to side "
         "for ever. At 2.1 it falls first, while the other 19 directions shrink, and then grows "
         "without bound.",
     )

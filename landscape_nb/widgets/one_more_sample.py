@@ -27,6 +27,8 @@ class OneMoreSample(Explorable, module="one_more_sample"):
         y: the samples' values, of the same shape.
         k: first value of its slider; 3, or 2 of three samples, if not given.
         window: ((lowest, highest) slope, (lowest, highest) offset) of the landscape that is shown.
+        curve: whether the mean squared change is drawn for every k too. Without it a reader can be
+            asked how it falls.
 
     Attributes:
         k: number of samples so far, 2 .. n - 1. (At k = 1 the bowl is a valley: no line is best.)
@@ -56,6 +58,7 @@ class OneMoreSample(Explorable, module="one_more_sample"):
         y: ArrayLike,
         k: int | None = None,
         window: Sequence[Sequence[float]] = ((-0.4, 2.0), (-0.7, 1.7)),
+        curve: bool = True,
     ) -> None:
         xs, ys = _samples(x, y)
         k = min(3, len(xs) - 1) if k is None else k
@@ -68,7 +71,7 @@ class OneMoreSample(Explorable, module="one_more_sample"):
         data = {
             "x": xs, "y": ys, "start": k, "window": ends, "grid": GRID,
             "view": [_view(xs, 0.12), _view(ys, 0.22)],
-            "limits": list(figures.LIMITS), "levels": figures.LEVELS,
+            "limits": list(figures.LIMITS), "levels": figures.LEVELS, "curve": bool(curve),
         }  # fmt: skip
         super().__init__(data=data, k=k)
 

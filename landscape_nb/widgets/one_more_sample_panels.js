@@ -1,4 +1,4 @@
-// The pictures of one more sample: data, both bowls, the squared change, and the change along k.
+// The pictures of one more sample: data, both bowls, the squared change, and perhaps the change along k.
 
 import { html } from "./explorable.js";
 import { DASHES, axes, legend, ownName, svg } from "./drawing.js";
@@ -283,7 +283,7 @@ const MEANINGS = [
 const OWN = { label: "taken in from you", colour: "purple", marker: "s" };
 const CURVES = [
   { label: "this order", colour: "quiet", dash: "-" },
-  { label: "average over all orders, S² / (k (k + 1))", colour: "green", dash: "-.", width: 2 },
+  { label: "average over all orders", colour: "green", dash: "-.", width: 2 },
 ];
 
 /** All plots for one width. */
@@ -292,8 +292,8 @@ function built(width, most, data, handle, put) {
   const shown = dataPlot(size.data, data);
   const bowl = bowlPlot(size.bowl, data);
   const change = changePlot(size.change, size.narrow, data);
-  const curve = curvePlot(size.curve, data, most);
-  const parts = [shown, bowl, change, curve];
+  const curve = data.curve ? curvePlot(size.curve, data, most) : null;
+  const parts = [shown, bowl, change, ...(curve ? [curve] : [])];
   const own = legend([OWN]).firstChild;
   const meanings = legend(MEANINGS);
   meanings.append(own);
@@ -312,8 +312,7 @@ function built(width, most, data, handle, put) {
       panel("change", size.change, change.canvas, change.plot.node)),
     hint,
     meanings,
-    panel("curve", size.curve, curve.plot.node),
-    legend(CURVES));
+    ...(curve ? [panel("curve", size.curve, curve.plot.node), legend(CURVES)] : []));
   shown.plot.node.classList.add("ln-pointed");
   shown.plot.node.addEventListener("click", ({ clientX, clientY }) => {
     const { left, top, width: across, height: down } = shown.plot.node.getBoundingClientRect();

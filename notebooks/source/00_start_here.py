@@ -14,8 +14,7 @@ from landscape_nb.widgets import OneMoreSample
 
 generator = torch.Generator().manual_seed(28)
 x, y = noisy_line(120, noise=0.7, generator=generator)
-explorer = OneMoreSample(x, y, k=3)
-explorer
+OneMoreSample(x, y, k=3, curve=False)
 
 # %% [markdown]
 # ## What you are looking at
@@ -27,9 +26,9 @@ explorer
 #   hills on a hiking map. The lowest place, the cross, is the best line: the **minimiser**. Solid is
 #   before, dashed is after.
 # - **Right: the change.** How much the height of each place changes when the next point joins, squared.
-#   Bright means much. In the dark furrow the new point is no surprise, so nothing changes.
-# - **Below:** the average over the right picture, for every number of points $k$. Both axes are
-#   logarithmic. This order of the points jumps around the average over all orders.
+#   Bright means much, on a logarithmic scale. In the dark furrow nothing changes: there the new point
+#   does as well as the points so far do on average. The sentence above gives the average over this
+#   picture, the *mean squared change in the window*.
 #
 # **Try this.**
 #
@@ -37,15 +36,20 @@ explorer
 #   dashed contours become one?
 # - At $k = 12$, put a point far below the line, at the right edge. Then put one on the line. Where does
 #   the furrow run now?
-# - *Shuffle* a few times. What stays the same in the lowest picture, and what does not?
 #
 # With the keyboard: go to the data with the Tab key, move the cross with the arrow keys, press Enter.
 
 # %%
-for k in (6, 12, 100):
-    explorer.k = k
-    print(explorer.sentence())
-explorer.k = 3
+import time
+
+start = time.perf_counter()
+import landscape_nb as ln
+from landscape_nb.course import Cost, CourseMap, SaveMyWork, holds, predict_number, reveal_number
+from landscape_nb.figures import n00_start_here as figures
+
+# %%
+torch.set_num_threads(1)  # these models are small: one processor is fastest
+cost = Cost(start)
 
 # %% [markdown]
 # ## One equation, checked by hand
@@ -58,26 +62,13 @@ explorer.k = 3
 # $$L_{k+1}(w) - L_k(w) \;=\; \frac{\ell_{k+1}(w) - L_k(w)}{k+1}.$$
 #
 # The left side is the change of height when one sample joins: the **increment**. The right side is the
-# new sample's *surprise*, its loss minus the average so far, divided by $k+1$. That is exact, for every
+# new sample's *surprise*, its loss minus the average so far, divided by $k+1$. (In the dark furrow the
+# surprise is zero.) That is exact, for every
 # model and every $w$. It is the root of the whole course.
 #
 # Take three samples whose losses at some $w$ are 1, 3 and 8. The averages of the first one, two and
 # three are 1, 2 and 4. So the increments are $2-1 = 1$ and $4-2 = 2$. The right side must give the same:
 # $(3-1)/2$ and $(8-2)/3$. Check it in your head, then run the cell.
-
-# %%
-import time
-
-start = time.perf_counter()
-import landscape_nb as ln
-from landscape_nb.course import (
-    Cost, CourseMap, SaveMyWork, holds, predict_number, reveal_number,
-)  # fmt: skip
-from landscape_nb.figures import n00_start_here as figures
-
-# %%
-torch.set_num_threads(1)  # these models are small: one processor is fastest
-cost = Cost(start)
 
 # %%
 sample_losses = torch.tensor([1.0, 3.0, 8.0])
@@ -88,7 +79,7 @@ print("right sides:", [(3 - averages[0]) / 2, (8 - averages[1]) / 3])
 # %% [markdown]
 # ## The same in code
 #
-# `ln.EmpiricalLoss` keeps the samples in order and knows every $L_k$. `ln.fit` finds the minimiser.
+# `ln` is the package of this course. `ln.EmpiricalLoss` keeps the samples in order and knows every $L_k$. `ln.fit` finds the minimiser.
 
 # %%
 line = torch.nn.Linear(1, 1).double()
@@ -118,11 +109,14 @@ def change(losses, k):
 # ## With ten times more data
 #
 # As *one number* for the change we take its **mean square over the window**. (Squares, because a change
-# up and a change down are both changes.) How much smaller is it with 50 samples than with 5?
+# up and a change down are both changes.) It depends on which sample happens to come next, so we average
+# over all orders in which the 120 samples could have come. How much smaller is it with 50 samples than
+# with 5?
 
 # %%
 factor_guess = predict_number(
-    "00.factor", "By what factor does the mean squared change shrink from k = 5 to k = 50?"
+    "00.factor",
+    "By what factor does the mean squared change, averaged over all orders, shrink from k = 5 to 50?",
 )
 
 # %%
@@ -141,13 +135,21 @@ reveal_number(
 # Averaged over every possible order of the samples, the factor is $\frac{50 \cdot 51}{5 \cdot 6} = 85$,
 # close to $10^2 = 100$. The landscape changes by about $1/k$, so the *square* of the change falls as
 # $1/k^2$. Notebook 01 proves the exact number and asks how much of it is a property of the landscape.
-# (A hint: surprisingly little.)
 
 # %% [markdown]
 # ## And one order of the samples?
 #
-# The order is an accident, and we averaged over it. We shuffle the samples twenty times. How far can
-# a single order be from the average?
+# In life there is no average over orders: samples come in one order, once. Here is the explorer again, with
+# a picture below: the mean squared change for *every* $k$, on logarithmic axes. Grey is this order, green
+# the average over all.
+# ***Shuffle* a few times.** What stays, and what does not?
+
+# %%
+OneMoreSample(x, y, k=5)
+
+# %% [markdown]
+# We shuffle the samples twenty times, and for each order divide its value at $k = 5$ by that at
+# $k = 50$. The average over all orders gave 85. How far off can a single order be?
 
 # %%
 largest_guess = predict_number(
@@ -166,7 +168,7 @@ reveal_number(
     "The largest factor of twenty orders",
     largest_guess,
     max(factors),
-    show=lambda: print(f"smallest: {min(factors):.1f}, largest: {max(factors):.0f}"),
+    show=lambda: figures.factors_of_orders(factors, factor),
 )
 
 # %% [markdown]
@@ -328,8 +330,8 @@ SaveMyWork()
 # - **A bowl in two dimensions.** For a straight line $L_k$ is an exact bowl. A network has many
 #   thousand parameters and no picture shows them all. That is why later notebooks choose a few
 #   directions, and test whether these are the right ones.
-# - **The factor 85 is arithmetic.** Averaged over all orders, it holds at fixed $w$ for every model,
-#   good or bad. If you measure it, you have learnt nothing about your landscape yet.
+# - **Is the factor 85 a property of this landscape at all?** Nothing here has shown it: we have tried
+#   one model only. Notebook 01 tries others, and something that is no model.
 
 # %% tags=["nbval-ignore-output"]
 print(cost.line(budget_s=20, budget_mb=1000))

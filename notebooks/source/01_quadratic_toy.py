@@ -93,9 +93,10 @@ figures.bowl_and_cuts([[2.0, 0.9], [0.9, 1.0]])
 #
 # $$I_k(w) = L_{k+1}(w) - L_k(w) = \frac{\ell_{k+1}(w) - L_k(w)}{k+1} \qquad\text{(Eq. 5)}$$
 #
-# **The increment is the next sample's *surprise*, its loss minus the mean so far, divided by $k+1$.** (Eq. 5
-# of [Kiselev and Grabovoy 2026](https://arxiv.org/abs/2604.14870), or KG26. You do not need it.) We try a
-# hundred random points. Python counts from 0, so sample $k+1$ is entry `k`.
+# It is, by the equation of notebook 00: **the increment is the next sample's surprise, divided by $k+1$.**
+# (The numbers at the right are those of the paper by
+# [Kiselev and Grabovoy 2026](https://arxiv.org/abs/2604.14870), KG26, which asks our colleague's question.
+# You do not need it.) We try a hundred random points. Python counts from 0, so sample $k+1$ is entry `k`.
 
 # %%
 toy = ln.toys.quadratics(300, 20, shift=1.5, generator=seeded(1))
@@ -109,8 +110,8 @@ print(f"a typical increment: {left.abs().median():.2g} = {right.abs().median():.
 # %% [markdown]
 # ## 3. How much of it is arithmetic?
 #
-# Our colleague draws the mean of $I_k^2$ on logarithmic axes. (Squares, because up and down are both changes.)
-# There a power law $k^s$ is a straight line with **slope** $s$.
+# Our colleague draws the mean of $I_k^2$ on logarithmic axes. There a power law $k^s$ is a straight line
+# with **slope** $s$.
 #
 # Before we believe a measurement, we try it where there is nothing to find. We throw a **die** 300 times and
 # call the mean of the first $k$ throws $L_k$: no model, no training, no landscape. How does
@@ -119,7 +120,7 @@ print(f"a typical increment: {left.abs().median():.2g} = {right.abs().median():.
 # %%
 dice_guess = predict_choice(
     "01.dice",
-    "Along which power of k does the mean squared change fall for dice?",
+    "How does the mean squared change fall for dice?",
     ["it stays level", "1/k", "1/k²", "1/k³"],
 )
 
@@ -143,7 +144,7 @@ slope = ln.log_slope(ks, exact["300 samples, w frozen"]).value
 
 # %%
 reveal_choice(
-    "Along which power of k does the mean squared change fall for dice?",
+    "How does the mean squared change fall for dice?",
     dice_guess,
     ["it stays level", "1/k", "1/k²", "1/k³"][round(-slope)],
     show=lambda: figures.dice_and_frozen(ks, orders, exact),
@@ -240,7 +241,8 @@ reveal_choice(
 
 # %% [markdown]
 # Steeper: $T(k)$ falls too, as long as the model learns to do better on unseen samples, that is, to
-# **generalise**. Even a perfect model is surprised by noise: then $T(k)$ is $\tfrac12$, and stays.
+# **generalise**. Even a perfect model is surprised by noise: here $T(k)$ is then $\tfrac12$, the variance of
+# half a squared Gaussian number, and stays.
 # **The slope with training is $-2$ plus the slope of $T$, exactly.**
 
 # %% [markdown]
@@ -309,18 +311,19 @@ reveal_choice(
 
 # %% [markdown]
 # Yes: the cross part is negative when the new sample lifts the landscape at $w_k^*$ but flattens it, or the
-# other way round. In section 1: place 1.5, curvature 0.5.
+# other way round. (To see one, set the next sample in the first picture to place 1.5 and curvature 0.5: the
+# change is above zero at $w = 0$ and bends down.)
 
 # %% [markdown]
 # ## 5. Which directions?
 #
 # A second colleague finds eigenvectors tedious. He takes six *random* directions and a small cloud, $\sigma =
-# 0.01$, and compares its mean square with that of a cloud in all 20 directions.
+# 0.01$. There he averages $I_k^2$, and divides by the same average for a cloud in all 20 directions.
 
 # %%
 random_guess = predict_number(
     "01.random",
-    "Mean square in six random directions, divided by that in all twenty, at sigma = 0.01?",
+    "Mean square of the increment in six random directions, over that in all twenty (sigma = 0.01)?",
 )
 
 # %%
@@ -354,8 +357,9 @@ reveal_number("The ratio in six random directions", random_guess, ratio)
 # %% [markdown]
 # What the directions see is the rest, the **centred criterion** $\mathbb{E}\,(I_k - a)^2$: gradient and
 # curvature part. Below, three probes: the *top* $D$ eigenvectors, $D$ *random* directions, and the *bottom* $D$,
-# where the landscape is flattest. Left: the parts in the top directions. Right: each probe's mean square over
-# that of all directions, *raw* and *centred*.
+# where the landscape is flattest. The picture calls the mean square *the criterion*. Left: its parts in the top
+# directions. Right: each probe's criterion over that of all directions (the *full space*), *raw*, that is as it
+# is, and *centred*.
 #
 # **Drag the sliders.** Which bars tell the probes apart? Set $D = 1$: which bars change? Move $\sigma$ up to 3: which
 # part overtakes the value first?

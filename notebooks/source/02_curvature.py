@@ -17,8 +17,6 @@ BowlExplorer(lr=0.6, kappa=10.0)
 # $\lambda_{\max}$ is the curvature along the sharp direction, and $\kappa$ says how many times larger it is than
 # along the flat one. Why does the limit lie where you found it? And what else does curvature decide: why
 # some training crawls, whether a cleverer method cures that, whether a flat minimum is a good one?
-#
-# You need calculus and a little linear algebra.
 
 # %%
 import numpy as np
@@ -43,8 +41,8 @@ def seeded(seed):
 # %% [markdown]
 # ## 1. Curvature in one dimension
 #
-# Walk along a curve $f(w)$. Its **slope** says how fast you rise, its curvature how fast the slope
-# changes. Both can be read off three heights, a small distance $h$ apart:
+# Walk along a curve $f(w)$. Slope and curvature can be read off three heights, a small distance $h$
+# apart:
 #
 # $$f'(w) \approx \frac{f(w+h) - f(w-h)}{2h}, \qquad
 # f''(w) \approx \frac{f(w+h) - 2 f(w) + f(w-h)}{h^2}.$$
@@ -77,14 +75,14 @@ figures.parabolas(w, f(w), [(at, f(at), curvature(f, at)) for at in flat_points]
 # ## 2. The Hessian: curvature in every direction
 #
 # A network has many parameters, $w \in \mathbb{R}^N$. Choose a direction, an arrow $u$ of length 1, and
-# walk along it: the loss becomes a curve, with a curvature as before. We take a tilted bowl with two
-# parameters and measure along 180 directions.
+# walk along it: the loss becomes a curve, with a curvature as before. Somebody has measured a bowl with
+# two parameters, but along the two axes only.
 
 # %%
-diagonal_guess = predict_number(
-    "02.diagonal",
-    "The bowl's curvature is 2 along the first axis and 1 along the second. How large is it along "
-    "the diagonal between them?",
+diagonal_guess = predict_choice(
+    "02.two-axes",
+    "The curvature is 2 along the first axis and 1 along the second. And along the diagonal?",
+    ["between 1 and 2", "more than 2", "two numbers don't tell"],
 )
 
 # %%
@@ -93,20 +91,26 @@ angles = np.radians(np.arange(180))
 directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)  # (180, 2), each of length 1
 
 
-def along(u):
-    """The bowl as a function of the step t along u."""
-    return lambda t: (t * u) @ H2 @ (t * u) / 2
+def measure(H):
+    """The curvature of the bowl w'Hw/2 along each direction, from three heights."""
+    return np.array([curvature(lambda t, u=u: (t * u) @ H @ (t * u) / 2, 0.0) for u in directions])
 
 
-measured = np.array([curvature(along(u), 0.0) for u in directions])
+measured, level, mirrored = (measure(H2 * [[1, s], [s, 1]]) for s in (1, 0, -1))
+disagree = np.ptp([measured[45], level[45], mirrored[45]]) > 1
 
 # %%
-reveal_number("The curvature along the diagonal", diagonal_guess, measured[45])
+reveal_choice(
+    "What is the curvature along the diagonal?",
+    diagonal_guess,
+    "two numbers don't tell" if disagree else "between 1 and 2",
+    show=lambda: figures.three_bowls(level, measured, mirrored),
+)
 
 # %% [markdown]
-# More than along either axis: the axes are nothing special. The bowl is tilted, and so two numbers are not
-# enough. The third is how fast the slope along *one* axis changes while you walk along the *other*, here
-# 1.2. Along the diagonal all three add up: $\tfrac12 (2 + 2 \cdot 1.2 + 1)$.
+# A bowl may be tilted, and then the axes are nothing special. The third number is how fast the slope along
+# *one* axis changes while you walk along the *other*: 0, 1.2 or -1.2. Along the diagonal all three add up,
+# for the second bowl to $\tfrac12 (2 + 2 \cdot 1.2 + 1)$.
 
 # %% [markdown]
 # For $N$ parameters, how many numbers give the curvature in *every* direction? One symmetric table of
@@ -114,7 +118,7 @@ reveal_number("The curvature along the diagonal", diagonal_guess, measured[45])
 #
 # $$\text{curvature along } u \;=\; u^\top H u, \qquad H_{ij} = \frac{\partial^2 L}{\partial w_i \partial w_j}.$$
 #
-# **Turn the arrow**: drag it, or use the slider or the arrow keys. (1) In which direction is the bowl
+# (The picture writes it u'Hu.) **Turn the arrow**: drag it, or use the slider or the arrow keys. (1) In which direction is the bowl
 # sharpest, in which flattest, and what is the angle between the two? (2) Choose the *saddle*. Where does
 # it go down, and where is it level?
 
@@ -135,7 +139,8 @@ DirectionExplorer({"tilted bowl": H2, "saddle": np.diag([2.0, -2.0])}, angle=15)
 # ## 3. How long may a step be?
 #
 # **Gradient descent** repeats $w \leftarrow w - \eta\, \nabla L(w)$ with a **learning rate** $\eta$. On a
-# bowl with its bottom at 0 the gradient is $Hw$. So along each eigenvector a step only multiplies:
+# bowl with its bottom at 0 the gradient is $Hw$. Let $x_i$ be how far $w$ is from the bottom along
+# eigenvector $i$. A step only multiplies it:
 #
 # $$x_i \;\leftarrow\; (1 - \eta \lambda_i)\, x_i .$$
 #
@@ -143,8 +148,8 @@ DirectionExplorer({"tilted bowl": H2, "saddle": np.diag([2.0, -2.0])}, angle=15)
 # This is the limit that you found above.
 #
 # Now a bowl with 20 parameters, eigenvalues from 4 down to 0.08, and a start equally far along every
-# eigenvector. At $\eta = 2.1/\lambda_{\max}$ one direction grows, by a factor of 1.1 each step. The other
-# 19 shrink.
+# eigenvector. The sharpest direction holds about a fifth of the loss there. At $\eta = 2.1/\lambda_{\max}$
+# its part $x_i$ grows, by a factor of 1.1 each step. The other 19 shrink.
 
 # %%
 blow_up_guess = predict_number(
@@ -280,7 +285,9 @@ reveal_choice(
 #
 # Take a network $W_2 \operatorname{relu}(W_1 x)$ without biases. ReLU lets a positive factor through:
 # $\operatorname{relu}(a z) = a \operatorname{relu}(z)$. So multiply $W_1$ by $a$ and divide $W_2$ by $a$:
-# every output stays the same. We do that to three trained networks, 64-16-10, on 200 digits.
+# every output stays the same. We do that to three networks, trained on 200 digits: 64 pixels go in, 16
+# numbers lie between, 10 come out. Sketch what becomes of the sharpness: drag the circles up and down, or
+# move them with the arrow keys.
 
 # %%
 sharpness_sketch = predict_curve(
@@ -403,7 +410,7 @@ for spectrum_1, fraction_1 in (([4.0, 0.08, 1.0], 1e-3), ([2.0, 7.0], 0.05), ([0
 # **2. The trace of a matrix that nobody can write down.** The **trace** of $H$ is the sum of its
 # diagonal, and of its eigenvalues. Hutchinson's estimate needs only products with $H$: draw a vector $v$ of
 # random signs $\pm 1$, take $v^\top H v = \sum_{ij} v_i v_j H_{ij}$, and average over $S$ draws. How large is
-# the *standard error* of that mean, the root of the variance of one draw over $S$, relative to the trace?
+# the *standard error* of that mean, $\sqrt{(\text{variance of one draw})/S}$, relative to the trace?
 # (Which products $v_i v_j$ vary at all? Those of two different pairs vary independently of each other, and each
 # pair stands in the sum twice.) The matrix may have hundreds of rows, so there is no trying all sign vectors.
 

@@ -70,6 +70,15 @@ def check_2(answer: Callable[..., Any]) -> None:
         for part in PARTS
         for words, times in (("missing", 0), ("half of what it should be", 0.5), ("doubled", 2))
     }
+    hints["Is the length of c squared in the gradient part?"] = lambda a, c, B, sigma: (
+        _moment_by_package(a, c / np.linalg.norm(c) ** 0.5, B, sigma)
+    )
+    hints["The square of the trace is not the trace of a square."] = lambda a, c, B, sigma: (
+        _moment_by_package(a, c, B, sigma) - sigma**4 / 4 * (np.trace(B) ** 2 - np.trace(B**2))
+    )
+    hints["Which power of sigma has the cross part?"] = lambda a, c, B, sigma: (
+        _moment_by_package(a, c, B, sigma) + a * (sigma - sigma**2) * np.trace(B)
+    )
     check("2", unaided(answer, "landscape_nb.gaussian_moment"), _moment_by_package, cases, hints)
     sigmas = np.geomspace(0.03, 3, 40)
     figures.own_moment(sigmas, [answer(1.0, c, B, sigma) for sigma in sigmas], 1.0)

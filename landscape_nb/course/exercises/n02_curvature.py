@@ -21,8 +21,9 @@ def check_1(answer: Callable[..., Any]) -> None:
     cases = [{"eigenvalues": np.array(s), "fraction": f} for s in spectra for f in (0.5, 1e-3)]
     hints: dict[str, Callable] = {
         "A number of steps is whole. When is the goal reached?": (
-            lambda **case: answer(**case) if answer(**case) % 1 else np.nan
+            lambda **case: answer(**case) if answer(**case) % 1 else steps_counted(**case)
         ),
+        "Rounded down: is the goal reached by then?": _rounded_down,
         "One step too few: is the goal reached by then?": lambda **case: steps_counted(**case) - 1,
         "Is this for the best learning rate? It fits 1 / lambda_max.": (
             lambda **case: steps_counted(**case, lr=1 / max(case["eigenvalues"]))
@@ -35,6 +36,12 @@ def check_1(answer: Callable[..., Any]) -> None:
         ),
     }
     check("1", answer, steps_counted, cases, hints)
+
+
+def _rounded_down(eigenvalues: np.ndarray, fraction: float) -> int:
+    """The last number of steps after which the worst start is not nearer than the fraction."""
+    kappa = max(eigenvalues) / min(eigenvalues)
+    return int(np.log(fraction) / np.log((kappa - 1) / (kappa + 1)))
 
 
 def steps_counted(eigenvalues: np.ndarray, fraction: float, lr: float | None = None) -> int:
@@ -58,6 +65,9 @@ def check_2(answer: Callable[..., Any]) -> None:
     hints: dict[str, Callable] = {
         "Yours is not 0 for a diagonal matrix. Does the estimate vary there?": (
             lambda H, S: over_all_signs(H, S, beside=2 * (np.diag(H) ** 2).sum())
+        ),
+        "That is a variance: asked for is its root.": (
+            lambda H, S: over_all_signs(H, S) ** 2 * np.trace(H)
         ),
         "Relative to what is it asked for?": lambda H, S: over_all_signs(H, S) * np.trace(H),
         "Too small by the root of 2. What stands before the sum, and which entries does it take?": (
@@ -96,6 +106,12 @@ def check_3(answer: Callable[..., Any]) -> None:
     hints: dict[str, Callable] = {
         "This is Newton's step. Where does it go at a saddle?": (
             lambda gradient, H: -np.linalg.solve(H, gradient)
+        ),
+        "This is Newton's step without its minus sign.": (
+            lambda gradient, H: np.linalg.solve(H, gradient)
+        ),
+        "The eigenvalues belong to the eigenvectors: is the gradient written along these?": (
+            lambda gradient, H: -gradient / abs(np.linalg.eigvalsh(H))
         ),
         "The absolute values of the entries are not those of the eigenvalues.": (
             lambda gradient, H: -np.linalg.pinv(abs(H)) @ gradient
@@ -151,7 +167,7 @@ def show_minima(minima: Sequence[Sequence[float]]) -> None:
     w1, grid = np.linspace(0.2, 4, 200), np.linspace(0.02, 4, 200)
     heights = smallest_network(np.meshgrid(grid, grid))
     ax.contour(grid, grid, heights, [0.02, 0.08, 0.18], colors=plots.GREY, linewidths=0.8)
-    plots.curve(ax, w1, 1 / w1, "minima, loss 0", color=plots.BLACK, marker=None)
+    plots.curve(ax, w1, 1 / w1, "minima, loss 0", color=plots.BLACK, marker=None, linewidth=2.5)
     for w, look in zip(minima, THREE, strict=True):
         mark = {**look, "markersize": 9, "linestyle": "none"}
         label = f"sharpness {largest_curvature(w):.2f}"
@@ -160,6 +176,6 @@ def show_minima(minima: Sequence[Sequence[float]]) -> None:
     ax.legend(frameon=False)
     plots.show(
         figure,
-        "Your three minima lie on the black curve, where the loss is 0. The sharper one is, the "
+        "Your three minima lie on the thick curve, where the loss is 0. The sharper one is, the "
         "nearer the grey level curves (0.02, 0.08, 0.18) run to it.",
     )
