@@ -55,7 +55,8 @@ def digits_loss(dtype):
 # in it, the **eigenvalues**. In the picture below strokes are the true eigenvalues. The method that
 # you watch never sees them. All that it may do is multiply $H$ with a vector, $m$ times. From that
 # it makes $m$ guesses of eigenvalues, called **Ritz values**: the circles. A circle is filled, and
-# drops by a row, when the method *itself* knows that it is good.
+# drops by a row, when the method *itself* knows that it is good: when a number called its *residual*
+# is below the tolerance. (What a residual is comes in section 3.)
 
 # %% tags=["nbval-ignore-output"]
 loss, k = digits_loss(F64), 500
@@ -73,8 +74,8 @@ explorer
 # 1. Add one product at a time until the first circle is filled. At which end is it?
 # 2. Set $m = 12$. How much of the largest eigenvalue is still missing?
 # 3. Go to 96. What has become of the crowded middle?
-# 4. At $m = 24$, make the tolerance a thousand times smaller. How many pairs are lost, and how many
-#    more products win them back?
+# 4. At $m = 24$, make the tolerance a thousand times smaller. How many circles are filled no longer,
+#    and how many more products fill them again?
 #
 # A dozen products, and the largest of 1210 eigenvalues is known to four digits. How do you multiply
 # with a table that you don't have? How does one guess so well? And how does a circle *know* that it
@@ -103,9 +104,9 @@ def off_by(product, v):
 # %% [markdown]
 # How long should the step $h$ be? On a long way the curvature itself changes. After a short way the
 # two gradients are nearly equal; then their difference consists of their last digits, and a
-# computer keeps about 16.
+# computer keeps about 16 of them (in *float64*; in *float32*, half as much memory, about 7).
 #
-# **Predict** the relative error of $Hv$ for steps between a billionth and one.
+# **Predict** the relative error of $Hv$, in float64, for steps between a billionth and a tenth.
 
 # %%
 differences_sketch = predict_curve(
@@ -136,11 +137,11 @@ reveal_curve(
 # Two enemies make a V. *Truncation* grows as $h^2$. *Rounding* grows as $\varepsilon/h$, where
 # $\varepsilon$ is the precision of the numbers. They are equal at $h = \varepsilon^{1/3}$, and there
 # the error is $\varepsilon^{2/3}$: a third of the digits is lost, whatever you do. In float64 one
-# can live with that. In float32, which most networks use, four or five digits are left.
+# can live with that. In float32, which most networks use, four or five digits are left. (The dashed
+# lines do better: they are the second way, below.)
 
 # %% [markdown]
-# There is a second way, the dashed lines of the picture. $Hv$ is the gradient of the *number*
-# $g^\top v$. So differentiate once more, with no step and nothing to choose: `loss.hvp`. It costs
+# There is a second way. $Hv$ is the gradient of the *number* $g^\top v$. So differentiate once more, with no step and nothing to choose: `loss.hvp`. It costs
 # about as much as two gradients, however large the network. From here on we count work in such
 # **products**.
 #
@@ -177,7 +178,7 @@ returned_guess = predict_choice(
 
 # %%
 A, Q = ln.toys.symmetric_matrix([3, 2, -5, 1, 0.5], generator=seeded(0))
-u, rest, returned, deflations = Q[:, 2], A, [], []  # u: the direction with eigenvalue -5
+u, rest, returned, deflations = Q[:, 2], A, [], []  # u: one of the eigenvectors
 for i in range(3):
     value, v = power_iteration(rest, torch.randn(5, generator=seeded(i), dtype=F64), 60)
     deflations.append(f"curvature along u: {u @ rest @ u:5.1f}   found and subtracted: {value:.1f}")
@@ -196,6 +197,9 @@ reveal_choice(
 # Power iteration follows the largest *size*, that of -5, whose direction is $u$. A length has no
 # sign, so it reads 5. Then it subtracts 5 from a curvature of -5: -10 is left, and wins again. All
 # three vectors are the same one.
+
+# %% jupyter={"source_hidden": true}
+quiz("03.power")
 
 # %% [markdown]
 # Let all eigenvalues be positive, then. Now the vector does turn to the top. When may it stop? The
@@ -235,6 +239,13 @@ reveal_number(
 # Slow progress looks like arrival. One line of the picture does not fall for it: the *residual* is
 # still far above the tolerance.
 
+# %% [markdown]
+# There is a better thing to watch than change: the **residual** $|Hv - \theta v|$, where
+# $\theta = v^\top Hv$ is the curvature along the unit vector $v$. For an eigenvector it is zero. You
+# can compute it from the product that you have just made, *without knowing the answer*. And it is a
+# promise: since $H$ is symmetric, **some eigenvalue lies within the residual of $\theta$**, always.
+# This is how a circle knows that it is good.
+
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: sections 1 to 3.
 lowest, highest = torch.stack([values[[0, -1]] for values in ritz]).T
@@ -256,22 +267,14 @@ for dtype, rows in errors.items():
     claims[f"{dtype}: best error within a factor of 30 of eps^(2/3)"] = 1 / 30 < near["error"] < 30
 holds(claims)
 
-# %% jupyter={"source_hidden": true}
-quiz("03.power")
-
 # %% [markdown]
-# There is a better thing to watch: the **residual** $|Hv - \theta v|$, where $\theta = v^\top Hv$ is
-# the curvature along the unit vector $v$. For an eigenvector it is zero. You can compute it from the
-# product that you have just made, *without knowing the answer*. And it is a promise: since $H$ is
-# symmetric, **some eigenvalue lies within the residual of $\theta$**, always. This is how a
-# circle knows that it is good.
-#
 # ## 4. Keep every product
 #
 # Power iteration throws all products away but the last. **Lanczos** (1950) keeps them. Among all
 # vectors that can be mixed from $q, Hq, H^2q, \dots, H^{m-1}q$, the **Krylov space**, it looks for
-# the best eigenvectors. In $m$ perpendicular directions of that space, $H$ is a small $m \times m$
-# matrix, and the eigenvalues of the small matrix are the Ritz values.
+# the best eigenvectors. How? Make $m$ perpendicular unit vectors that span this space, the columns of
+# $B$. Seen from within the space, $H$ is the small $m \times m$ matrix $B^\top HB$. *Its* eigenvalues
+# are the Ritz values.
 
 
 # %%
@@ -332,9 +335,9 @@ question = "Which three does Lanczos return?"
 reveal_choice(question, copies_guess, top, show=lambda: print(reached))
 
 # %% [markdown]
-# Every value is a true eigenvalue, and the answer is wrong: more tens are missing. Of the
-# four-dimensional space of eigenvectors for 10 the start $q$ holds *one* direction, and multiplying
-# never leaves it.
+# Every value is a true eigenvalue, and the answer is wrong: of four tens it has found one. The
+# eigenvectors for 10 fill a four-dimensional space. The start $q$ holds *one* direction of it, and
+# multiplying never leaves that one.
 
 # %% jupyter={"source_hidden": true}
 quiz("03.complete")
@@ -347,8 +350,9 @@ quiz("03.complete")
 # ## 6. A solver with certificates
 #
 # `ln.top_eigenpairs` puts all this together: Lanczos, every vector kept perpendicular, the second
-# search, and at the end fresh products for the residuals. We train the digits network for a hundred
-# steps and ask for its ten sharpest directions. Writing $H$ down first would cost 1210 products.
+# search, and at the end, for each *pair* of an eigenvalue and its eigenvector, a fresh product for its
+# residual: its certificate. We train the digits network for a hundred steps and ask for its ten
+# sharpest directions. Writing $H$ down first would cost 1210 products.
 
 # %%
 products_guess = predict_number(
@@ -385,8 +389,11 @@ except ln.ConvergenceError as refused:
 print(textwrap.fill(words, 95))
 
 # %% [markdown]
-# Read it aloud. *How many* pairs failed, and how hard it tried. *By how much.* *What you can do.* A
-# wrong number that looks right is worse than none.
+# It says *how many* pairs failed, *by how much*, and *what you can do*. A wrong number that looks right
+# is worse than none.
+#
+# So this is how one finds the top of a spectrum that nobody can write down: with fewer than a hundred
+# products here, each at the price of two gradients, and with a residual beside every value.
 
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: sections 4 to 6.

@@ -50,16 +50,16 @@ next_digit
 # *What you should see.* The hardest digit more than doubles the mean loss of all 300, alone. The easiest lowers it
 # hundreds of times less: it can take away no more than its share of the little that is left.
 #
-# Both follow from one line of arithmetic. Let $L_k$ be the mean loss of the first $k$ digits and $l_{k+1}$ the loss of
-# the next. Then the **increment** is
+# Both follow from one line of arithmetic. Let $L_k$ be the mean loss of the first $k$ digits and $\ell_{k+1}$ the loss
+# of the next. Then the **increment** is
 #
-# $$I_k = L_{k+1} - L_k = \frac{l_{k+1} - L_k}{k+1} \, :$$
+# $$I_k = L_{k+1} - L_k = \frac{\ell_{k+1} - L_k}{k+1} \, :$$
 #
 # the new digit's *surprise*, divided by how many there are.
 #
 # ## 2. One order of the digits
 #
-# How does the change shrink as $k$ grows? We train anew for each of ten $k$ between 20 and 1000, and all of it three
+# How does the size of the change, $|I_k|$, shrink as $k$ grows? We train anew for each of ten $k$ between 20 and 1000, and all of it three
 # times: three *seeds* change the order of the digits and the first weights. A bar says how far it is; it takes some
 # seconds.
 
@@ -129,8 +129,6 @@ quiz("04.order")
 hardest = [np.sort(v**2)[::-1] for v in values[0]]
 share = np.mean([h[: len(h) // 20].sum() / h.sum() for h in hardest])
 print(f"the hardest 5 % of the next digits carry {share:.0%} of the squared increment")
-indices = [ln.tail(v**2).index for v in values[0]]
-print(f"tail index {min(indices):.1f} to {max(indices):.1f}; from 0.7 on a mean is doubtful")
 
 # %% [markdown]
 # ## 3. How much of the fall is learned?
@@ -138,7 +136,7 @@ print(f"tail index {min(indices):.1f} to {max(indices):.1f}; from 0.7 on a mean 
 # Square the identity of section 1 and average it over the unseen digits. For *every* function whatever,
 #
 # $$\overline{I_k^2} = \frac{T(k)}{(k+1)^2}, \qquad
-# T(k) = \text{mean of } (l_i - L_k)^2 \text{ over the unseen } i .$$
+# T(k) = \text{mean of } (\ell_i - L_k)^2 \text{ over the unseen } i .$$
 #
 # The $(k+1)^{-2}$ would be there for random numbers. It says nothing about networks: train once, freeze the weights,
 # go on counting, and the squares fall with slope $-2$ ([notebook 01](01_quadratic_toy.ipynb)).
@@ -224,10 +222,13 @@ part_shares = {
 figures.parts_of_the_criterion(sigmas, part_shares, ks[middle])
 
 # %% [markdown]
-# (An easy digit's value falls below half of it at a $\sigma$ of some hundredths, a hard one's only at several tenths.)
+# (For an easy digit the value is less than half of the criterion from a $\sigma$ of some hundredths on, for a hard one
+# only from several tenths on.)
 #
 # At small $\sigma$ the criterion *is* its value, and every probe has the same value. So any two probes agree there,
 # whatever their directions. To compare probes, take the value out first: that is the **centred** criterion (exercise 3).
+#
+# A landscape may stop changing its height and still change its tilt. Does it, here?
 #
 # **Predict.** At fixed $\sigma$, as $k$ grows, which part falls faster: the value or the gradient part?
 
@@ -305,15 +306,16 @@ for k, ws in ((300, at_300), (1000, [fits[-1].w for _, fits in runs])):
     print(f"trained on {k}: misread of the last {n - 1000} digits", told)
 
 # %% [markdown]
-# **The answer so far.** At 300 the landscape has not settled: one more digit still moves the mean loss by about 2.5 %
-# of it, on average. But the average is made by a few digits, and you can't tell which they are before you have paid: a
-# loss needs the label. (Where the network is unsure, it gives a hint.) So one euro will most likely buy nothing. Many
-# buy something: $T(k)$ is still falling, and where a network trained on 300 digits misreads ten, the one trained on
-# 1000 misreads about six.
+# **The answer so far: don't buy one label. Buy many, or none.** A label is a lottery ticket. Most tickets change next to
+# nothing, a few change much, and you can't tell which before you have paid: a loss needs the label. (Where the network
+# is unsure, it gives a hint.) So the 2.5 % that one more digit moves the mean loss, on average, is made by a few. One
+# euro will most likely buy nothing. Many buy something: at 300 the landscape has not settled, $T(k)$ is still falling,
+# and where a network trained on 300 digits misreads ten, the one trained on 1000 misreads about six. Are four mended
+# readings worth 700 euro to *you*? [Notebook 05](05_loss_surfaces.ipynb) does that sum.
 #
 # **What this does not tell.** A small increment is no sign of a good network: frozen weights settle too, by arithmetic,
 # and so do networks trained on shuffled labels (exercise 2). How small is small enough, how sure one can be from one
-# order of the data, and when it will be enough, is the question of [notebook 05](05_loss_surfaces.ipynb).
+# order of the data, and when it will be enough, are questions of notebook 05.
 
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: sections 1 to 5.
@@ -445,7 +447,8 @@ for T_2, k_2 in cases_2:
 # has the value $a$, the gradient $c$ of shape $(N,)$ and the Hessian $B$ of shape $(N, N)$. A probe
 # steps within the span of the orthonormal columns of $U$, of shape $(N, D)$. Divide the probe's
 # criterion by that of the full space: once **raw**, $\mathbb{E}\,I^2$ over $\mathbb{E}\,I^2$, and once
-# **centred**, $\mathbb{E}\,(I - a)^2$ over $\mathbb{E}\,(I - a)^2$. Eq. 15 is
+# **centred**, $\mathbb{E}\,(I - a)^2$ over $\mathbb{E}\,(I - a)^2$. The mean
+# square (KG26, Eq. 15) is
 #
 # $$\mathbb{E}\,I^2 = a^2 + a\,\sigma^2 \operatorname{tr} B + \sigma^2 |c|^2 +
 # \tfrac{\sigma^4}{4}\bigl(2\,|B|_F^2 + (\operatorname{tr} B)^2\bigr) .$$
@@ -682,8 +685,12 @@ absolute = [[np.abs(v).mean() for v in group] for group in values]
 squared = [table.at(D, sigma).total.tolist() for table in top]
 slopes_absolute, slopes_squared = [slope(c) for c in absolute], [slope(c) for c in squared]
 figures.average_over_next_samples(ks, absolute, squared, slopes_absolute, slopes_squared, decay)
+indices = [ln.tail(v**2).index for v in values[0]]
+print(f"tail index {min(indices):.1f} to {max(indices):.1f}; from 0.7 on a mean is doubtful")
 
 # %% [markdown]
+# (The *tail index* says how heavy the few largest squares weigh; [notebook 09](09_your_model.ipynb) explains it.)
+#
 # That is KG26's own finding, in another protocol: KG26 follows one training, this network is trained anew for each
 # $k$, and we average over next samples.
 #
@@ -952,7 +959,7 @@ fifths = [probe_study.by_fifth(stored.rows("probes"), p, 271) for p in ("gradien
 evidence.captured_by_fifth(271, *fifths)
 
 # %% [markdown]
-# Here is the mechanism for the curvature. For an **easy** next sample $l_{k+1}$ and its derivatives are nearly zero, so
+# Here is the mechanism for the curvature. For an **easy** next sample $\ell_{k+1}$ and its derivatives are nearly zero, so
 # $A_k \approx -H^{(k)}/(k+1)$: the increment *is* the old Hessian, scaled down, and the old
 # Hessian's top eigenspace captures it by construction. A **hard** next sample brings its own
 # directions, the ones in which its ten outputs move, and these are spanned by its Jacobian. And a

@@ -4,7 +4,7 @@
 # **How many directions of a network matter?**
 #
 # A network with 610 weights can be changed in 610 perpendicular directions. Some of them are wide awake: a
-# small step, and the loss shoots up. Others sleep: walk as far as you like. How many are awake? If it is a
+# small step, and the loss shoots up. Others sleep: the same step, and nothing happens. How many are awake? If it is a
 # handful, then a handful limits every step of training, and the rest might be frozen or pruned
 # at little cost. And who wakes them: the network, or the data?
 
@@ -34,7 +34,6 @@ t = torch.linspace(-2, 2, 41, dtype=torch.float64)  # distances of a walk
 #
 # The network reads handwritten digits, pictures of 8 x 8 pixels: 64 inputs, 8 hidden units, 10 outputs.
 # 100 steps of gradient descent train it on 150 of them.
-
 #
 # Now stand at the trained weights, and walk away in a straight line, along the direction in which the loss
 # curves most, and along the one in which it curves least.
@@ -52,7 +51,9 @@ figures.sharpest_and_flattest(t, walks)
 # gained about $\tfrac12 \lambda t^2$ on top of its slope. There are 610 perpendicular directions which do not
 # disturb each other: the *eigenvectors* of the loss's second derivatives, the Hessian $H$
 # ([notebook 02](02_curvature.ipynb)). Their curvatures, $\lambda_1$ the largest, are its *eigenvalues*; all
-# together are the **spectrum**. You have seen two of 610. And the others?
+# together are the **spectrum**. You have seen two of 610. And the others? (We look at two more trainings on digits,
+# and, for comparison, at a smaller network, of 124 weights, that tells apart four classes of *blobs*, round clouds of
+# points.)
 
 # %%
 large_guess = predict_number(
@@ -73,14 +74,15 @@ large = [int((spectra["digits", s] > 0.1 * spectra["digits", s][0]).sum()) for s
 reveal_number("Curvatures above a tenth of the largest", large_guess, large, show=draw)
 
 # %% [markdown]
-# A few **outliers**, and a **bulk** near zero. (*Blobs* are round clouds of points, eight for four classes; their network has 124
-# weights, and its curve comes down more gently. Where the bulk begins, someone has to say.)
+# A handful stand out; nearly all the others are close to zero. With the blobs the curve comes down more gently: where the
+# one kind ends and the other begins, someone has to say.
 
 # %% [markdown]
-# How does a spectrum come to look like this? Here is the same network at every fourth step of its training.
-# The vertical axis is stretched around zero, so that small eigenvalues of both signs show; the dashed line
-# marks the largest gap, where one might say that the outliers end. **Drag the slider**, use the arrow
-# keys, or press Play.
+# Eigenvalues that stand far above the others are called **outliers**; the crowd is the **bulk**. How does a spectrum
+# come to look as it does? Here is the same network at every fourth step of its training.
+# The vertical axis is stretched around zero, so that small eigenvalues of both signs show. The dashed line
+# marks the largest **gap**, where one eigenvalue is the largest multiple of the next: there, one might say, the outliers
+# end. **Drag the slider**, use the arrow keys, or press Play.
 #
 # 1. What moves first, the outliers or the bulk?
 # 2. What happens to the negative eigenvalues?
@@ -94,6 +96,9 @@ explorer = SpectrumExplorer(kept, torch.stack(along), path.values[::4], places)
 explorer
 
 # %% [markdown]
+# *What you should see.* The outliers grow first; the bulk shrinks later. The negative eigenvalues fade. And at step 24 the
+# gap comes after number 8.
+#
 # Three questions, then: why so many near zero; why does the gap come where it comes; and what would other
 # data change?
 #
@@ -143,8 +148,8 @@ reveal_number("The rank of G, 20 digits", rank_guess, ranks["digits", 0, 8][0], 
 quiz("06.zeros")
 
 # %% [markdown]
-# $G$ never curves downwards. So the negative eigenvalues that you saw belong to $R$; and where every sample is fitted nothing pulls, and $R$ must vanish. Does it? Frobenius norms, the
-# root of the sum of all squares, of ten trainings:
+# $G$ never curves downwards. So the negative eigenvalues that you saw belong to $R$; and where every sample is fitted nothing pulls, and $R$ must vanish. Does it? We compare the sizes of the two
+# matrices, $|R|$ and $|G|$, each the root of the sum of its squared entries, in ten trainings:
 
 # %%
 at_width = stored.figures("class_structure")
@@ -178,19 +183,26 @@ for label, words in (("raw", "as they are"), ("centred", "mean picture subtracte
 gaps_told = "\n".join(told)
 
 # %% tags=["nbval-ignore-output"]
-most = at_width["raw_gap_at_width"].low > 0.5
-found = "4, 8 or 12: the units" if most else "anywhere"
-tell = partial(print, gaps_told)
+places = {"9 or 10: the classes": "raw_gap_at_classes", "4, 8 or 12: the units": "raw_gap_at_width"}
+often = [words for words, name in places.items() if at_width[name].low > 0.5]
+found, tell = (often + ["anywhere"])[0], partial(print, gaps_told)
 reveal_choice("Where does the largest gap come?", gap_guess, found, show=tell)
 
 # %% [markdown]
 # On these digits the gap follows the *units*. Subtract the mean picture from every digit, and it does so no longer. So the mean picture is
-# a suspect.
+# a suspect: if all samples push together in one direction for each unit, that makes as many outliers as units. (Had we
+# looked at width 8 and eight classes only, we would have called it a success of the rule.)
 
 # %% [markdown]
-# All pictures share their mean. So for each hidden unit there is one direction, its weights along the mean picture and its bias,
-# in which all 150 samples push together. That would make as many outliers as units. Is it so? Take these 8
-# directions, and ask how much of the top 8 eigenvectors lies within them. By chance it would be 8 / 610.
+# What have all samples in common? Their *mean picture*. For each hidden unit there is one direction that it marks: the
+# unit's weights along the mean picture, and its bias. These are 8 directions of 610, and nobody looked at a
+# curvature to choose them.
+#
+# **Predict.** At step 30, which share of the top 8 eigenvectors lies within these 8 directions? By chance it would be
+# 8 / 610; 1 is all.
+
+# %%
+mean_guess = predict_number("06.mean", "The share of the top 8 in the 8 directions of the mean?")
 
 
 # %%
@@ -201,26 +213,29 @@ def mean_directions(mean, N, h):
     return torch.linalg.qr(torch.cat([P, P.new_zeros(N - len(P), h)])).Q
 
 
-# %% tags=["nbval-ignore-output"]
+# %%
 in_mean = []
 for seed in seeds:
     loss, w = nets["digits", seed], paths["digits", seed].ws[30]
     Q = mean_directions(samples("digits", seed)[0][:n].mean(0), loss.num_params, 8)
     in_mean.append(float((Q.T @ ln.top_eigenpairs(loss, w, n, 8).vectors).square().sum() / 8))
-print("share of the top 8 in these directions:", ", ".join(f"{s:.2f}" for s in in_mean))
+
+# %% tags=["nbval-ignore-output"]
+reveal_number("Share of the top 8 in the directions of the mean", mean_guess, in_mean)
 
 # %% [markdown]
-# Nearly all, in every seed. Had we looked at width 8 and eight classes only, we would have called it a success of the rule. The rule itself is not wrong: with classes all
+# Nearly all, in every seed: the mean picture makes these outliers. The rule of thumb itself is not wrong. With classes all
 # equally far from one another it does hold (*Going deeper*).
-#
+
+# %% [markdown]
 # ## 4. Other data: what moves?
 #
 # So the data make outliers. Does other data change *only* the outliers? Sagun and colleagues conjecture it: more clusters of points, or clusters that are harder to separate, move the outliers and leave the
 # bulk alone (*Empirical Analysis of the Hessian of Over-Parametrized Neural Networks*, arXiv 1706.04454, **S17** from here on).
 #
-# We keep the network and change the points: **more classes**, 8 for 2; **more clusters** in each of four classes, 4 for 1; **overlap**, clouds
-# twice as wide. *Outliers* are measured by $\lambda_1$ and the effective number $(\sum\lambda)^2 / \sum\lambda^2$ of positive eigenvalues; the *bulk* by
-# the sizes $|\lambda|$ that 75 % and 95 % of all eigenvalues do not exceed.
+# We keep the network and change the points: **more classes**, 8 instead of 2; **more clusters**, 4 instead of 1 in each of four classes; **overlap**, clouds
+# twice as wide. The *outliers* are told by the largest, $\lambda_1$, and by their effective number, $(\sum\lambda)^2 / \sum\lambda^2$ over the positive
+# ones (it is 5 if five are equal and the rest zero). The *bulk* is told by the sizes $|\lambda|$ that 75 % and 95 % of all eigenvalues do not exceed.
 #
 # **Predict.** Clouds twice as wide, the same number of steps: which grows by the larger *factor*?
 
@@ -239,8 +254,9 @@ def other_data():
     """By which factors the spectrum changes, and how far its parts move."""
     ten_seeds.other_data(factors)
     print("moves at the same loss, in units of lambda_1 before: lambda_1, then the 95 % quantile")
-    for name in ("clusters", "per_class", "overlap"):
-        print(f"  {name}: {data[f'{name}_moved_top_matched']}, {data[f'{name}_moved_q95_matched']}")
+    changes = {"clusters": "more classes", "per_class": "more clusters", "overlap": "overlap"}
+    for name, words in changes.items():
+        print(f"  {words}: {data[f'{name}_moved_top_matched']}, {data[f'{name}_moved_q95_matched']}")
 
 
 # %% tags=["nbval-ignore-output"]
@@ -249,9 +265,11 @@ found = "the bulk (its 95 % quantile)" if bulk_more else "the outliers (the larg
 reveal_choice("Which grows by the larger factor?", moves_guess, found, show=other_data)
 
 # %% [markdown]
-# In *factors* "only the outliers" is not so: after the same steps everything moves with the loss, the bulk by more; at the same loss
-# $\lambda_1$ hardly moves, and parts of the bulk do. But on one *linear* axis, as spectra are drawn, a small factor of something large is a long way: the outliers move
-# further (last lines; two of three changes). The sentence describes what one sees. Say which of the two you mean.
+# In *factors* "only the outliers" is not so. After the same steps everything moves with the loss, the bulk by more. At the same loss
+# $\lambda_1$ hardly moves, and parts of the bulk do. (*Width*, the last column, is a wider network: a question of *Going deeper*.)
+#
+# But spectra are drawn on one *linear* axis, and there a small factor of something large is a long way: the outliers move
+# further (last lines; two of three changes). So the conjecture describes what one sees. Say which of the two you mean.
 
 # %% [markdown]
 # ## 5. Is there a hill between two trained networks?
@@ -301,6 +319,10 @@ reveal_choice("Where is a barrier?", barrier_guess, answers[len(high)], show=bet
 # %% [markdown]
 # Large and small batches from one start end in one *basin*: no hill between. Independent starts do not. The shorter way is a part of the reason, and no more: a walk of the same
 # length towards the independent end climbs already (last line). And a hill on the straight line does not mean that no curved way leads around it.
+
+# %% [markdown]
+# **How many directions matter, then?** Few are awake. Counting makes zeros, the fit removes what curves downwards, and what
+# the samples share, be it a class or a mean picture, makes outliers.
 
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: sections 1 and 2
@@ -549,9 +571,6 @@ SaveMyWork()
 # - **The cut, the quantile, the gap.** Each rule is ours, fixed beforehand; none is the only one. A largest ratio always exists, also where there are no outliers.
 # - **Free directions.** Near zero *here* does not mean flat all the way: after a large step the curvature is another.
 # - **The line.** A hill on the straight line says nothing of curved ways.
-#
-# What to keep: *few directions are awake. Counting makes zeros, the fit removes what curves downwards, and what the samples share, be it
-# a class or a mean picture, makes outliers.*
 
 # %% [markdown]
 # ## Going deeper
