@@ -47,10 +47,13 @@ def gather_answers(soup: BeautifulSoup) -> None:
     """Put all that tells one answer behind one *show*: its outputs, and the words after it.
 
     Code that is folded takes its output along: what a notebook's test compares tells answers too.
+    What can be moved or answered stays in sight; a question needs no code beside it.
     """
     for code in soup.select("main > .code_cell > .input > details"):
         output = code.find_parent("div", class_="code_cell").select_one(".output_wrapper")
-        if output and not output.select_one(".quiz"):
+        if output and output.select_one(".quiz"):
+            code.parent.decompose()
+        elif output and not output.select_one(".explorable"):
             code.append(output.extract())
     for details in soup.select("main > .code_cell > details.answer"):
         after = details.parent.find_next_sibling("div", class_="cell")

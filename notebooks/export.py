@@ -362,6 +362,8 @@ def finished(
     files: dict[str, bytes] = {}
     for image in soup.find_all("img"):
         name, png = picture(str(image["src"]), page.source.parent)
+        if str(image["src"]).endswith("-map.png"):  # colours of a scale: no negative in the dark
+            image["class"] = "map"
         if not str(image.get("alt") or "").strip():
             raise ValueError("a picture has no alternative text")
         width, height = (int.from_bytes(png[i : i + 4], "big") for i in (16, 20))  # PNG's header

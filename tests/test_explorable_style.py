@@ -8,12 +8,15 @@ import io
 import re
 
 import matplotlib.image
+import nbformat
 import numpy as np
 import pytest
+from browser import JupyterBrowser, needs_browser
 from contrast import contrast as of_channels
 from explorables import EXAMPLES, still_figure
 from matplotlib.colors import to_rgba
 from matplotlib.text import Text
+from nbformat.v4 import new_code_cell, new_notebook
 
 from landscape_nb.figures import plots
 from landscape_nb.widgets.es_modules import page_style
@@ -90,3 +93,37 @@ def test_a_picture_with_a_colour_map_can_be_read_on_white_and_on_black(ground):
         assert contrast(text.get_color(), ground) >= 4, text.get_text()
     for line in ax.lines:
         assert contrast(line.get_color(), ground) >= 3
+
+
+def test_words_on_cells_of_a_colour_map_and_in_a_box_keep_their_colour():
+    figure, (left, right) = plots.new_figure(2)
+    left.imshow([[1.0, 2.0], [3.0, 4.0]])
+    word = left.text(0, 0, "1.0", color="black")
+    right.plot([0, 1], label="line")
+    boxed = right.legend().get_texts()[0]
+    assert plots.background(figure) == "light"
+    assert {word.get_color(), boxed.get_color()} == {"black"}
+    assert right.xaxis.label.get_color() == plots.EITHER
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    ("theme", "turned"), [("Light", "none"), ("Dark", "invert(0.93) hue-rotate(180deg)")]
+)
+def test_in_jupyterlab_a_picture_is_a_negative_in_the_dark_alone(theme, turned, tmp_path):
+    drawn = "plots.show(figure, 'A line.')"
+    cells = [
+        f"from landscape_nb.figures import plots\nfigure, ax = plots.new_figure()\n{drawn}",
+        f"ax.imshow([[0.0, 1.0]])\n{drawn}",
+        "from landscape_nb.course import CourseMap\nCourseMap()",  # brings the style sheet
+    ]
+    notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, tmp_path / "pictures.ipynb")
+    filters = """return [...document.querySelectorAll('.jp-RenderedImage > img')].map(
+        image => getComputedStyle(image).filter)"""
+    with JupyterBrowser(tmp_path) as lab:
+        lab.open_notebook("pictures.ipynb")
+        lab.set_theme(f"JupyterLab {theme}")
+        lab.run_all()
+        assert lab.driver.execute_script(filters) == [turned, "none"]

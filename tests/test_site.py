@@ -11,13 +11,17 @@ from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
 
+import build
 import export as site
+import forms
 import nbformat
 import pytest
 from browser import chromium, needs_browser
 from contrast import contrast
 from exported_site import ROOT, out
 from nbformat.v4 import new_markdown_cell, new_notebook
+
+from landscape_nb.course.quick_questions import find_question
 
 __all__ = ["out"]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -73,9 +77,8 @@ def pages(out):
 
 
 def stored(path):
-    """The outputs of a notebook that carry data, in order."""
-    notebook = nbformat.read(path, as_version=4)
-    outputs = [o for c in notebook.cells for o in c.get("outputs", [])]
+    """The outputs of a notebook that carry data, in order, answers included."""
+    outputs = [o for c in build.read_story(path).cells for o in c.get("outputs", [])]
     return [output for output in outputs if "data" in output]
 
 
@@ -126,7 +129,7 @@ def test_the_network_is_asked_for_nothing(pages, out):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_pictures_are_described_as_the_notebook_describes_them(path, pages, out):
     page, wanted = pages[f"{path.stem}.html"], []
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in build.read_story(path).cells:
         if cell.cell_type == "markdown":
             wanted += [
                 text.replace("\n", " ") for text in re.findall(r"!\[(.*?)\]\(", cell.source, re.S)
@@ -169,12 +172,18 @@ def test_what_is_folded_in_a_notebook_is_folded_on_its_page(path, pages):
     read = pages[f"{path.stem}.html"]
     summaries = [tag for tag, _ in read.elements if tag == "summary"][1:]  # the contents' own
     answers = [a for a in read.all("details") if a.get("class") == "answer"]
-    in_text = sum(c.source.count("<summary>") for c in cells if c.cell_type == "markdown")
+    found = f"<summary>{forms.AFTER}</summary>"  # joins its answer
+    texts = [c.source.replace(found, "") for c in cells if c.cell_type == "markdown"]
+    in_text = sum(text.count("<summary>") for text in texts)
     html = [
         str(o.get("data", {}).get("text/html", "")) for c in cells for o in c.get("outputs", [])
     ]
     in_outputs = sum(text.count("<summary>") for text in html)  # the ledger's claims
-    assert len(summaries) == len(folded) + in_text + in_outputs + len(answers)
+    metadata = [o.get("metadata", {}) for c in cells for o in c.get("outputs", [])]
+    asked = [find_question(each["quiz"]) for each in metadata if "quiz" in each]
+    options = sum(len(question.options) for question in asked)  # in place of its code
+    code = len(folded) - len(asked)
+    assert len(summaries) == code + in_text + in_outputs + len(answers) + options
 
 
 def test_equations_are_mathml_and_no_tex_is_left(pages):
@@ -383,7 +392,9 @@ def test_a_page_with_a_fault_is_not_published(small, text, message):
 
 # Every text that is drawn: its colour, the nearest ground behind it, and where it stands.
 TEXTS = """
-    const rgb = colour => colour.match(/[\\d.]+/g).map(Number);
+    const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
+    const rgb = colour => !colour.startsWith('color(srgb') ? numbers(colour) : // a mixture
+      numbers(colour).map((c, i) => i < 3 ? 255 * c : c);
     const ground = e => { for (; e; e = e.parentElement) {
       const c = rgb(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] == 1) return c; }
       return [255, 255, 255]; };

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from landscape_nb.course.predictions import Prediction, revealing
 from landscape_nb.figures import guesses, plots
 
+STRIP = 4.7  # inches: fits a phone, where wider pictures scroll and would hide what was found
 LEAD = "Your guess, and what was found."  # before the sentence under each revealed prediction
 FOUND = "What was found."  # the same where nobody has guessed
 FIRST = "*Commit your prediction above first: then this shows what was found.*"
@@ -143,7 +144,7 @@ def _as_now(show: Show | None) -> Show | None:
 
 def _draw_number(what: str, guess: float | None, runs: np.ndarray, unit: str) -> None:
     low, middle, high = runs.min(), float(np.median(runs)), runs.max()
-    figure, ax = plots.new_figure(width=6.2, height=1.6)
+    figure, ax = plots.new_figure(width=STRIP, height=1.6)
     guesses.guess_on_a_line(ax, guess, runs, f"{what}{f' [{unit}]' if unit else ''}")
     unit = f" {unit}" if unit else ""
     spread = f" ({low:.3g} to {high:.3g} over {len(runs)} runs)" if len(runs) > 1 else ""
@@ -171,13 +172,13 @@ def _two_digits(x: float) -> str:
 
 
 def _draw_choice(what: str, guess: Any, truth: str, options: list[str]) -> None:
-    figure, ax = plots.new_figure(width=6.2, height=1.3)
+    figure, ax = plots.new_figure(width=STRIP, height=1.3)
     chosen = None if guess is None else str(guess)
     guesses.guess_among_options(ax, options, chosen, truth)
     if chosen is None:
         plots.show(figure, f"{what} Found: {truth}.", FOUND)
         return
-    verdict = "You predicted it." if chosen == truth else f"You predicted {chosen}."
+    verdict = "You predicted it." if chosen == truth else f"You predicted “{chosen}”."
     plots.show(figure, f"{what} Found: {truth}. {verdict}", LEAD)
 
 

@@ -74,7 +74,10 @@ def background(figure: Figure) -> str:
     """
     if not figure.findobj(_has_colour_map):
         return "dark"
+    grounded = _with_ground(figure)
     for part in figure.findobj():
+        if part in grounded:
+            continue
         if isinstance(part, Text | Line2D) and to_hex(part.get_color()) in (BLACK, GREY):
             part.set_color(EITHER)
         elif isinstance(part, Spine):
@@ -86,6 +89,18 @@ def background(figure: Figure) -> str:
 
 def _has_colour_map(part: Artist) -> bool:
     return isinstance(part, ScalarMappable) and part.get_array() is not None
+
+
+def _with_ground(figure: Figure) -> set[Artist]:
+    """Words on cells of a colour, or in a box of their own: chosen for that ground, and kept."""
+    words: list[Artist] = []
+    for ax in figure.axes:
+        if ax.images:
+            words += ax.texts
+        legend = ax.get_legend()
+        if legend and legend.get_frame_on():
+            words += legend.get_texts()
+    return set(words)
 
 
 def still(figure: Figure) -> bytes:
@@ -103,7 +118,7 @@ def show(figure: Figure, sentence: str, lead: str = "What you should see.") -> N
     ground = background(figure)
     display(
         {"image/png": base64.b64encode(to_png(figure)).decode(), "text/plain": sentence},
-        metadata={"image/png": {"alt": sentence, "needs_background": ground}},
+        metadata={"image/png": {"alt": sentence}, "needs_background": ground},
         raw=True,
     )
     display(Markdown(f"**{lead}** {sentence}"))

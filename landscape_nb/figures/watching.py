@@ -84,7 +84,7 @@ def draw_live(rows: Rows, handle: DisplayHandle | None) -> DisplayHandle | None:
         "image/png": base64.b64encode(plots.to_png(figure)).decode(),
         "text/plain": "A training that is being watched.",
     }
-    shown = {"metadata": {"image/png": {"alt": words, "needs_background": "dark"}}, "raw": True}
+    shown = {"metadata": {"image/png": {"alt": words}, "needs_background": "dark"}, "raw": True}
     if handle is None:
         return display(data, display_id=True, **shown)
     handle.update(data, **shown)

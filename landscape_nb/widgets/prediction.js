@@ -49,7 +49,7 @@ function choice({ options }, question) {
     field: radios[0],
     guess: () => (chosen() < 0 ? null : chosen()),
     complaint: "Choose one first.",
-    words: (value) => options[value],
+    words: (value) => `“${options[value]}”`,
     show: (value) => radios.forEach((radio, i) => {
       radio.checked = i === value;
       radio.disabled = true;

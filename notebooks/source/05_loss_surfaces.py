@@ -487,7 +487,7 @@ for _ in range(50):
 #
 # The check draws $I_k^2$ in both planes, with one scale. It may look like this:
 #
-# ![Two contour maps of the squared increment on one colour scale, a cross at each centre. Left, the top plane: two broad zones that differ tenfold, and a dark corner. Right, the plane of the change: from its brightest corner, above 0.01, the colours run down a thousandfold and more to a dark furrow beyond the centre.](pictures/exercise-05-4.png)
+# ![Two contour maps of the squared increment on one colour scale, a cross at each centre. Left, the top plane: two broad zones that differ tenfold, and a dark corner. Right, the plane of the change: from its brightest corner, above 0.01, the colours run down a thousandfold and more to a dark furrow beyond the centre.](pictures/exercise-05-4-map.png)
 
 
 # %% tags=["answer-4"]
@@ -500,7 +500,7 @@ def plane_of_change(loss, w, k):
     ### END SOLUTION
 
 
-# %% tags=["check-4", "points-1", "nbval-ignore-output", "picture-exercise-05-4"]
+# %% tags=["check-4", "points-1", "nbval-ignore-output", "picture-exercise-05-4-map"]
 check("05.4", plane_of_change)
 
 # %% tags=["hidden-4", "points-2"]
