@@ -386,8 +386,10 @@ def test_kernels_that_commit_at_once_lose_nothing(folder):
     program = (
         "import sys; from pathlib import Path\n"
         "from landscape_nb.course.kept_predictions import keep_predictions\n"
-        "for i in range(20): keep_predictions(Path(), {f'04.{sys.argv[1]}-{i}': i})"
+        "Path(sys.argv[1]).touch()\n"
+        "while not (Path('a').exists() and Path('b').exists()): pass\n"
+        "for i in range(50): keep_predictions(Path(), {f'04.{sys.argv[1]}-{i}': i})"
     )
     kernels = [subprocess.Popen([sys.executable, "-c", program, name]) for name in "ab"]
-    assert [kernel.wait() for kernel in kernels] == [0, 0]
-    assert len(read_predictions(folder)) == 40
+    assert [kernel.wait(60) for kernel in kernels] == [0, 0]
+    assert len(read_predictions(folder)) == 100

@@ -428,7 +428,7 @@ def moved(tmp_path_factory):
     data, metadata = BowlExplorer(lr=1.5, kappa=8.0)._repr_mimebundle_()
     data = {kind: data[kind] for kind in ("image/png", "text/plain")}
     output = new_output("execute_result", data=data, metadata=metadata)
-    guess = new_code_cell("guess = 1", metadata={"tags": ["predict-it"]})
+    guess = new_code_cell("guess = 1")
     told = new_output("stream", text="</script> 42\n")
     reveal = new_code_cell("reveal_number('It', guess, 42)", outputs=[told])
     cells = [new_markdown_cell("# 00 A\n\n## One\n\nText.\n\n## Two\n\nText."), guess, reveal]

@@ -1,7 +1,7 @@
 """Is everything installed that the notebooks need? Runs even if it is not.
 
-Only Python's own library is imported, and the file can be run by itself
-(`python landscape_nb/setup_check.py`), because a check that needs torch can't say that torch is
+Only Python's own library is imported, and the file can be run by itself (`python
+landscape_nb/course/setup_check.py`), because a check that needs torch can't say that torch is
 missing. What is needed is read from the installed package's own list of requirements.
 """
 

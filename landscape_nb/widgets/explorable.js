@@ -103,6 +103,13 @@ export function keepKeys(root) {
   return () => window.removeEventListener("keydown", keep, true);
 }
 
+/** Call `tell` once nothing here can reach a kernel any more; returns how to stop waiting for it. */
+export function whenKernelIsLost({ model, el }, tell) {
+  model.on("comm_live_update", tell); // it was live, so it is no more
+  if (el.classList.contains("jupyter-widgets-disconnected")) tell(); // ipywidgets marks it so
+  return () => model.off("comm_live_update", tell);
+}
+
 /**
  * An unseen copy of the longest sentence so far, behind the words, and how to offer it another: or
  * what is being dragged would jump with each line that comes or goes. It wraps at every width.

@@ -4,11 +4,10 @@
 // without a kernel the answer lies folded below; a commit opens it (`landscape:committed`).
 
 import { axes } from "./drawing.js";
-import { followTheme, html, keepKeys } from "./explorable.js";
+import { followTheme, html, keepKeys, whenKernelIsLost } from "./explorable.js";
 import { general } from "./words.js";
 
 const RESTARTED = "The kernel was restarted: run this cell again to predict.";
-const DISCONNECTED = "jupyter-widgets-disconnected"; // ipywidgets marks so what has no kernel
 const SIZE = { width: 420, height: 300 };
 const STEPS = 40; // of a curve's point between the lower and the upper end of the axis
 
@@ -185,15 +184,14 @@ function render({ model, el }) {
     part.field.addEventListener("keydown", (event) => event.key === "Enter" && !event.shiftKey && press());
   model.on("change:committed", show);
   model.on("change:trouble", show);
-  model.on("comm_live_update", tellOfRestart); // it was live, so it is no more
   const unwatch = followTheme(root);
   const unkeep = keepKeys(root);
   show();
-  if (el.classList.contains(DISCONNECTED)) tellOfRestart();
+  const unwait = whenKernelIsLost({ model, el }, tellOfRestart);
   return () => {
     model.off("change:committed", show);
     model.off("change:trouble", show);
-    model.off("comm_live_update", tellOfRestart);
+    unwait();
     unwatch();
     unkeep();
   };

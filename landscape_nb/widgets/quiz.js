@@ -1,12 +1,11 @@
 // A quick question: radio buttons and Check. What is right is known to the kernel alone, which is
 // asked; on an exported page each option unfolds what it tells, without this module.
 
-import { followTheme, html, keepKeys } from "./explorable.js";
+import { followTheme, html, keepKeys, whenKernelIsLost } from "./explorable.js";
 
 const RESTARTED = "The kernel was restarted: run this cell again to check an answer.";
 const BUSY = "Waiting for the kernel, which is still running a cell …";
 const PATIENCE = 1000; // milliseconds, chosen here: sooner than this a kernel at rest answers
-const DISCONNECTED = "jupyter-widgets-disconnected"; // ipywidgets marks so what has no kernel
 let groups = 0; // of radio buttons on the page
 
 function render({ model, el }) {
@@ -49,14 +48,13 @@ function render({ model, el }) {
   check.addEventListener("click", press);
   for (const radio of radios) radio.addEventListener("change", () => say(""));
   model.on("msg:custom", hear);
-  model.on("comm_live_update", tellOfRestart); // it was live, so it is no more
   const unwatch = followTheme(root);
   const unkeep = keepKeys(root);
-  if (el.classList.contains(DISCONNECTED)) tellOfRestart();
+  const unwait = whenKernelIsLost({ model, el }, tellOfRestart);
   return () => {
     clearTimeout(waiting);
     model.off("msg:custom", hear);
-    model.off("comm_live_update", tellOfRestart);
+    unwait();
     unwatch();
     unkeep();
   };
