@@ -84,7 +84,7 @@ print("right sides:", [(3 - averages[0]) / 2, (8 - averages[1]) / 3])
 # %%
 line = torch.nn.Linear(1, 1).double()
 loss = ln.EmpiricalLoss(line, lambda guess, y: (guess - y)[:, 0] ** 2 / 2, x, y)
-for k in (5, 50, 120):
+for k in (5, 20, 50, 100, 120):
     slope, offset = ln.fit(loss, k).w.tolist()
     print(f"best line for {k:3d} samples: slope {slope:.2f}, offset {offset:.2f}")
 

@@ -94,8 +94,7 @@ figures.bowl_and_cuts([[2.0, 0.9], [0.9, 1.0]])
 # $$I_k(w) = L_{k+1}(w) - L_k(w) = \frac{\ell_{k+1}(w) - L_k(w)}{k+1} \qquad\text{(Eq. 5)}$$
 #
 # It is, by the equation of notebook 00: **the increment is the next sample's surprise, divided by $k+1$.**
-# (The numbers at the right are those of the paper by
-# [Kiselev and Grabovoy 2026](https://arxiv.org/abs/2604.14870), KG26, which asks our colleague's question.
+# (The equations are numbered as in [Kiselev and Grabovoy 2026](https://arxiv.org/abs/2604.14870), or KG26.
 # You do not need it.) We try a hundred random points. Python counts from 0, so sample $k+1$ is entry `k`.
 
 # %%
@@ -311,8 +310,8 @@ reveal_choice(
 
 # %% [markdown]
 # Yes: the cross part is negative when the new sample lifts the landscape at $w_k^*$ but flattens it, or the
-# other way round. (To see one, set the next sample in the first picture to place 1.5 and curvature 0.5: the
-# change is above zero at $w = 0$ and bends down.)
+# other way round. (Try place 1.5 and curvature 0.5 in the first picture: the change is positive at $w = 0$ and
+# bends down.)
 
 # %% [markdown]
 # ## 5. Which directions?
@@ -357,9 +356,8 @@ reveal_number("The ratio in six random directions", random_guess, ratio)
 # %% [markdown]
 # What the directions see is the rest, the **centred criterion** $\mathbb{E}\,(I_k - a)^2$: gradient and
 # curvature part. Below, three probes: the *top* $D$ eigenvectors, $D$ *random* directions, and the *bottom* $D$,
-# where the landscape is flattest. The picture calls the mean square *the criterion*. Left: its parts in the top
-# directions. Right: each probe's criterion over that of all directions (the *full space*), *raw*, that is as it
-# is, and *centred*.
+# where the landscape is flattest. The picture calls the mean square *criterion*. Left: its parts in the top
+# directions. Right: each probe's criterion over that of all directions (*full space*), *raw* and *centred*.
 #
 # **Drag the sliders.** Which bars tell the probes apart? Set $D = 1$: which bars change? Move $\sigma$ up to 3: which
 # part overtakes the value first?

@@ -96,6 +96,8 @@ def measure(H):
     return np.array([curvature(lambda t, u=u: (t * u) @ H @ (t * u) / 2, 0.0) for u in directions])
 
 
+# %%
+# tilted, not tilted, and tilted the other way: all three have 2 and 1 along the axes
 measured, level, mirrored = (measure(H2 * [[1, s], [s, 1]]) for s in (1, 0, -1))
 disagree = np.ptp([measured[45], level[45], mirrored[45]]) > 1
 
@@ -118,9 +120,9 @@ reveal_choice(
 #
 # $$\text{curvature along } u \;=\; u^\top H u, \qquad H_{ij} = \frac{\partial^2 L}{\partial w_i \partial w_j}.$$
 #
-# (The picture writes it u'Hu.) **Turn the arrow**: drag it, or use the slider or the arrow keys. (1) In which direction is the bowl
-# sharpest, in which flattest, and what is the angle between the two? (2) Choose the *saddle*. Where does
-# it go down, and where is it level?
+# (The next picture writes u'Hu for it.) **Turn the arrow**: drag it, or use the slider or the arrow keys.
+# (1) In which direction is the bowl sharpest, in which flattest, and what is the angle between the two?
+# (2) Choose the *saddle*. Along which directions does it go down, and along which is it level?
 
 # %%
 DirectionExplorer({"tilted bowl": H2, "saddle": np.diag([2.0, -2.0])}, angle=15)
