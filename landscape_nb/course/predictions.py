@@ -238,7 +238,8 @@ def _shown(prediction: Prediction) -> Prediction:
 def _number(guess: Any, asks: Mapping[str, Any]) -> float:
     if isinstance(guess, bool) or not isinstance(guess, Real):
         raise PredictionError(f"The prediction must be a number, such as 0.1; got {guess!r}.")
-    if not abs(guess) < LARGEST:
+    size: Any = abs(guess)  # a whole number may be too large for a float
+    if not size < LARGEST:
         raise PredictionError(f"The prediction must be a finite number; got {guess!r}.")
     return float(guess)
 
