@@ -65,7 +65,7 @@ def check_2(answer: Callable[..., Any]) -> None:
     c, B = np.array([0.5, -1.0]), np.array([[2.0, 0.5], [0.5, 1.0]])
     settings = ((1.0, 0.2), (-1.5, 0.7), (0.5, 2.0))  # a of either sign, and not 1 alone: a or a^2?
     cases = [{"a": a, "c": c, "B": B, "sigma": sigma} for a, sigma in settings]
-    hints = {
+    hints: dict[str, Callable[..., Any]] = {
         f"The {part} part is {words}.": partial(_moment_by_package, part=part, times=times)
         for part in PARTS
         for words, times in (("missing", 0), ("half of what it should be", 0.5), ("doubled", 2))
