@@ -25,6 +25,9 @@ CELLS = [
     "reveal_choice('Which?', choice_guess, 'down')",
     "T_sketch = predict_curve('04.T', 'How does it fall?', [10, 100, 1000], (1e-3, 10), 'k')",
     "reveal_curve('T', T_sketch, [10, 100, 1000], [[1, 0.1, 0.01]], xlabel='k')",
+    "other_guess = predict_choice('04.other', 'Which other?', ['left', 'right'])",
+    "quiz('01.ratio')",
+    "quiz('01.absolute')",
 ]
 
 
@@ -101,6 +104,14 @@ def test_a_choice_is_made_by_keys(lab):
     commit(lab, 3)
     lab.wait_until(lambda: "You predicted it." in told(lab, 4), "no reveal")
     assert kept(lab)["04.choice"] == "down"
+
+
+def test_the_choices_of_two_questions_are_apart(lab):
+    names = [
+        lab.run_script(f"return document.querySelector(`{at(number)} input[type=radio]`).name")
+        for number in (3, 7, 8, 9)
+    ]
+    assert len(set(names)) == 4, names
 
 
 def test_a_curve_is_drawn_by_mouse_and_keys(lab):

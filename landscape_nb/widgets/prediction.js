@@ -3,7 +3,7 @@
 // What a reader commits goes to the kernel, which keeps it and lets the answer be shown. On a page
 // without a kernel the answer lies folded below; a commit opens it (`landscape:committed`).
 
-import { axes } from "./drawing.js";
+import { axes, ownName } from "./drawing.js";
 import { followTheme, html, keepKeys, whenKernelIsLost } from "./explorable.js";
 import { general } from "./words.js";
 
@@ -34,10 +34,8 @@ function number({ unit }, question) {
   };
 }
 
-let groups = 0; // of the page: radio buttons of one question share a name
-
 function choice({ options }, question) {
-  const name = `ln-choice-${(groups += 1)}`;
+  const name = ownName("choice"); // one name would make one group of all questions
   const radios = options.map((_, value) => html("input", { type: "radio", name, value }));
   const labels = options.map((words, i) => html("label", { className: "ln-option" }, radios[i], words));
   const node = html("fieldset", { className: "ln-fieldset ln-options" }, ...labels);

@@ -1,17 +1,17 @@
 // A quick question: radio buttons and Check. What is right is known to the kernel alone, which is
 // asked; on an exported page each option unfolds what it tells, without this module.
 
+import { ownName } from "./drawing.js";
 import { followTheme, html, keepKeys, whenKernelIsLost } from "./explorable.js";
 
 const RESTARTED = "The kernel was restarted: run this cell again to check an answer.";
 const BUSY = "Waiting for the kernel, which is still running a cell …";
 const PATIENCE = 1000; // milliseconds, chosen here: sooner than this a kernel at rest answers
-let groups = 0; // of radio buttons on the page
 
 function render({ model, el }) {
-  groups += 1;
+  const name = ownName("quiz"); // one name would make one group of all questions
   const radios = model.get("options").map((_, value) =>
-    html("input", { type: "radio", name: `ln-quiz-${groups}`, value: String(value) }));
+    html("input", { type: "radio", name, value: String(value) }));
   const labels = model.get("options").map((says, i) =>
     html("label", { className: "ln-option" }, radios[i], html("span", {}, says)));
   const group = html("fieldset", { className: "ln-fieldset ln-quiz-options" },
