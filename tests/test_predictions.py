@@ -160,7 +160,7 @@ def test_a_guessed_choice_is_compared(folder, shown):
     course.reveal_choice("Is it?", prediction, False)
     course.reveal_choice("Is it?", prediction, np.bool_(True))
     assert shown == [
-        "Is it? Found: False. You predicted True.",
+        "Is it? Found: False. You predicted “True”.",
         "Is it? Found: True. You predicted it.",
     ]
     with pytest.raises(ValueError, match="must be one of .*got 'maybe'"):
