@@ -185,7 +185,7 @@ def _draw_choice(what: str, guess: Any, truth: str, options: list[str]) -> None:
 def _draw_curve(
     what: str, guess: dict[float, float] | None, at: np.ndarray, rows: np.ndarray, xlabel: str
 ) -> None:
-    figure, ax = plots.new_figure(width=5.6)
+    figure, ax = plots.new_figure(width=STRIP)
     plots.spread(ax, at, rows, "measured", color=plots.BLUE, marker="o")
     if guess is not None:
         plots.curve(ax, list(guess), list(guess.values()), "guess", label="your guess")
