@@ -163,7 +163,8 @@ SurfaceExplorer(surfaces, ["loss"])
 # %% tags=["nbval-ignore-output"]
 fall_guess = predict_number(
     "05.fall",
-    "If surprises stayed as large as they are, how many times smaller would the squared change be at k = 320 than at k = 10?",
+    "If surprises stayed as large as they are, how many times smaller would "
+    "the squared change be at k = 320 than at k = 10?",
     unit="times",
 )
 
@@ -221,12 +222,13 @@ print("enough for 0.1:", ln.enough_data(doublings, noisy, tolerance=0.1))
 # %% [markdown]
 # *None* is an answer too: not reached. Now our question. A sensible tolerance speaks of the loss itself:
 # **one more digit shall change the loss by less than 1 % of what it is with 300.** $\Delta_k$ is a square, so the
-# tolerance is the square of that.
+# tolerance is the square of that. (For a guess: a change is a surprise divided by $k+1$.)
 
 # %% tags=["nbval-ignore-output"]
 K_guess = predict_number(
     "05.K",
-    "From how many digits on does one more change the loss by less than 1 % of what it is with 300?",
+    "From how many digits on does one more change the loss by less than 1 % "
+    "of what it is with 300?",
 )
 
 # %%
@@ -251,7 +253,7 @@ reveal_number(
 EnoughExplorer(ks, delta, 1e-4)
 
 # %% [markdown]
-# Ten times stricter takes somewhat more than twice as many digits. If $(k+1)^{-2}$ were all, it would take
+# A tolerance ten times smaller takes somewhat more than twice as many digits. If $(k+1)^{-2}$ were all, it would take
 # $\sqrt{10} \approx 3.2$ times as many; the rest is learning.
 #
 # And before you buy? Most of the fall is arithmetic, so $K$ can be foreseen. From half of your digits, one order
@@ -268,8 +270,8 @@ for j in range(3):
 #
 # So the landscape can be foreseen, and it says: nearly settled. Yet at 300 digits the *loss* was far from flat
 # (section 1). An exception? Six other small problems were measured in the same way: digits with two other
-# models, two medical tables, text, and labels drawn by a network, the *teacher*. One never settles, the
-# tumours. For the five others we go to *their* $K$, where one more sample changes the loss by less than 1 %.
+# models, two medical tables, text, and labels drawn by a network, the *teacher*. One, a
+# table of tumours, never settles. For the five others we go to *their* $K$, where one more sample changes the loss by less than 1 %.
 
 # %% tags=["nbval-ignore-output"]
 flat_guess = predict_choice(
@@ -381,7 +383,7 @@ for N_1, D_1 in ((4, 1), (7, 2), (12, 5), (9, 9)):
 # $$\text{exact} = \tfrac{\sigma^4}{4}\bigl(2\,|B|_F^2 + (\operatorname{tr} B)^2\bigr), \qquad
 # F(d) = \tfrac{\sigma^4}{4}\Bigl(2 \sum_i d_i^2 + \bigl(\sum_i d_i\bigr)^2\Bigr),$$
 #
-# where $d_i$ is the change of the $i$-th largest **compressed** eigenvalue, from $U^\top H U$ to
+# where $\sigma$ is the width of the cloud of points around the centre over which the squared change is averaged, and $d_i$ is the change of the $i$-th largest **compressed** eigenvalue, from $U^\top H U$ to
 # $U^\top H' U$. (`np.linalg.eigvalsh` gives the eigenvalues of a symmetric array, the smallest first.)
 #
 # The check draws the sharpest possible case: a bowl, three times as sharp in one direction as in the other,
@@ -392,7 +394,7 @@ for N_1, D_1 in ((4, 1), (7, 2), (12, 5), (9, 9)):
 
 # %% tags=["answer-2"]
 def exact_and_formula(H, H_next, U, sigma):
-    """[exact, formula]: the curvature part, and Corollary 4's. H, H_next (N, N), U (N, D)."""
+    """[exact, formula]: the curvature part in both ways. H, H_next (N, N), U (N, D)."""
 
     ### BEGIN SOLUTION
     def part(squares, total):

@@ -7,7 +7,7 @@
 # models predict the next word. Does what you have learned so far hold for it?
 #
 # The next two cells show six texts that it has never read. The taller and darker, the more a character
-# surprised it. **Choose the hardest text, and go through it with the arrow keys. Then draw the slider to
+# surprised it. **Choose the hardest text, and go through it with the arrow keys. Then drag the slider to
 # the left, back to where the training began.**
 
 # %%
@@ -83,8 +83,10 @@ for j in (0, 2, 4):
 # left. It has three parts. The **value** is the next sequence's loss minus the mean, squared. The **gradient** and the
 # **curvature** part say how its slopes and its bends differ from the mean's.
 #
-# For the value losses suffice: all 944 held-out sequences, against 128 that were read. Derivatives are
+# For the value, losses suffice: all 944 held-out sequences, against 128 that were read. Derivatives are
 # dear: four held-out sequences against 10, which leaves tens of percent of uncertainty.
+#
+# The next five cells compute the three parts. You may run them without reading them.
 
 
 # %%
@@ -176,7 +178,7 @@ reveal_choice(
 )
 
 # %% [markdown]
-# Left, all criteria fall, the squares more steeply than $\Delta_1$. Both exponents are near what division by $k+1$ gives
+# Left, all criteria fall, the squares more steeply than $\Delta_1$. Both slopes are near what division by $k+1$ gives
 # to anything that stays put. Right is what the model contributes, and in this run **nothing there
 # settles by itself**. Once the random start is left, a new sequence stays about as surprising, compared with the mean, as it was. And the
 # model's bends grow as it learns.
@@ -194,7 +196,7 @@ print("frozen weights: slope", f"{ln.log_slope(counts + 1, squares).value:.1f}")
 # ## 3. Do a few directions tell it all?
 #
 # A model has $N$ directions, here more than a hundred thousand. Could the 16 sharpest stand for
-# them? A paper that this course follows, *Curvature-Aligned Probing* (Kiselev and Grabovoy, arXiv 2604.14870v1,
+# them, as a **probe**? A paper that this course follows, *Curvature-Aligned Probing* (Kiselev and Grabovoy, arXiv 2604.14870v1,
 # **KG26** for short), divides $\Delta_2^{(D)}$ by $\Delta_2$ along the training of a language model. At small $\sigma$ it finds ratios
 # close to 1.
 #
@@ -256,25 +258,24 @@ reveal_number("The raw ratio of 16 random directions", raw_guess, raw)
 
 # %% tags=["nbval-ignore-output"]
 centred = float((top16.centred / space.centred)[-1])
-reveal_number("The centred ratio of 16 top directions", centred_guess, centred)
+reveal_number(
+    "The centred ratio of 16 top directions", centred_guess, centred,
+    show=lambda: display(Explorer(probes, whole, D=16, k=8)),
+)  # fmt: skip
 
 # %% [markdown]
 # The raw ratio is 1 for random directions as well: it divides the same value by itself. **Alone it does not tell one probe from
 # another.** KG26's authors give this reason themselves, in a draft in their repository. Centred, the top
 # directions see a few percent. The ten directions of the digits' network saw two thirds.
-
-# %% [markdown]
-# Now move $\sigma$ from $10^{-4}$ up. Which part do you see on the left, and when do the raw bars leave 1? Then move
-# D from 1 to 16, and $k$ from 2 to 8: which bar follows? A whisker shows what one standard
-# error of the full space, an estimate, does to a bar.
-
-# %% tags=["nbval-ignore-output"]
-Explorer(probes, whole, D=16, k=8)
+#
+# **Move the sliders above.** $\sigma$ from $10^{-4}$ up: which part do you see on the left, and when do the raw bars
+# leave 1? Then D from 1 to 16, and $k$ from 2 to 8: which bar follows? A whisker shows what one standard error of the
+# full space, an estimate, does to a bar.
 
 # %% [markdown]
 # ## 4. Which directions would be better?
 #
-# If the sharpest directions miss most of the change, which do not? The change $I_k$ has a gradient of its
+# Are there 16 directions that tell more than the sharpest do? The change $I_k$ has a gradient of its
 # own. We ask which share of its squared length lies in a subspace. (At $\sigma = 10^{-3}$ that is nearly the centred ratio.) Fair
 # are only subspaces that are chosen **before** the next sequence is seen. Three candidates, 16 directions each:
 #
@@ -302,7 +303,8 @@ reveal_choice("Which hold most?", best_guess, best, show=lambda: n07_published.f
 # So for the *slope* of the change, other sequences' gradients are the better place to look. For its *curvature* it is the top of
 # the Hessian. Both see little. Most of an increment's gradient belongs to its own sequence:
 # after training a single gradient is larger than the mean one.
-#
+
+# %% [markdown]
 # Does it all hold, then? The arithmetic does, to the digit. What settled for the digits does not settle here by itself. And
 # a few sharp directions tell less than they did.
 

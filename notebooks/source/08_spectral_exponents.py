@@ -3,10 +3,20 @@
 #
 # **Can you read the curvature off the gradient?**
 #
-# Everybody who trains a network has its gradient. Nobody who trains a large one has its curvature, though it is what
-# decides how far a step may go. Newton's method divides by it. If the gradient itself told where the loss
-# is curved, a Newton step would cost next to nothing. A paper of 2026 finds that it does tell, layer by layer, by a power law. You will look
-# at a gradient, take it apart, and put a *control* beside each finding: a case in which there is nothing to be found.
+# Everybody who trains a network has its gradient. Nobody who trains a large one has its curvature, though that
+# decides how far a step may go. This bowl is twenty times as curved along $x$ as along $y$. **Move the learning rate. Is
+# there one that brings both to the bottom in a few steps?**
+
+# %% jupyter={"source_hidden": true}
+# The first picture. To see its code, click on the three dots or the bar at the left.
+from landscape_nb.widgets import BowlExplorer
+
+BowlExplorer(lr=0.3, kappa=20.0)
+
+# %% [markdown]
+# Newton's method divides each step by its curvature, and needs one step. If the gradient itself told where the loss is
+# curved, that would cost next to nothing. A paper of 2026 finds that it does tell, layer by layer, by a power law. You
+# will take a gradient apart, and put a *control* beside each finding: a case in which there is nothing to be found.
 
 # %%
 from functools import partial
@@ -143,7 +153,7 @@ tables.alpha_of_layers(alpha, spectra, medians)
 #
 # ## 3. A relation that fits too well
 #
-# The three slopes are linked: $s = \alpha\gamma$. In the paper the median error is about 2 %. That sounds like a law of nature. Is it? For exact power laws it is plain arithmetic. So
+# The three slopes are linked: $s = \alpha\gamma$, the **triangle**. In the paper its median error is about 2 %. That sounds like a law of nature. Is it? For exact power laws it is plain arithmetic. So
 # we need a control. Take *sorted random numbers* for $\sigma$, and others, squared, for $h$: two falling lists which know nothing of each other.
 #
 # **Predict** their error.
@@ -169,7 +179,7 @@ reveal_number("Error of the triangle, sorted random", random_guess, errors, "%",
 #
 # $$|s - \alpha\gamma| \;\le\; \frac{\operatorname{sd}(\log h)}{\operatorname{sd}(\log k)}\,\sqrt{1 - R^2_\alpha}\,\sqrt{1 - R^2_\gamma},$$
 #
-# where $R^2$ is the share of the variance on the fitted line. If both fits look straight, the triangle *must* nearly close. A fair test pairs the $\sigma$ of a layer with an $h$ that is not its own: of an **other training**, an **other layer**, an **other network**.
+# where sd is the standard deviation and $R^2$ the share of the variance on the fitted line. If both fits look straight, the triangle *must* nearly close. A fair test pairs the $\sigma$ of a layer with an $h$ that is not its own: of an **other training**, an **other layer**, an **other network**.
 # By which factor does the error grow?
 
 # %%
@@ -205,7 +215,7 @@ quiz("08.line")
 #
 # $$\Delta W = U \operatorname{diag}\bigl(T(\sigma_k)\bigr) V^\top, \qquad T(\sigma) = \frac{\sigma}{\sigma^\alpha + d}.$$
 #
-# At $\alpha = 1$ and $d = 0$ all modes are moved alike, $UV^\top$, as the optimiser Muon does. **Drag the sliders**, or focus them and use the arrow keys.
+# At $\alpha = 1$ and $d = 0$ all modes are moved alike, $UV^\top$ (UV' for short), as the optimiser Muon does. **Drag the sliders**, or focus them and use the arrow keys.
 #
 # 1. $\alpha = 2$: lower $d$ from 10 to $10^{-6}$. Which modes move far then?
 # 2. Keep $d = 0.1$ and move $\alpha$. Does it matter for a mode with $\sigma = 0.01$?

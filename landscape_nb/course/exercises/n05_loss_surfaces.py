@@ -112,6 +112,9 @@ WRONG_CHANGES: dict[str, Callable] = {
     "Whose eigenvalues, those of the full Hessians or of the compressed ones?": (
         lambda H, H_next, U, B: (sharpness(H_next) - sharpness(H))[-U.shape[1] :]
     ),
+    "All N eigenvalues? Asked for are those of the D x D matrices U'HU and U'H'U.": (
+        lambda H, H_next, U, B: sharpness(H_next) - sharpness(H)
+    ),
     "The diagonal of B is not a change of eigenvalues.": lambda H, H_next, U, B: B.diagonal(),
     "Eigenvalues of a change, or changes of eigenvalues?": lambda H, H_next, U, B: sharpness(B),
     "Is the largest eigenvalue subtracted from the largest?": lambda H, H_next, U, B: (
