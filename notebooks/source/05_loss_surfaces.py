@@ -489,7 +489,7 @@ for _ in range(50):
 #
 # The check draws $I_k^2$ in both planes, with one scale. It may look like this:
 #
-# ![Two contour maps of the squared increment on one colour scale, a cross at each centre. Left, the top plane: two broad zones that differ tenfold, and a dark corner. Right, the plane of the change: from its brightest corner, above 0.01, the colours run down a thousandfold and more to a dark furrow beyond the centre.](pictures/exercise-05-4-map.png)
+# ![Two contour maps of the squared increment on one colour scale, a cross at each centre. Left, the top plane: two broad zones that differ tenfold, and a darker corner. Right, your plane: from its brightest corner, above 0.01, the colours run down across the centre a thousandfold and more, into a narrow dark furrow on the other side.](pictures/exercise-05-4-map.png)
 
 
 # %% tags=["answer-4"]
