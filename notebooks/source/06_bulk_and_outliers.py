@@ -248,9 +248,9 @@ def other_data():
     """By which factors the spectrum changes, and how far its parts move."""
     ten_seeds.other_data(factors)
     print("moves at the same loss, in units of lambda_1 before: lambda_1, then the 95 % quantile")
-    changes = {"clusters": "more classes", "per_class": "more clusters", "overlap": "overlap"}
-    for name, words in changes.items():
-        print(f"  {words}: {data[f'{name}_moved_top_matched']}, {data[f'{name}_moved_q95_matched']}")
+    told = {"clusters": "more classes", "per_class": "more clusters", "overlap": "overlap"}
+    for name, it in told.items():
+        print(f"  {it}: {data[f'{name}_moved_top_matched']}, {data[f'{name}_moved_q95_matched']}")
 
 
 # %% tags=["nbval-ignore-output"]
