@@ -4,6 +4,7 @@
 but not before the guess is committed. Running a notebook commits nothing: only its reader does.
 """
 
+import math
 import os
 import re
 import weakref
@@ -238,10 +239,13 @@ def _shown(prediction: Prediction) -> Prediction:
 def _number(guess: Any, asks: Mapping[str, Any]) -> float:
     if isinstance(guess, bool) or not isinstance(guess, Real):
         raise PredictionError(f"The prediction must be a number, such as 0.1; got {guess!r}.")
-    size: Any = abs(guess)  # a whole number may be too large for a float
-    if not size < LARGEST:
-        raise PredictionError(f"The prediction must be a finite number; got {guess!r}.")
-    return float(guess)
+    try:
+        number = float(guess)
+    except OverflowError:  # an int may be too large for it
+        number = math.inf
+    if not abs(number) < LARGEST:
+        raise PredictionError(f"The prediction must be a finite number; got {guess!r:.60}.")
+    return number
 
 
 def _position(guess: Any, asks: Mapping[str, Any]) -> int:

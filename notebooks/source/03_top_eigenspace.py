@@ -55,8 +55,8 @@ def digits_loss(dtype):
 # in it, the **eigenvalues**. In the picture below strokes are the true eigenvalues. The method that
 # you watch never sees them. All that it may do is multiply $H$ with a vector, $m$ times. From that
 # it makes $m$ guesses of eigenvalues, called **Ritz values**: the circles. A circle is filled, and
-# drops by a row, when the method *itself* knows that it is good: when a number called its *residual*
-# is below the tolerance. (What a residual is comes in section 3.)
+# drops by a row, when the method *itself* knows that it is good: when its *residual* (section 3) is
+# below the tolerance.
 
 # %% tags=["nbval-ignore-output"]
 loss, k = digits_loss(F64), 500
@@ -104,7 +104,7 @@ def off_by(product, v):
 # %% [markdown]
 # How long should the step $h$ be? On a long way the curvature itself changes. After a short way the
 # two gradients are nearly equal; then their difference consists of their last digits, and a
-# computer keeps about 16 of them (in *float64*; in *float32*, half as much memory, about 7).
+# computer keeps about 16 of them (in *float64*; in *float32* about 7).
 #
 # **Predict** the relative error of $Hv$, in float64, for steps between a billionth and a tenth.
 
@@ -137,8 +137,8 @@ reveal_curve(
 # Two enemies make a V. *Truncation* grows as $h^2$. *Rounding* grows as $\varepsilon/h$, where
 # $\varepsilon$ is the precision of the numbers. They are equal at $h = \varepsilon^{1/3}$, and there
 # the error is $\varepsilon^{2/3}$: a third of the digits is lost, whatever you do. In float64 one
-# can live with that. In float32, which most networks use, four or five digits are left. (The dashed
-# lines do better: they are the second way, below.)
+# can live with that. In float32, which most networks use, four or five digits are left. (Dashed:
+# the second way, below.)
 
 # %% [markdown]
 # There is a second way. $Hv$ is the gradient of the *number* $g^\top v$. So differentiate once more, with no step and nothing to choose: `loss.hvp`. It costs
@@ -240,7 +240,7 @@ reveal_number(
 # still far above the tolerance.
 
 # %% [markdown]
-# There is a better thing to watch than change: the **residual** $|Hv - \theta v|$, where
+# A better thing to watch is the **residual** $|Hv - \theta v|$, where
 # $\theta = v^\top Hv$ is the curvature along the unit vector $v$. For an eigenvector it is zero. You
 # can compute it from the product that you have just made, *without knowing the answer*. And it is a
 # promise: since $H$ is symmetric, **some eigenvalue lies within the residual of $\theta$**, always.
@@ -272,7 +272,7 @@ holds(claims)
 #
 # Power iteration throws all products away but the last. **Lanczos** (1950) keeps them. Among all
 # vectors that can be mixed from $q, Hq, H^2q, \dots, H^{m-1}q$, the **Krylov space**, it looks for
-# the best eigenvectors. How? Make $m$ perpendicular unit vectors that span this space, the columns of
+# the best eigenvectors. Make $m$ perpendicular unit vectors that span this space, the columns of
 # $B$. Seen from within the space, $H$ is the small $m \times m$ matrix $B^\top HB$. *Its* eigenvalues
 # are the Ritz values.
 
@@ -392,8 +392,8 @@ print(textwrap.fill(words, 95))
 # It says *how many* pairs failed, *by how much*, and *what you can do*. A wrong number that looks right
 # is worse than none.
 #
-# So this is how one finds the top of a spectrum that nobody can write down: with fewer than a hundred
-# products here, each at the price of two gradients, and with a residual beside every value.
+# So one finds the top of a spectrum that nobody can write down: here with fewer than a hundred
+# products, and with a residual beside every value.
 
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: sections 4 to 6.

@@ -310,8 +310,8 @@ for k, ws in ((300, at_300), (1000, [fits[-1].w for _, fits in runs])):
 # nothing, a few change much, and you can't tell which before you have paid: a loss needs the label. (Where the network
 # is unsure, it gives a hint.) So the 2.5 % that one more digit moves the mean loss, on average, is made by a few. One
 # euro will most likely buy nothing. Many buy something: at 300 the landscape has not settled, $T(k)$ is still falling,
-# and where a network trained on 300 digits misreads ten, the one trained on 1000 misreads about six. Are four mended
-# readings worth 700 euro to *you*? [Notebook 05](05_loss_surfaces.ipynb) does that sum.
+# and where a network trained on 300 digits misreads ten, the one trained on 1000 misreads about six. Is that worth so many
+# euros to *you*? [Notebook 05](05_loss_surfaces.ipynb) does that sum.
 #
 # **What this does not tell.** A small increment is no sign of a good network: frozen weights settle too, by arithmetic,
 # and so do networks trained on shuffled labels (exercise 2). How small is small enough, how sure one can be from one

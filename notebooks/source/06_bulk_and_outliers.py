@@ -51,9 +51,8 @@ figures.sharpest_and_flattest(t, walks)
 # gained about $\tfrac12 \lambda t^2$ on top of its slope. There are 610 perpendicular directions which do not
 # disturb each other: the *eigenvectors* of the loss's second derivatives, the Hessian $H$
 # ([notebook 02](02_curvature.ipynb)). Their curvatures, $\lambda_1$ the largest, are its *eigenvalues*; all
-# together are the **spectrum**. You have seen two of 610. And the others? (We look at two more trainings on digits,
-# and, for comparison, at a smaller network, of 124 weights, that tells apart four classes of *blobs*, round clouds of
-# points.)
+# together are the **spectrum**. You have seen two of 610. And the others? (Beside it we train a network
+# of 124 weights on *blobs*, round clouds of points, in four classes.)
 
 # %%
 large_guess = predict_number(
@@ -74,15 +73,15 @@ large = [int((spectra["digits", s] > 0.1 * spectra["digits", s][0]).sum()) for s
 reveal_number("Curvatures above a tenth of the largest", large_guess, large, show=draw)
 
 # %% [markdown]
-# A handful stand out; nearly all the others are close to zero. With the blobs the curve comes down more gently: where the
-# one kind ends and the other begins, someone has to say.
+# A handful stand out; nearly all others are close to zero. With the blobs the curve comes down more gently: where the
+# one kind ends, someone has to say.
 
 # %% [markdown]
 # Eigenvalues that stand far above the others are called **outliers**; the crowd is the **bulk**. How does a spectrum
 # come to look as it does? Here is the same network at every fourth step of its training.
 # The vertical axis is stretched around zero, so that small eigenvalues of both signs show. The dashed line
 # marks the largest **gap**, where one eigenvalue is the largest multiple of the next: there, one might say, the outliers
-# end. **Drag the slider**, use the arrow keys, or press Play.
+# end. **Drag the slider**, or press Play.
 #
 # 1. What moves first, the outliers or the bulk?
 # 2. What happens to the negative eigenvalues?
@@ -96,8 +95,7 @@ explorer = SpectrumExplorer(kept, torch.stack(along), path.values[::4], places)
 explorer
 
 # %% [markdown]
-# *What you should see.* The outliers grow first; the bulk shrinks later. The negative eigenvalues fade. And at step 24 the
-# gap comes after number 8.
+# The outliers grow first, the bulk shrinks later, the negative eigenvalues fade; at step 24 the gap comes after number 8.
 #
 # Three questions, then: why so many near zero; why does the gap come where it comes; and what would other
 # data change?
@@ -190,13 +188,11 @@ reveal_choice("Where does the largest gap come?", gap_guess, found, show=tell)
 
 # %% [markdown]
 # On these digits the gap follows the *units*. Subtract the mean picture from every digit, and it does so no longer. So the mean picture is
-# a suspect: if all samples push together in one direction for each unit, that makes as many outliers as units. (Had we
-# looked at width 8 and eight classes only, we would have called it a success of the rule.)
+# a suspect: if all samples push together in one direction for each unit, that makes as many outliers as units.
 
 # %% [markdown]
-# What have all samples in common? Their *mean picture*. For each hidden unit there is one direction that it marks: the
-# unit's weights along the mean picture, and its bias. These are 8 directions of 610, and nobody looked at a
-# curvature to choose them.
+# All samples share their *mean picture*. For each hidden unit it marks one direction: the unit's weights along the mean
+# picture, and its bias. That makes 8 directions of 610, chosen without a look at any curvature.
 #
 # **Predict.** At step 30, which share of the top 8 eigenvectors lies within these 8 directions? By chance it would be
 # 8 / 610; 1 is all.
@@ -213,29 +209,27 @@ def mean_directions(mean, N, h):
     return torch.linalg.qr(torch.cat([P, P.new_zeros(N - len(P), h)])).Q
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 in_mean = []
 for seed in seeds:
     loss, w = nets["digits", seed], paths["digits", seed].ws[30]
     Q = mean_directions(samples("digits", seed)[0][:n].mean(0), loss.num_params, 8)
     in_mean.append(float((Q.T @ ln.top_eigenpairs(loss, w, n, 8).vectors).square().sum() / 8))
-
-# %% tags=["nbval-ignore-output"]
 reveal_number("Share of the top 8 in the directions of the mean", mean_guess, in_mean)
 
 # %% [markdown]
-# Nearly all, in every seed: the mean picture makes these outliers. The rule of thumb itself is not wrong. With classes all
-# equally far from one another it does hold (*Going deeper*).
+# Nearly all, in every seed: the mean picture makes these outliers. With classes all
+# equally far from one another the rule of thumb does hold (*Going deeper*).
 
 # %% [markdown]
 # ## 4. Other data: what moves?
 #
 # So the data make outliers. Does other data change *only* the outliers? Sagun and colleagues conjecture it: more clusters of points, or clusters that are harder to separate, move the outliers and leave the
-# bulk alone (*Empirical Analysis of the Hessian of Over-Parametrized Neural Networks*, arXiv 1706.04454, **S17** from here on).
+# bulk alone (arXiv 1706.04454, **S17** from here on).
 #
 # We keep the network and change the points: **more classes**, 8 instead of 2; **more clusters**, 4 instead of 1 in each of four classes; **overlap**, clouds
 # twice as wide. The *outliers* are told by the largest, $\lambda_1$, and by their effective number, $(\sum\lambda)^2 / \sum\lambda^2$ over the positive
-# ones (it is 5 if five are equal and the rest zero). The *bulk* is told by the sizes $|\lambda|$ that 75 % and 95 % of all eigenvalues do not exceed.
+# ones (5 for five equal ones). The *bulk* is told by the sizes $|\lambda|$ that 75 % and 95 % of all eigenvalues do not exceed.
 #
 # **Predict.** Clouds twice as wide, the same number of steps: which grows by the larger *factor*?
 
@@ -254,11 +248,9 @@ def other_data():
     """By which factors the spectrum changes, and how far its parts move."""
     ten_seeds.other_data(factors)
     print("moves at the same loss, in units of lambda_1 before: lambda_1, then the 95 % quantile")
-    changes = {"clusters": "more classes", "per_class": "more clusters", "overlap": "overlap"}
-    for name, words in changes.items():
-        print(
-            f"  {words}: {data[f'{name}_moved_top_matched']}, {data[f'{name}_moved_q95_matched']}"
-        )
+    told = {"clusters": "more classes", "per_class": "more clusters", "overlap": "overlap"}
+    for name, it in told.items():
+        print(f"  {it}: {data[f'{name}_moved_top_matched']}, {data[f'{name}_moved_q95_matched']}")
 
 
 # %% tags=["nbval-ignore-output"]
@@ -268,10 +260,10 @@ reveal_choice("Which grows by the larger factor?", moves_guess, found, show=othe
 
 # %% [markdown]
 # In *factors* "only the outliers" is not so. After the same steps everything moves with the loss, the bulk by more. At the same loss
-# $\lambda_1$ hardly moves, and parts of the bulk do. (*Width*, the last column, is a wider network: a question of *Going deeper*.)
+# $\lambda_1$ hardly moves, and parts of the bulk do. (*Width*, a wider network: see *Going deeper*.)
 #
-# But spectra are drawn on one *linear* axis, and there a small factor of something large is a long way: the outliers move
-# further (last lines; two of three changes). So the conjecture describes what one sees. Say which of the two you mean.
+# But spectra are drawn on one *linear* axis, where a small factor of something large is a long way: the outliers move
+# further (last lines; two of three changes). So say which of the two you mean.
 
 # %% [markdown]
 # ## 5. Is there a hill between two trained networks?
@@ -571,14 +563,13 @@ SaveMyWork()
 # - **Size.** At most 1210 weights, 150 or 200 samples, one hidden layer. Counting arguments carry over to large networks; trends need not.
 # - **Where training stopped.** Nothing keeps the weights from growing here, so there is no end point at which to compare. Hence two comparisons, by steps and by loss; they disagree in section 4. "At the same loss" is the first step below 0.3; with two classes that step lies lower than with eight, which blurs that one change.
 # - **The cut, the quantile, the gap.** Each rule is ours, fixed beforehand; none is the only one. A largest ratio always exists, also where there are no outliers.
-# - **Free directions.** Near zero *here* does not mean flat all the way: after a large step the curvature is another.
-# - **The line.** A hill on the straight line says nothing of curved ways.
 
 # %% [markdown]
 # ## Going deeper
 #
 # All of this may be skipped without loss: neither the story nor the exercises need it. The two parts of $H$ measured by separate ways; exact zeros; what the
-# outliers are made of; what a wider network changes; classes that do make outliers; and the verdicts on S17, of which we know the abstract only.
+# outliers are made of; what a wider network changes; classes that do make outliers; and the verdicts on S17 (*Empirical Analysis of the
+# Hessian of Over-Parametrized Neural Networks*), of which we know the abstract only.
 #
 # ### $H = G + R$ by two ways, and exact zeros
 #
