@@ -13,6 +13,7 @@
 # %%
 import numpy as np
 import torch
+from IPython.display import display
 
 import landscape_nb as ln
 from landscape_nb.course import Cost, SaveMyWork, holds, quiz

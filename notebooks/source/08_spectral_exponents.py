@@ -16,7 +16,7 @@ BowlExplorer(lr=0.3, kappa=20.0)
 # %% [markdown]
 # Newton's method divides each step by its curvature, and needs one step. If the gradient itself told where the loss is
 # curved, that would cost next to nothing. A paper of 2026 finds that it does tell, layer by layer, by a power law. You
-# will take a gradient apart, and put a *control* beside each finding: a case in which there is nothing to be found.
+# will put a *control* beside each finding: a case in which there is nothing to be found.
 
 # %%
 from functools import partial
@@ -56,10 +56,10 @@ G = loss.gradient(ws[step], n)[: 32 * 64].view(32, 64)
 figures.gradient_and_its_rows(G)
 
 # %% [markdown]
-# Look at the pictures: are they 32 different ones? Suppose that all rows were *one* picture, here stronger, there weaker or with
+# Are these 32 different pictures? Suppose that all rows were *one* picture, here stronger, there weaker or with
 # its colours turned. Then the matrix would be one column times one row, $\sigma\, u v^\top$: $v$ the picture, $u$ how much each
-# unit takes of it, both of length one, and $\sigma$ their strength. One such product is hardly ever enough. But *every* matrix is a
-# sum of them:
+# unit takes of it, both of length one, and $\sigma$ their strength. One such product is hardly enough. But *every* matrix is their
+# sum:
 #
 # $$G = \sigma_1 u_1 v_1^\top + \sigma_2 u_2 v_2^\top + \dots, \qquad \sigma_1 \ge \sigma_2 \ge \dots \ge 0 ,$$
 #
@@ -153,7 +153,7 @@ tables.alpha_of_layers(alpha, spectra, medians)
 #
 # ## 3. A relation that fits too well
 #
-# The three slopes are linked: $s = \alpha\gamma$, the **triangle**. In the paper its median error is about 2 %. That sounds like a law of nature. Is it? For exact power laws it is plain arithmetic. So
+# The three slopes are linked: $s = \alpha\gamma$, the **triangle**. In the paper its median error is about 2 %. A law of nature? For exact power laws it is plain arithmetic. So
 # we need a control. Take *sorted random numbers* for $\sigma$, and others, squared, for $h$: two falling lists which know nothing of each other.
 #
 # **Predict** their error.
@@ -215,7 +215,7 @@ quiz("08.line")
 #
 # $$\Delta W = U \operatorname{diag}\bigl(T(\sigma_k)\bigr) V^\top, \qquad T(\sigma) = \frac{\sigma}{\sigma^\alpha + d}.$$
 #
-# At $\alpha = 1$ and $d = 0$ all modes are moved alike, $UV^\top$ (UV' for short), as the optimiser Muon does. **Drag the sliders**, or focus them and use the arrow keys.
+# At $\alpha = 1$ and $d = 0$ all modes are moved alike, $UV^\top$ (UV' for short), as the optimiser Muon does. **Drag the sliders.**
 #
 # 1. $\alpha = 2$: lower $d$ from 10 to $10^{-6}$. Which modes move far then?
 # 2. Keep $d = 0.1$ and move $\alpha$. Does it matter for a mode with $\sigma = 0.01$?
