@@ -25,6 +25,9 @@ CELLS = [
     "reveal_choice('Which?', choice_guess, 'down')",
     "T_sketch = predict_curve('04.T', 'How does it fall?', [10, 100, 1000], (1e-3, 10), 'k')",
     "reveal_curve('T', T_sketch, [10, 100, 1000], [[1, 0.1, 0.01]], xlabel='k')",
+    "other_guess = predict_choice('04.other', 'And which?', ['left', 'right'])",
+    "quiz('03.power')",
+    "quiz('03.complete')",
 ]
 
 
@@ -92,6 +95,18 @@ def test_a_committed_number_shows_what_was_found(lab):
     )
     assert kept(lab) == {"04.number": 45.0}
     assert "Commit your prediction above first" in told(lab, 4)
+
+
+def test_no_question_takes_back_the_choice_of_another(lab):
+    chosen = lab.run_script("""
+        const questions = [...document.querySelectorAll(".ln-options, .ln-quiz-options")];
+        const firsts = questions.map((question) => question.querySelector("input"));
+        for (const radio of firsts) radio.checked = true;
+        const kept = firsts.map((radio) => radio.checked);
+        for (const radio of firsts) radio.checked = false;
+        return kept;
+    """)
+    assert chosen == [True] * 4
 
 
 def test_a_choice_is_made_by_keys(lab):

@@ -35,10 +35,12 @@ function number({ unit }, question) {
   };
 }
 
-let groups = 0; // of the page: radio buttons of one question share a name
+// Radio buttons of one question share a name, and no two questions do. (Each widget loads this file
+// for itself, so a counter would begin anew in each.)
+const groupName = () => `ln-choice-${Math.random().toString(36).slice(2)}`;
 
 function choice({ options }, question) {
-  const name = `ln-choice-${(groups += 1)}`;
+  const name = groupName();
   const radios = options.map((_, value) => html("input", { type: "radio", name, value }));
   const labels = options.map((words, i) => html("label", { className: "ln-option" }, radios[i], words));
   const node = html("fieldset", { className: "ln-fieldset ln-options" }, ...labels);

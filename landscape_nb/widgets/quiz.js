@@ -7,12 +7,12 @@ const RESTARTED = "The kernel was restarted: run this cell again to check an ans
 const BUSY = "Waiting for the kernel, which is still running a cell …";
 const PATIENCE = 1000; // milliseconds, chosen here: sooner than this a kernel at rest answers
 const DISCONNECTED = "jupyter-widgets-disconnected"; // ipywidgets marks so what has no kernel
-let groups = 0; // of radio buttons on the page
 
 function render({ model, el }) {
-  groups += 1;
+  // A name of its own: each question loads this file for itself, so a counter would begin anew.
+  const name = `ln-quiz-${Math.random().toString(36).slice(2)}`;
   const radios = model.get("options").map((_, value) =>
-    html("input", { type: "radio", name: `ln-quiz-${groups}`, value: String(value) }));
+    html("input", { type: "radio", name, value: String(value) }));
   const labels = model.get("options").map((says, i) =>
     html("label", { className: "ln-option" }, radios[i], html("span", {}, says)));
   const group = html("fieldset", { className: "ln-fieldset ln-quiz-options" },
