@@ -146,7 +146,7 @@ def test_an_input_that_the_diagnosis_names_is_not_told_twice():
         ({"model": object(), "k": 2}, "k = 2"),
         ({}, ""),
     ],
-    ids=str,
+    ids=["numbers", "array and word", "truth and nothing", "large array", "no number", "nothing"],
 )  # fmt: skip
 def test_inputs_in_words(case, words):
     assert asked(case) == words
