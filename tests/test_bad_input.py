@@ -463,7 +463,7 @@ CASES = [
     ("one layer width", lambda c: ln.models.MLP([3]), "at least inputs and outputs", "[3]"),
     ("width zero", lambda c: ln.models.MLP([3, 0, 2]), "all positive", "[3, 0, 2]"),
     ("width a float", lambda c: ln.models.MLP([3, 2.5]), "widths", "2.5"),
-    ("no eigenvalues", lambda c: ln.toys.symmetric_matrix([], generator=c.g), "eigenvalues must be a list of finite numbers", "[]"),
+    ("no eigenvalues at all", lambda c: ln.toys.symmetric_matrix([], generator=c.g), "eigenvalues must be a list of finite numbers", "[]"),
     ("eigenvalue not finite", lambda c: ln.toys.symmetric_matrix([1.0, float("nan")], generator=c.g), "finite", "[1.0, nan]"),
     ("short spectrum", lambda c: ln.toys.quadratics(3, 4, eigenvalues=[1.0]), "eigenvalues", "1"),
     ("no closed form", lambda c: ln.toys.softmax_regression(4, 2, 3, generator=c.g).minimiser(3), "Only linear", "softmax"),

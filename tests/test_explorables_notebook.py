@@ -83,6 +83,8 @@ def test_what_moves_in_the_page_moves_in_the_kernel_and_back(name, lab):
 
 @EACH
 def test_mouse_and_finger_move_it_on_a_laptop_and_a_phone(name, lab):
+    if not STEPS[name]:
+        pytest.skip("it has no slider")
     driver = lab.driver
     driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
     for width, theme in ((1366, "JupyterLab Dark"), (390, "JupyterLab Light")):

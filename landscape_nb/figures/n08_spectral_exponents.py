@@ -25,12 +25,12 @@ def gradient_and_its_rows(G: Tensor) -> None:
     left = figure.add_subplot(grid[:, :3])
     rows = G.abs().amax(1).argsort(descending=True)[:8].sort().values
     scale = float(G.abs().max())
-    look = {"cmap": "PuOr", "vmin": -scale, "vmax": scale}
-    left.imshow(G, aspect="auto", **look)
+    look = {"vmin": -scale, "vmax": scale}
+    left.imshow(G, aspect="auto", cmap=colours_of("gradient"), **look)
     left.set(title="gradient G, 32 x 64", xlabel="input (pixel)", ylabel="output (unit)")
     for i, row in enumerate(rows.tolist()):
         ax = figure.add_subplot(grid[i // 4, 3 + i % 4])
-        ax.imshow(G[row].reshape(8, 8), **look)
+        ax.imshow(G[row].reshape(8, 8), cmap=colours_of("gradient"), **look)
         ax.set(xticks=[], yticks=[])
         ax.set_title(f"unit {row + 1}", fontsize=9)
     plots.show(

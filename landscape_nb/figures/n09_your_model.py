@@ -8,6 +8,7 @@ from torch import Tensor
 
 from landscape_nb.figures import plots
 from landscape_nb.figures.forecast import forecast_along_k
+from landscape_nb.figures.scales import colours_of
 from landscape_nb.theory.enough import EnoughData
 from landscape_nb.theory.forecast import Forecast
 
@@ -53,7 +54,7 @@ def who_carries(squares: ArrayLike, inputs: ArrayLike, names: ArrayLike, most: i
             inset = ax.inset_axes(
                 (place - 0.35, shares[place] + 0.03, 0.7, 0.24), transform=ax.transData
             )
-            inset.imshow(pixels[i].reshape(PIXELS, PIXELS), cmap="gray_r")
+            inset.imshow(pixels[i].reshape(PIXELS, PIXELS), cmap=colours_of("brightness"))
             inset.axis("off")
     half = 1 + int(np.sum(np.cumsum(np.sort(squares)[::-1]) < squares.sum() / 2))
     plots.show(

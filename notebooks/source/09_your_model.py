@@ -193,6 +193,7 @@ part(page, "In short")
 # be *wrong*. So the package looks at a model before it measures, and refuses in words:
 
 # %%
+torch.manual_seed(0)  # dropout draws at random
 careless = nn.Sequential(nn.Linear(64, 10), nn.Dropout(0.5)).double()  # and no .eval()
 try:
     ln.EmpiricalLoss(careless, entropy, *digits)
