@@ -9,8 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import export as site
+import nbformat
 import pytest
 from filelock import FileLock
+from nbformat.v4 import new_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "notebooks" / "export.py"
@@ -30,6 +33,19 @@ def out(tmp_path_factory):
             subprocess.run([sys.executable, SITE, out], check=True, env=environment, cwd=folder)
             done.touch()
     return out
+
+
+def small_site(root, cells):
+    """The site of a course whose only notebook, 00_a, has these cells; returns its folder."""
+    (root / "notebooks").mkdir()
+    (root / "README.md").write_text(
+        "# Front\n\nA sentence.\n\nMore.\n\n## Start\n\nRun.\n\n## Notebooks\n\n"
+        "| notebook | |\n|---|---|\n| [00 A](notebooks/00_a.ipynb) | B |\n"
+    )
+    nbformat.write(new_notebook(cells=cells), root / "notebooks" / "00_a.ipynb")
+    (root / "site").mkdir()
+    site.write(site.site(root), root / "site")
+    return root / "site"
 
 
 def until(do, condition, patience=20):

@@ -11,7 +11,7 @@ import pytest
 from browser import needs_browser
 from explorables import EXAMPLES, page
 
-from landscape_nb.widgets.es_modules import FOLDER, _values, explorables
+from landscape_nb.widgets.es_modules import FOLDER, _values, es_module, explorables
 
 pytestmark = needs_browser
 RANDOM_STATES = 40
@@ -74,6 +74,26 @@ def test_numbers_and_words_are_those_of_python(name, modules):
 def test_every_module_is_tried():
     questions = {"prediction", "quiz"}  # which compute nothing
     assert list(EXAMPLES) and set(EXAMPLES) == set(explorables()) - questions
+
+
+TWICE = """
+    const [text, states, done] = arguments;
+    const shown = async (state) => {  // each loads the module for itself, as in a notebook
+      const module = await import(URL.createObjectURL(new Blob([text], {type: 'text/javascript'})));
+      const model = {get: (name) => state[name], set() {}, save_changes() {}, on() {}, off() {}};
+      const el = document.body.appendChild(document.createElement('div'));
+      module.default.render({model, el});
+      return [...el.querySelectorAll('input[type=radio]')].map((radio) => radio.name);
+    };
+    Promise.all(states.map(shown)).then(done, (error) => done(String(error)));"""
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_radio_buttons_of_two_in_one_notebook_are_apart(name, modules):
+    """One name would make one group of both: to choose in one would clear the other."""
+    state = EXAMPLES[name](np.random.default_rng(0)).state()
+    one, other = modules.execute_async_script(TWICE, es_module(name), [state, state])
+    assert not {*one} & {*other}
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.js")), ids=lambda path: path.stem)

@@ -5,7 +5,7 @@ import json
 import nbformat
 import pytest
 from browser import JupyterBrowser, needs_browser
-from exported_site import LAPTOP, PHONE, show
+from exported_site import LAPTOP, PHONE, show, small_site
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
@@ -149,14 +149,6 @@ def test_without_a_kernel_nothing_can_be_committed(lab):
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    import export as site
-
-    root = tmp_path_factory.mktemp("course")
-    (root / "notebooks").mkdir()
-    (root / "README.md").write_text(
-        "# Front\n\nA sentence.\n\nMore.\n\n## Notebooks\n\n| notebook | |\n|---|---|\n"
-        "| [00 A](notebooks/00_a.ipynb) | B |\n"
-    )
     data, metadata = Prediction(
         "00.it", "Is 1 < 2?", {"kind": "number", "unit": ""}
     )._repr_mimebundle_()
@@ -168,10 +160,7 @@ def page(tmp_path_factory):
         new_code_cell("it_guess = predict_number('00.it', 'Is 1 < 2?')", outputs=[output]),
         new_code_cell("reveal_number('It', it_guess, 42)", outputs=[told]),
     ]
-    nbformat.write(new_notebook(cells=cells), root / "notebooks" / "00_a.ipynb")
-    (root / "site").mkdir()
-    site.write(site.site(root), root / "site")
-    return root / "site" / "00_a.html"
+    return small_site(tmp_path_factory.mktemp("course"), cells) / "00_a.html"
 
 
 @pytest.mark.parametrize("size", [LAPTOP, PHONE], ids=["laptop", "phone"])

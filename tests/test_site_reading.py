@@ -12,13 +12,12 @@ import build
 import export as site
 import forms
 import glossary
-import nbformat
 import pytest
 import selenium_axe_python
 from browser import needs_browser
 from bs4 import BeautifulSoup
-from exported_site import LAPTOP, PHONE, ROOT, out, show, until
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from exported_site import LAPTOP, PHONE, ROOT, out, show, small_site, until
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -419,12 +418,6 @@ SEEN = """const e = document.querySelector(arguments[0]);
 @pytest.fixture(scope="module")
 def moved(tmp_path_factory):
     """A site of two notebooks, the first with an explorable and an answer."""
-    root = tmp_path_factory.mktemp("course")
-    (root / "notebooks").mkdir()
-    (root / "README.md").write_text(
-        "# Front\n\nA sentence.\n\nMore.\n\n## Start\n\nRun.\n\n## Notebooks\n\n"
-        "| notebook | |\n|---|---|\n| [00 A](notebooks/00_a.ipynb) | B |\n"
-    )
     data, metadata = BowlExplorer(lr=1.5, kappa=8.0)._repr_mimebundle_()
     data = {kind: data[kind] for kind in ("image/png", "text/plain")}
     output = new_output("execute_result", data=data, metadata=metadata)
@@ -433,10 +426,7 @@ def moved(tmp_path_factory):
     reveal = new_code_cell("reveal_number('It', guess, 42)", outputs=[told])
     cells = [new_markdown_cell("# 00 A\n\n## One\n\nText.\n\n## Two\n\nText."), guess, reveal]
     cells += [new_code_cell("explorer", outputs=[output]), new_markdown_cell("End.")]
-    nbformat.write(new_notebook(cells=cells), root / "notebooks" / "00_a.ipynb")
-    (root / "site").mkdir()
-    site.write(site.site(root), root / "site")
-    return root / "site"
+    return small_site(tmp_path_factory.mktemp("course"), cells)
 
 
 @needs_browser

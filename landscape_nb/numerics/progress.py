@@ -17,13 +17,13 @@ SERVER = "JPY_SESSION_NAME"  # by which a Jupyter server tells a kernel its note
 
 
 def progress_bar(*args: Any, **options: Any) -> tqdm:
-    """A tqdm bar in the form that suits the place, with tqdm's own arguments; it leaves no trace.
+    """A tqdm bar in the form that suits the place; tqdm's arguments, but `leave` is False.
 
     >>> list(progress_bar("ab", disable=True))
     ['a', 'b']
     """
     in_notebook = os.environ.get(SERVER) and "IPython.display" in sys.modules
-    return (NotebookBar if in_notebook else tqdm)(*args, leave=False, **options)
+    return (NotebookBar if in_notebook else tqdm)(*args, **{"leave": False, **options})
 
 
 class NotebookBar(tqdm):
@@ -32,7 +32,7 @@ class NotebookBar(tqdm):
     def __init__(self, *args: Any, **options: Any) -> None:
         self._place: Any = None  # where it is shown; opened by the first drawing
         self._over = False
-        super().__init__(*args, **{**options, "file": io.StringIO()})
+        super().__init__(*args, **{**options, "file": io.StringIO(), "leave": False})
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:
         """Draw the present state; tqdm calls this as often as is useful."""

@@ -110,7 +110,7 @@ def train_transformer(
     consumed, steps, weights = [], [], []
     seen = 0
     with progress_bar(
-        batches, desc=f"train, seed {seed}", unit="step", disable=not progress
+        batches, desc=f"train, seed {seed}", unit="step", disable=not progress, leave=True
     ) as bar:
         for step, rows in enumerate(bar, start=1):
             rate = learning_rate * _schedule(step, warmup, len(batches))

@@ -2,13 +2,12 @@
 // over a drawing of the arrows between them.
 
 import { explorable, html } from "./explorable.js";
-import { svg } from "./drawing.js";
+import { ownName, svg } from "./drawing.js";
 
 const [COLUMNS, ROWS] = [4, 4];
 const [BOX, TALL] = [100, 94]; // user units of the drawing behind: a column's width, a row's height
 const MARKS = { done: "✓", begun: "◐" };
 const PAGE_TICKS = "landscape-ticks"; // event of the exported pages: what was ticked there
-let groups = 0; // of radio buttons on the page
 
 const entryOf = ({ chosen, data }) => data.notebooks.find((one) => one.number === chosen);
 
@@ -50,8 +49,8 @@ function openInLab(link, { file }) {
 }
 
 function picture({ data }, set) {
-  groups += 1;
-  const boxes = data.notebooks.map((one) => boxOf(one, set));
+  const name = ownName("course"); // of these radio buttons alone
+  const boxes = data.notebooks.map((one) => boxOf(one, name, set));
   const lines = data.arrows.map((arrow) => arrowOf(arrow, data.notebooks));
   const behind = svg(
     "svg",
@@ -78,9 +77,9 @@ function picture({ data }, set) {
   };
 }
 
-function boxOf(one, set) {
+function boxOf(one, name, set) {
   const [column, row] = one.place;
-  const input = html("input", { type: "radio", name: `ln-course-${groups}`, value: one.number });
+  const input = html("input", { type: "radio", name, value: one.number });
   input.addEventListener("change", () => set({ chosen: one.number }));
   const [mark, word] = [html("span"), html("span", { className: "ln-word" })];
   const state = html("span", { className: "ln-state" }, mark, word);

@@ -2,12 +2,11 @@
 // criterion and the place among all follow from tables of exact losses and derivatives.
 
 import { explorable, html, sideBySide, slider } from "./explorable.js";
-import { axes, legend } from "./drawing.js";
+import { axes, legend, ownName } from "./drawing.js";
 import { fixed, general, scientific } from "./words.js";
 
 const PARTS = ["value", "cross", "gradient", "curvature"];
 const SHARES = [-0.5, 1.5]; // ends of the axis of shares: larger ones end with the picture
-let groups = 0; // of radio buttons on the page
 
 const sum = (values) => values.reduce((one, other) => one + other, 0);
 
@@ -101,8 +100,8 @@ function picture({ data }, set) {
 
 /** The ten digits as radio buttons: the arrow keys go from one to the next. */
 function imagesOf({ digits, ranges }, set) {
-  groups += 1;
-  const all = digits.map((one, digit) => imageOf(one, digit, set));
+  const group = ownName("next"); // of these radio buttons alone
+  const all = digits.map((one, digit) => imageOf(one, digit, group, set));
   const half = digits.length / 2;
   const row = (title, some) => html(
     "div",
@@ -130,10 +129,10 @@ function imagesOf({ digits, ranges }, set) {
   };
 }
 
-function imageOf(one, digit, set) {
+function imageOf(one, digit, group, set) {
   const loss = general(lossOf(one), 2);
   const input = html("input", {
-    type: "radio", name: `ln-next-${groups}`, value: String(digit),
+    type: "radio", name: group, value: String(digit),
     "aria-label": `${article(one.label)}, ${seenAs(one)}, loss ${loss}`,
   });
   input.addEventListener("change", () => set({ digit }));

@@ -2,14 +2,13 @@
 // place, and what the text would change as the next sample. All from tables of exact probabilities.
 
 import { explorable, html, sideBySide, slider } from "./explorable.js";
-import { axes, legend } from "./drawing.js";
+import { axes, legend, ownName } from "./drawing.js";
 import { fixed, scientific } from "./words.js";
 
 const DEEPEST = 45; // percent of the colour behind the most surprising character: more hides it
 const TALLEST = 26; // px of the bar below it
 const SIGNS = { " ": "·", "\n": "↵" }; // what stands for the invisible
 const NAMED = { " ": "a space", "\n": "a new line" };
-let groups = 0; // of radio buttons on the page
 
 const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const named = (sign) => NAMED[sign] ?? `“${sign}”`;
@@ -59,7 +58,6 @@ function controls({ data: { stages, ranges } }, set) {
 }
 
 function picture({ data }, set) {
-  groups += 1;
   const [choice, text] = [choiceOf(data, set), textOf(data, set)];
   const panels = [expectedOf(data), lossesOf(data)];
   const below = sideBySide(...panels.map(({ parts }) => parts));
@@ -69,18 +67,19 @@ function picture({ data }, set) {
   };
 }
 
-/** A radio button that is a box with words in it. */
-function box({ group, value, className }, set, ...words) {
-  const input = html("input", { type: "radio", name: `ln-${group}-${groups}`, value: String(value) });
-  input.addEventListener("change", () => set({ [group]: value }));
+/** A radio button of a group, for a setting, that is a box with words in it. */
+function box({ group, name, value, className }, set, ...words) {
+  const input = html("input", { type: "radio", name: group, value: String(value) });
+  input.addEventListener("change", () => set({ [name]: value }));
   return { input, node: html("label", { className }, input, ...words) };
 }
 
 /** The six texts, by how hard they are. */
 function choiceOf({ texts }, set) {
+  const group = ownName("text"); // of these radio buttons alone
   const all = texts.map((one, value) => {
     const loss = html("small", {});
-    return { loss, ...box({ group: "text", value, className: "ln-text" }, set, html("span", {}, one.name), loss) };
+    return { loss, ...box({ group, name: "text", value, className: "ln-text" }, set, html("span", {}, one.name), loss) };
   });
   return {
     node: html(
@@ -100,10 +99,11 @@ function choiceOf({ texts }, set) {
 
 /** The text: characters as radio buttons; colour and bar of each tell its surprise. */
 function textOf({ texts, ranges }, set) {
+  const group = ownName("place"); // of these radio buttons alone
   const first = html("span", { className: "ln-sign ln-given", "aria-hidden": "true" });
   const boxes = Array.from({ length: ranges.place[1] }, (_, i) => {
     const [sign, bar] = [html("span", { "aria-hidden": "true" }), html("i", { "aria-hidden": "true" })];
-    return { sign, bar, ...box({ group: "place", value: i + 1, className: "ln-sign" }, set, sign, bar) };
+    return { sign, bar, ...box({ group, name: "place", value: i + 1, className: "ln-sign" }, set, sign, bar) };
   });
   return {
     node: html(
