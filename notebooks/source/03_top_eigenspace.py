@@ -1070,10 +1070,13 @@ matrices = {"eigenvalues 1/i": (decaying, 200), "flat": (flat, 200), "the networ
 
 
 # %%
+from landscape_nb.numerics.progress import progress_bar
+
+
 def trace_errors(H, estimate, repeats):
     """Relative errors of repeated estimates, (len(ms), repeats)."""
-    generator, tries = seeded(5), range(repeats)
-    draws = [[estimate(lambda V: H @ V, H[0], m, generator).value for _ in tries] for m in ms]
+    generator, tries, bar = seeded(5), range(repeats), progress_bar(ms, desc="estimating traces")
+    draws = [[estimate(lambda V: H @ V, H[0], m, generator).value for _ in tries] for m in bar]
     return torch.tensor(draws) / H.trace() - 1
 
 

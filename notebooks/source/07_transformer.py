@@ -231,9 +231,10 @@ def table(subspaces):
 
 
 # %%
-print("derivatives along the top directions, along the random ones, and in the full space ...")
+print("derivatives along the top directions and along the random ones ...")
 probes = {"top": table([top.vectors for top in tops])}
 probes["random"] = table([random] * 3)
+print("and in the full space ...")
 settings = {"num_probes": 3, "candidates": range(8, 14), "generator": generator}
 whole = ln.full_space_table(place, [place.w0] * 3, ks, **settings)
 
