@@ -96,7 +96,7 @@ def test_a_notebook_shows_the_line_and_no_traceback():
         "check('03.2', lambda product, u: f(u))",  # which calls it through a function of its own
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in code])
-    NotebookClient(notebook, kernel_name="python3", allow_errors=True).execute()
+    NotebookClient(notebook, kernel_name="python3", timeout=120, allow_errors=True).execute()
     for cell in notebook.cells[1:]:
         (output,) = cell.outputs
         assert (output.output_type, output.ename) == ("error", "NotYet")

@@ -19,6 +19,7 @@ from matplotlib.text import Text
 from nbformat.v4 import new_code_cell, new_notebook
 
 from landscape_nb.figures import plots
+from landscape_nb.figures.scales import scale_of
 from landscape_nb.widgets.es_modules import page_style
 
 GROUNDS = {"light": ["#ffffff"], "dark": ["#111418", "#15181c", "#111111"]}  # JupyterLab's too
@@ -127,3 +128,11 @@ def test_in_jupyterlab_a_picture_is_a_negative_in_the_dark_alone(theme, turned, 
         lab.set_theme(f"JupyterLab {theme}")
         lab.run_all()
         assert lab.driver.execute_script(filters) == [turned, "none"]
+
+
+def test_level_lines_in_one_colour_are_no_colour_map():
+    figure, ax = plots.new_figure()
+    ax.contour(np.add.outer(np.arange(5.0), np.arange(5.0)), colors=plots.GREY)
+    assert plots.background(figure) == "dark"
+    ax.contourf(np.add.outer(np.arange(5.0), np.arange(5.0)), cmap=scale_of("loss").colours)
+    assert plots.background(figure) == "light"

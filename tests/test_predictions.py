@@ -152,7 +152,7 @@ def test_two_reveals_of_one_guess_are_both_shown_though_the_first_fails(folder, 
     ]
     notebook = new_notebook(cells=[new_code_cell(cell) for cell in code])
     NotebookClient(
-        notebook, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        notebook, kernel_name="python3", timeout=120, resources={"metadata": {"path": str(folder)}}
     ).execute()
     told = json.dumps(nbformat.from_dict(notebook.metadata.widgets))
     assert "It: you guessed 4" in told and "ZeroDivisionError" in told
@@ -293,7 +293,7 @@ def test_running_a_whole_notebook_commits_nothing_and_shows_nothing(folder):
     notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
     path = str(folder)
     NotebookClient(
-        notebook, kernel_name="python3", resources={"metadata": {"path": path}}
+        notebook, kernel_name="python3", timeout=120, resources={"metadata": {"path": path}}
     ).execute()
     asked, told, value = (cell.outputs for cell in notebook.cells[1:])
     assert asked[0].data["text/plain"] == "Predict. How many? To answer, run this cell."

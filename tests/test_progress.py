@@ -24,7 +24,7 @@ def outputs(then, server):
     if server:
         environment[SERVER] = "notebooks/04_mlp.ipynb"
     seen = []
-    client = NotebookClient(notebook, kernel_name="python3", allow_errors=True)
+    client = NotebookClient(notebook, kernel_name="python3", timeout=120, allow_errors=True)
     process = client.process_message
 
     def look(message, *rest):

@@ -16,7 +16,7 @@ HINT = "Run > Run All Above Selected Cell"
 def traceback_of(source, session):
     """What a cell shows in a fresh kernel of a server that has told it its notebook."""
     notebook = new_notebook(cells=[new_code_cell(source)])
-    client = NotebookClient(notebook, kernel_name="python3", allow_errors=True)
+    client = NotebookClient(notebook, kernel_name="python3", timeout=120, allow_errors=True)
     client.execute(env=os.environ | {"JPY_SESSION_NAME": session})
     return "\n".join(notebook.cells[0].outputs[0].traceback)
 
@@ -53,5 +53,5 @@ def test_a_name_error_is_explained_where_the_course_is(source, session, error, i
 
 def test_it_leaves_no_name_behind():
     notebook = new_notebook(cells=[new_code_cell("print([n for n in dir() if 'tell' in n])")])
-    NotebookClient(notebook, kernel_name="python3").execute()
+    NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
     assert notebook.cells[0].outputs[0].text == "[]\n"

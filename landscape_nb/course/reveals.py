@@ -189,7 +189,8 @@ def _draw_curve(
     plots.spread(ax, at, rows, "measured", color=plots.BLUE, marker="o")
     if guess is not None:
         plots.curve(ax, list(guess), list(guess.values()), "guess", label="your guess")
-    few = at.tolist() if len(at) <= 6 else None
+    labels = "".join(f"{x:g}" for x in at)
+    few = at.tolist() if len(labels) <= 30 else None  # longer ones would touch each other
     plots.log_log(
         ax,
         xlabel,

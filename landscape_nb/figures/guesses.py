@@ -37,7 +37,8 @@ def guess_among_options(ax: Axes, options: Sequence[str], guess: str | None, tru
     """All options in a row; a guess has a diamond above it, what was found a disc below."""
     for i, option in enumerate(options):
         weight = "bold" if option == truth else "normal"
-        lines = "\n".join(textwrap.wrap(option, 54 // len(options)))  # else neighbours would meet
+        width = 54 // len(options)  # else neighbours would meet
+        lines = "\n".join(textwrap.wrap(option, width, break_long_words=False))
         ax.text(i, 0, lines, ha="center", va="center", fontsize=10, weight=weight, linespacing=1)
     marks = {"found": (options.index(truth), -0.55, "o", BLUE, BLUE)}
     if guess is not None:
@@ -45,6 +46,9 @@ def guess_among_options(ax: Axes, options: Sequence[str], guess: str | None, tru
     for words, (x, y, marker, colour, face) in marks.items():
         ax.plot(x, y, marker, color=colour, markerfacecolor=face, markersize=8)
         side, end = (1, "left") if 2 * x < len(options) - 1 else (-1, "right")  # towards the middle
-        ax.text(x + 0.06 * side, y, f" {words} ", ha=end, va="center", fontsize=9)
+        ax.annotate(
+            words, (x, y), xytext=(9 * side, 0), textcoords="offset points", ha=end, va="center",
+            fontsize=9,
+        )  # fmt: skip
     ax.set(xlim=(-0.5, len(options) - 0.5), ylim=(-1, 1))
     ax.set_axis_off()

@@ -21,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import to_hex
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.spines import Spine
@@ -88,7 +89,9 @@ def background(figure: Figure) -> str:
 
 
 def _has_colour_map(part: Artist) -> bool:
-    return isinstance(part, ScalarMappable) and part.get_array() is not None
+    """Whether a part's colours tell its values, as those of level lines in one colour do not."""
+    in_colours = isinstance(part, ScalarMappable) and part.get_array() is not None
+    return in_colours and not (isinstance(part, ContourSet) and part.colors is not None)
 
 
 def _with_ground(figure: Figure) -> set[Artist]:

@@ -486,7 +486,7 @@ for N_3 in (2, 5, 30):
 #
 # The check draws your minima. This is the picture to expect:
 #
-# ![A curve in the plane of the two weights, falling from the upper left to the lower right as one over w1 does. Three marks sit on it: sharpness 2 at the point (1, 1), sharpness 4 somewhat away from it, and sharpness 9 farther out, near (3, 0.3) or its mirror image. Grey level curves run beside the curve, close together where the minimum is sharp and far apart near (1, 1).](pictures/exercise-02-4-map.png)
+# ![A curve in the plane of the two weights, falling from the upper left to the lower right as one over w1 does. Three marks sit on it: sharpness 2 at the point (1, 1), sharpness 4 somewhat away from it, and sharpness 9 farther out, near (3, 0.3) or its mirror image. Grey level curves run beside the curve, close together where the minimum is sharp and far apart near (1, 1).](pictures/exercise-02-4.png)
 
 
 # %% tags=["answer-4"]
@@ -500,7 +500,7 @@ def sharp_minimum(sharpness):
     ### END SOLUTION
 
 
-# %% tags=["check-4", "points-1", "picture-exercise-02-4-map"]
+# %% tags=["check-4", "points-1", "picture-exercise-02-4"]
 check("02.4", sharp_minimum)
 
 # %% tags=["hidden-4", "points-2"]
