@@ -7,7 +7,7 @@ import build
 import forms
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from nbgrader.preprocessors import ClearHiddenTests, ClearSolutions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -216,3 +216,37 @@ def test_a_stub_is_a_stub_in_nbgraders_own_words():
 def test_roles_come_from_tags_only():
     assert forms.role(new_code_cell("answer-1")) is None
     assert forms.section(new_notebook(cells=[new_markdown_cell("## Exercises")])) == slice(1, 1)
+
+
+def told(text):
+    return new_output("stream", text=text)
+
+
+def test_a_learners_notebook_shows_no_reveal_and_nothing_of_it_is_lost():
+    cells = [
+        new_code_cell("it_guess = predict_number('01.it', 'How many?')", outputs=[told("?")]),
+        new_code_cell("found = 42"),
+        new_code_cell("reveal_number('It', it_guess, found)", outputs=[told("42")]),
+        new_code_cell("print(1)", outputs=[told("1")]),
+    ]
+    whole = new_notebook(cells=cells)
+    locked, taken = forms.locked(whole)
+    assert [[out.text for out in cell.outputs] for cell in locked.cells] == [["?"], [], [], ["1"]]
+    assert taken == {cells[2].id: [told("42")]}
+    assert forms.unlocked(locked, taken) == whole
+
+
+def test_what_was_found_is_folded_in_words_too_but_no_heading(tmp_path):
+    reveal = "# %%\nreveal_number('It', it_guess, 42)\n\n"
+    text = TINY.replace(
+        "# %% [markdown] tags",
+        f"{reveal}# %% [markdown]\n# It is 42.\n\n# %% [markdown]\n# On.\n\n"
+        f"{reveal}# %% [markdown]\n# ## New\n\n# %% [markdown] tags",
+        1,
+    )
+    path = tmp_path / "01_tiny.py"
+    path.write_text(text)
+    cells = forms.story(build.read_source(path)).cells
+    words = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    folded = f"<details><summary>{forms.AFTER}</summary>\n\nIt is 42.\n\n</details>"
+    assert words[1:4] == [folded, "On.", "## New"]

@@ -337,6 +337,7 @@ def test_what_tells_an_answer_is_behind_one_show(after, in_sight):
     aids.gather_answers(soup)
     fold = soup.select_one("details.answer")
     assert "85" in fold.get_text() and not fold.select("details")
+    assert all(cell.get_text(strip=True) for cell in soup.select(".cell"))
     fold.decompose()
     assert soup.get_text(" ", strip=True) == in_sight
 
