@@ -39,6 +39,8 @@ class KrylovBasis:
         F: (p, N), the open directions, as rows.
         count: m, the number of basis vectors.
         products: how many were taken.
+        asymmetry: largest norm of a column of Q'HQ - (Q'HQ)', of its part above the diagonal: each
+            product is projected on all of Q, though symmetry gives all entries but one.
     """
 
     def __init__(self, H: SymmetricOperator, capacity: int) -> None:
@@ -49,7 +51,7 @@ class KrylovBasis:
         self.F = self.Q.new_empty(0, len(vector))
         # NumPy's: of so few numbers, PyTorch's own overhead would cost more than a product
         self._T, self._S = np.zeros((capacity, capacity)), np.zeros((0, capacity))
-        self.count = self.products = 0
+        self.count, self.products, self.asymmetry = 0, 0, 0.0
 
     @property
     def T(self) -> Tensor:
@@ -125,6 +127,7 @@ class KrylovBasis:
         self.count, self._T[m, :m], self._T[:m, m] = m + 1, row, row
         f, h, s, beta = self._outside(product, row)
         self._T[m, m] = h[m]
+        self.asymmetry = max(self.asymmetry, float(np.linalg.norm(h[:m] - row)))
         S = np.zeros((p + (f is not None), self.capacity))
         S[:p] = self._S
         S[:p, m] = s
@@ -173,7 +176,9 @@ class KrylovBasis:
         """Q'x and F'x, one after the other, summed in float64."""
         Q, like = self.Q[: self.count], x.to(self.Q)
         step = max(1, len(like)) if Q.dtype == torch.float64 else _BLOCK
-        parts = [(Q[:, i : i + step] @ like[i : i + step]).double() for i in range(0, len(like), step)]
+        parts = [
+            (Q[:, i : i + step] @ like[i : i + step]).double() for i in range(0, len(like), step)
+        ]
         total = parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
         return self.H.total(torch.cat([total, self.F.double() @ x]) if self.open_ends else total)
 
@@ -201,6 +206,15 @@ class KrylovBasis:
         for columns, Q in self._parts():
             out[:, columns] = Y @ Q
         return out
+
+    def strayed(self, y: Tensor, HV: Tensor) -> Tensor:
+        """|H v - (Q T + F S) y|, (b,), of products H v, (N, b), with v = Q y, (m, b)."""
+        Ty, Sy = (self.T @ y).to(HV.device), (self.S @ y).to(HV.device)
+        squares = torch.zeros(y.shape[1], dtype=torch.float64, device=HV.device)
+        for rows, Q in self._parts():
+            off = HV[rows].double() - Q.T @ Ty - self.F[:, rows].double().T @ Sy
+            squares += off.square().sum(0)
+        return self.H.total(squares).sqrt().cpu()
 
     def make_room(self, D: int, vectors: int) -> None:
         """Restart with the best Ritz vectors if the new vectors would not fit."""
