@@ -134,7 +134,9 @@ def certify(
     )
 
 
-def spot_check(basis: KrylovBasis, Y: Tensor, generator: torch.Generator) -> tuple[float, float]:
+def spot_check(
+    H: SymmetricOperator, basis: KrylovBasis, Y: Tensor, generator: torch.Generator
+) -> tuple[float, float]:
     """How far fresh products of random combinations stray from a basis's own account of them.
 
     With H Q = Q T + F S + E, three products of 3 Q y, each y half of Y and half of all of the
@@ -143,6 +145,7 @@ def spot_check(basis: KrylovBasis, Y: Tensor, generator: torch.Generator) -> tup
     three degrees of freedom, where E has rank 1).
 
     Args:
+        H: the operator that is asked: the basis's own, or one that should be nearly the same.
         basis: the basis.
         Y: (m, D), coefficients of the vectors that matter, orthonormal.
         generator: randomness; its state is left as it is.
@@ -156,7 +159,7 @@ def spot_check(basis: KrylovBasis, Y: Tensor, generator: torch.Generator) -> tup
     c, z = draw.cpu().split([Y.shape[1], Y.shape[0]])
     y = Y @ (c / c.norm(dim=0)) + z / z.norm(dim=0)
     y *= _MULTIPLE / y.norm(dim=0)
-    HV = basis.H.multiply(basis.vectors(y).T)
+    HV = H.multiply(basis.vectors(y).T.to(H.dtype))
     size = float(basis.strayed(y, HV).square().mean().sqrt()) / _MULTIPLE
     return (2 * Y.shape[1]) ** 0.5 * size, size
 

@@ -160,28 +160,23 @@ def largest_eigenpairs(
     N = H.shape[0]
     D = checks.whole_number("D", D, 1, N, f"N = {N} is the number of trainable parameters; lower D")
     search = dataclasses.replace(search or Search(), **settings).checked(H, D)
+    pairs = _by_a_cheaper_operator(H, D, search)
+    if pairs is not None:
+        return pairs
     found = _found(H, D, search)  # the basis is gone now: the certificate takes its memory
     assert search.max_basis is not None
     if found.strayed is not None:
-        # the account is confirmed: D products more would say nothing else
-        residuals = torch.hypot(found.claimed, torch.tensor(found.strayed).double())
-        return Eigenpairs(
-            values=found.values,
-            vectors=found.vectors,
-            residuals=residuals.clamp(min=found.rounding).to(H.device, H.dtype),
-            gap=found.gap,
-            hvp_count=found.products,
-            noise=found.noise,
-        )
-    proof = certify(H, found.values, found.vectors, found.r, max(8, search.max_basis // 4))
+        return _confirmed(H, found, found.strayed)
+    values = found.values.to(H.device, H.dtype)
+    proof = certify(H, values, found.vectors, found.r, max(8, search.max_basis // 4))
     proof = dataclasses.replace(proof, asymmetry=max(proof.asymmetry, found.asymmetry))
     pairs = Eigenpairs(
-        values=found.values,
+        values=values,
         vectors=found.vectors,
         # no product is right beyond rounding, whatever was measured
         residuals=proof.residuals.clamp(min=found.rounding).to(H.device, H.dtype),
         gap=found.gap,
-        hvp_count=found.products + len(found.values) + EXTRA,
+        hvp_count=found.products + len(values) + EXTRA,
         noise=proof.noise,
     )
     refusal = _refusal(found, pairs, proof, D, search.tol)
@@ -190,10 +185,53 @@ def largest_eigenpairs(
     return pairs
 
 
+def _confirmed(H: SymmetricOperator, found: "_Found", strayed: float) -> Eigenpairs:
+    """Pairs whose account a spot check confirms: D products more would say nothing else."""
+    residuals = torch.hypot(found.claimed, torch.tensor(strayed, dtype=torch.float64))
+    return Eigenpairs(
+        values=found.values.to(H.device, H.dtype),
+        vectors=found.vectors,
+        residuals=residuals.clamp(min=found.rounding).to(H.device, H.dtype),
+        gap=found.gap,
+        hvp_count=found.products,
+        noise=found.noise,
+    )
+
+
+def _by_a_cheaper_operator(H: SymmetricOperator, D: int, search: Search) -> Eigenpairs | None:
+    """The pairs found with `H.cheaper()` and confirmed by products of H; None if that fails.
+
+    The rule: where there is such an operator, and as long as the residuals allowed are a hundred of
+    its roundings at least. A spot check compares products of H itself with the account of the
+    cheaper ones: values, residuals and completeness then hold for H to within what it reports.
+    """
+    assert search.generator is not None
+    if search.tol < _ROUNDINGS * torch.finfo(torch.float32).eps:
+        return None
+    cheaper = H.cheaper()
+    if cheaper is None:
+        return None
+    own = torch.Generator(search.generator.device)
+    own.set_state(search.generator.get_state())
+    start = None if search.start is None else search.start.to(cheaper.dtype)
+    try:
+        found = _found(cheaper, D, dataclasses.replace(search, start=start, generator=own), H)
+    except (ValueError, RuntimeError):
+        return None  # an overflow in float32, for one
+    if found.strayed is None:
+        return None
+    search.generator.set_state(own.get_state())
+    U = found.vectors.to(H.dtype)
+    # orthonormal to float32's precision so far: U (U'U)^(-1/2)
+    values, Y = torch.linalg.eigh(H.total(U.T @ U))
+    U = U @ (Y / values.sqrt()) @ Y.T
+    return _confirmed(H, found._replace(vectors=U), found.strayed)
+
+
 class _Found(NamedTuple):
     """Pairs by the solver's own account, and what a certificate of them needs."""
 
-    values: Tensor
+    values: Tensor  # in float64
     vectors: Tensor
     claimed: Tensor  # residuals, (D,), in float64
     gap: float
@@ -207,7 +245,10 @@ class _Found(NamedTuple):
     noise: float  # by that check
 
 
-def _found(H: SymmetricOperator, D: int, search: Search) -> _Found:
+def _found(
+    H: SymmetricOperator, D: int, search: Search, judge: SymmetricOperator | None = None
+) -> _Found:
+    """The pairs of H, with a spot check by products of `judge`, H itself if not given."""
     N, generator, max_products = H.shape[0], search.generator, search.max_products
     assert generator is not None and max_products is not None and search.max_basis is not None
     basis = KrylovBasis(H, search.max_basis)
@@ -227,6 +268,8 @@ def _found(H: SymmetricOperator, D: int, search: Search) -> _Found:
         nonlocal seen
         seen = max(seen, float(theta.abs().max()))
         scale = seen if search.relative_to == "spectrum" else float(theta[:D].abs().max())
+        if judge is not None and search.tol * scale < _ROUNDINGS * torch.finfo(H.dtype).eps * seen:
+            raise ValueError("The tolerance is out of reach of the cheaper operator.")
         # below ten roundings of the largest value there is nothing left to resolve
         return max(search.tol * scale, 10 * torch.finfo(H.dtype).eps * seen)
 
@@ -240,13 +283,13 @@ def _found(H: SymmetricOperator, D: int, search: Search) -> _Found:
         claimed, strayed, noise = basis.residual_norms(Y[:, :D]), None, basis.asymmetry
         products = basis.products
         if converged:
-            off, size = spot_check(basis, Y[:, :D], generator)
+            off, size = spot_check(judge or H, basis, Y[:, :D], generator)
             noise, products = max(noise, size), products + SPOTS
             # More than rounding, and the whole certificate is asked.
             if max(off, noise) <= _ROUNDINGS * rounding and float(claimed.max()) <= allowed:
                 strayed = off
         return _Found(
-            values=theta[:D].to(H.device, H.dtype),
+            values=theta[:D],
             vectors=rows.T,
             claimed=claimed,
             gap=float(theta[D - 1] - theta[D]) if basis.count > D else float("inf"),
