@@ -2,7 +2,8 @@
 
 A solver's own account of its residuals assumes that its products were linear, symmetric and exact.
 Where they are not (low precision inside the model, a wrong second derivative, noise) the account
-stays perfect and the pairs are wrong. So, at the end, D + 2 more products, of
+stays perfect and the pairs are wrong. So, at the end, two more products (`spot_check`); and where
+they differ from the account by more than rounding, D + 2 more (`certify`), of
 
     U,   a direction r,   and  x = 3 (U c + r),  |c| = 1,
 
@@ -22,7 +23,7 @@ from torch import Tensor
 from landscape_nb.numerics.krylov import KrylovBasis
 from landscape_nb.numerics.operators import SymmetricOperator
 
-SPOTS = 3  # products of a spot check
+SPOTS = 2  # products of a spot check
 EXTRA = 2  # products besides those of U: of r and of x
 # Not a power of two: numbers of any binary format round alike when all are doubled. Chosen here.
 _MULTIPLE = 3.0
@@ -139,10 +140,10 @@ def spot_check(
 ) -> tuple[float, float]:
     """How far fresh products of random combinations stray from a basis's own account of them.
 
-    With H Q = Q T + F S + E, three products of 3 Q y, each y half of Y and half of all of the
-    basis, measure |E y|. What E does to the columns of Q Y, all together, is then about
-    sqrt(2 D mean |E y|^2), and less than a tenth of it in one case of 700 at most (chi-square with
-    three degrees of freedom, where E has rank 1).
+    With H Q = Q T + F S + E, two products of 3 Q y, each y half of Y and half of all of the basis,
+    measure |E y|. What E does to the columns of Q Y, all together, is then about
+    sqrt(2 D mean |E y|^2), and more than ten times that in one case of a hundred at most
+    (chi-square with two degrees of freedom, where E has rank 1).
 
     Args:
         H: the operator that is asked: the basis's own, or one that should be nearly the same.
@@ -157,6 +158,7 @@ def spot_check(
     own.set_state(generator.get_state())
     draw = torch.randn(sum(Y.shape), SPOTS, dtype=torch.float64, generator=own, device=own.device)
     c, z = draw.cpu().split([Y.shape[1], Y.shape[0]])
+    z = torch.where((z * (Y @ c)).sum(0) < 0, -z, z)  # so that the sum of both can't vanish
     y = Y @ (c / c.norm(dim=0)) + z / z.norm(dim=0)
     y *= _MULTIPLE / y.norm(dim=0)
     HV = H.multiply(basis.vectors(y).T.to(H.dtype))

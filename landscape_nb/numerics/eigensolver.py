@@ -2,20 +2,22 @@
 
 Rayleigh-Ritz on a Krylov basis (`numerics.krylov`), for operators known only through products.
 Two certificates come with the pairs:
-* residuals |H u - lambda u|, by D + 2 fresh products (`numerics.certificate`) and not by the
-  solver's own account: each value lies within its residual of a true eigenvalue. The same products
-  measure how far H is from linear and symmetric. Where account and products disagree, or products
-  are too noisy for the tolerance, nothing is returned;
-* completeness: no Krylov space from one start sees the second copy of a repeated eigenvalue, so
-  after convergence the search goes on from a fresh random direction orthogonal to everything
-  seen. Pairs are returned only when that search finds nothing larger. This is evidence, not proof:
-  where repeated eigenvalues lie close to a dense spectrum a copy can still be missed. (None was in
-  40 tries with five- and ten-fold eigenvalues a few percent apart.)
+* residuals |H u - lambda u|, confirmed by two fresh products, of random combinations of all that
+  was found (`certificate.spot_check`), and by D + 2 where those differ from the solver's own
+  account by more than rounding: each value lies within its residual of a true eigenvalue. The
+  same products measure how far H is from linear and symmetric. Where account and products
+  disagree, or products are too noisy for the tolerance, nothing is returned;
+* completeness: after convergence the complement of everything seen is searched from a fresh random
+  direction for copies of repeated eigenvalues, until one that was missed would have shown but for a
+  chance of 1 in 1000 (`numerics.missed_copies`), or the search's limit is reached: evidence, not
+  proof, where repeated eigenvalues lie close to a dense spectrum.
+
+For a large loss in float64 all this is done by products in float32, which cost half, where the
+tolerance allows it; the two fresh products are in float64.
 """
 
 import dataclasses
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,10 +27,9 @@ from torch import Tensor
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.certificate import EXTRA, SPOTS, Certificate, certify, spot_check
 from landscape_nb.numerics.krylov import KrylovBasis
+from landscape_nb.numerics.missed_copies import LONGEST_SEARCH, nothing_larger
 from landscape_nb.numerics.operators import SymmetricOperator, takes_operator
 from landscape_nb.numerics.progress import progress_bar
-
-Bound = Callable[[Tensor], float]  # Ritz values, descending -> largest residual allowed
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +39,13 @@ class Eigenpairs:
     Attributes:
         values: (D,), eigenvalues; descending for the top, ascending for the bottom.
         vectors: (N, D), orthonormal columns; each is fixed only up to its sign.
-        residuals: (D,), |H u - lambda u| by fresh products, in the units of the eigenvalues; never
-            below one rounding of the largest.
+        residuals: (D,), |H u - lambda u| in the units of the eigenvalues, from above: the solver's
+            account, and with it what fresh products show it to miss; or by D fresh products, where
+            they had to decide. Never below one rounding of the largest.
         gap: distance from the last value to the best estimate of the next one, which may be too
             large where copies of a repeated eigenvalue exist; infinite when D = N. Around or
             below the residuals, the last columns are not determined by H.
-        hvp_count: Hessian-vector products spent, those of the certificate among them.
+        hvp_count: Hessian-vector products spent, those of the certificate and in float32 too.
         noise: how far products were seen to be from linear and symmetric, in the same units: one
             product's own error. A value lies within residual + noise of a true eigenvalue.
     """
@@ -82,7 +84,7 @@ class Search:
             for one random vector.
         generator: source of randomness; None means a fresh one seeded with 0.
         max_products: give up after so many products; None means 40 D + 400 (chosen here). The
-            certificate's D + 2 come on top.
+            certificate's 2 come on top, or D + 4.
         max_basis: basis vectors held at most; None means max(2 D + 30, 60) (chosen here). At least
             D + 45, room for the search. Memory is N max_basis numbers in the operator's dtype.
         progress: show a progress bar with the worst residual.
@@ -145,8 +147,9 @@ def largest_eigenpairs(
     Returns:
         `Eigenpairs`, in the operator's dtype. Error: residuals at most tol times the scale; noise,
         and what fresh products add to a residual, at most a tenth of that and 100 roundings of the
-        largest value. Costs the search, about 2 D + 17 products where the spectrum has a gap, and
-        D + 2 for the certificate, in one block.
+        largest value. Costs about 2 D + 10 products where the spectrum has a gap; D + 2 more where
+        products are less exact than their precision. Of a large loss in float64 all but two are
+        taken in float32 (values and vectors are then right to the tolerance and to 1e-7).
 
     Raises:
         ConvergenceError: the residuals are still too large after max_products, or fresh products
@@ -167,6 +170,7 @@ def largest_eigenpairs(
     assert search.max_basis is not None
     if found.strayed is not None:
         return _confirmed(H, found, found.strayed)
+    assert found.r is not None
     values = found.values.to(H.device, H.dtype)
     proof = certify(H, values, found.vectors, found.r, max(8, search.max_basis // 4))
     proof = dataclasses.replace(proof, asymmetry=max(proof.asymmetry, found.asymmetry))
@@ -239,7 +243,7 @@ class _Found(NamedTuple):
     converged: bool
     allowed: float  # largest residual
     rounding: float  # of the largest magnitude seen
-    r: Tensor  # (N,), a unit vector, half of it from the basis
+    r: Tensor | None  # (N,), a unit vector, half of it from the basis, where a certificate is due
     asymmetry: float  # of the products so far
     strayed: float | None  # what a spot check adds to the residuals; None: it did not confirm them
     noise: float  # by that check
@@ -297,7 +301,7 @@ def _found(
             converged=converged,
             allowed=allowed,
             rounding=rounding,
-            r=_direction(basis, generator),
+            r=None if strayed is not None else _direction(basis, generator),
             asymmetry=basis.asymmetry,
             strayed=strayed,
             noise=noise,
@@ -327,7 +331,7 @@ def _found(
                     return stop(D, converged=True)
                 if open_pairs == 0 and basis.count + basis.open_ends < N:
                     # Then look once more: the search may have turned the last vectors.
-                    complete = _nothing_larger(basis, D, bound, start_at_random)
+                    complete = nothing_larger(basis, D, bound, start_at_random)
                     continue
                 bar.set_postfix_str(f"{open_pairs} of {D} open, worst |r| = {norms.max():.1e}")
                 # Nothing open, and nothing outside Q and F: only F is left to be searched.
@@ -342,52 +346,6 @@ def _found(
                 start_at_random()
             else:
                 basis.extend(residuals)
-
-
-# The search for a missed copy: how likely it may be that one is there and was not seen, and steps
-# at most. Chosen here.
-MISS, LONGEST_SEARCH = 0.05, 40
-
-
-def _nothing_larger(
-    basis: KrylovBasis, D: int, bound: Bound, start_at_random: Callable[[], None]
-) -> bool:
-    """Search the complement of the basis from a random start; False if a larger value turns up.
-
-    Lanczos steps stay in the basis, so nothing is wasted. With the orthonormal polynomials p_j of
-    the steps so far, x'p_i(H) p_j(H) x = 1 if i = j, else 0, an eigenvector u of a value t has
-
-        (u'x)^2 <= 1 / sum_j p_j(t)^2                           (Christoffel function; well known)
-
-    and no eigenvalue that x has met at t or above was overlooked while all p_j(t) > 0 (Sturm). Of
-    a random unit vector x in M dimensions (u'x)^2 is about z^2 / M, z standard normal. So the
-    search ends as soon as a missed copy would have to have |z| below what chance gives with
-    probability MISS; or after LONGEST_SEARCH steps.
-    """
-    basis.make_room(D, LONGEST_SEARCH)
-    theta = basis.ritz()[0]
-    wanted, allowed = theta[:D], bound(theta)
-    t, first = float(wanted[-1]) + allowed, basis.count
-    seen = basis.H.shape[0] - first
-    enough = seen * 2 / (math.pi * MISS**2)
-    start_at_random()
-    before, p, total, beta = 0.0, 1.0, 1.0, 0.0
-    for step in range(1, LONGEST_SEARCH + 1):
-        j = basis.count - 1
-        before, p = p, (t - float(basis.T[j, j])) * p - beta * before
-        beta = float(basis.S[:, -1:].norm())
-        if beta == 0:
-            # the basis spans everything that H can reach from this start
-            return not bool((basis.ritz()[0][:D] > wanted + allowed).any())
-        p /= beta
-        total += p * p
-        if p <= 0 and bool((basis.ritz()[0][:D] > wanted + allowed).any()):
-            return False
-        if basis.count == basis.capacity or (p > 0 and total >= enough):
-            return True
-        if step < LONGEST_SEARCH:
-            basis.extend()
-    return True
 
 
 def _direction(basis: KrylovBasis, generator: torch.Generator) -> Tensor:

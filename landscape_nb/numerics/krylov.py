@@ -12,6 +12,7 @@ projection is summed in float64, whatever the precision of the products. When me
 best Ritz vectors are kept (thick-restart Lanczos: Wu and Simon, SIAM J. Matrix Anal. 22, 2000).
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -52,6 +53,7 @@ class KrylovBasis:
         # NumPy's: of so few numbers, PyTorch's own overhead would cost more than a product
         self._T, self._S = np.zeros((capacity, capacity)), np.zeros((0, capacity))
         self.count, self.products, self.asymmetry = 0, 0, 0.0
+        self._ritz: tuple[Tensor, Tensor] | None = None  # of this T
 
     @property
     def T(self) -> Tensor:
@@ -70,8 +72,10 @@ class KrylovBasis:
 
     def ritz(self) -> tuple[Tensor, Tensor]:
         """Ritz values, descending, and their coefficients."""
-        theta, Y = np.linalg.eigh(self._T[: self.count, : self.count])
-        return torch.from_numpy(theta[::-1].copy()), torch.from_numpy(Y[:, ::-1].copy())
+        if self._ritz is None:
+            theta, Y = np.linalg.eigh(self._T[: self.count, : self.count])
+            self._ritz = (torch.from_numpy(theta[::-1].copy()), torch.from_numpy(Y[:, ::-1].copy()))
+        return self._ritz
 
     def residual_norms(self, Y: Tensor) -> Tensor:
         """|H u - theta u| of Ritz vectors u = Q y, by the decomposition's own account."""
@@ -100,7 +104,7 @@ class KrylovBasis:
             self._bring_to_front(torch.linalg.svd(c)[0][:, 0].numpy())
         q, row = self.F[0], self._S[0, : self.count]
         self.F, self._S = self.F[1:], self._S[1:]
-        self._append(q / self.norm(q), row)
+        self._append(q, row)
 
     def _bring_to_front(self, c: np.ndarray) -> None:
         """Make the unit vector F c the first column of F, by a reflection; F S stays what it is."""
@@ -112,19 +116,15 @@ class KrylovBasis:
             self._S = self._S - 2 * np.outer(v, v @ self._S)
             f = torch.from_numpy(v).to(self.F)
             self.F = self.F - 2 * torch.outer(f, f @ self.F)
+            self.F[0] /= self.norm(self.F[0])
 
     def _append(self, q: Tensor, row: np.ndarray) -> None:
         """Add q, orthonormal to Q and F, with row = Q'Hq known; costs one product."""
         m, p = self.count, self.open_ends
         product = self.H.multiply(q[:, None])[:, 0]
         self.products += 1
-        if float(self.H.largest((~torch.isfinite(product)).any().double())):
-            raise ValueError(
-                "A Hessian-vector product is not finite: the loss is not twice differentiable at "
-                "this w (a square root or a division at zero?) or its curvature overflows."
-            )
         self.Q[m] = q
-        self.count, self._T[m, :m], self._T[:m, m] = m + 1, row, row
+        self.count, self._T[m, :m], self._T[:m, m], self._ritz = m + 1, row, row, None
         f, h, s, beta = self._outside(product, row)
         self._T[m, m] = h[m]
         self.asymmetry = max(self.asymmetry, float(np.linalg.norm(h[:m] - row)))
@@ -145,9 +145,6 @@ class KrylovBasis:
         """
         h, s = np.zeros(self.count), np.zeros(self.open_ends)
         x = x.to(torch.float64, copy=True)  # an operator may keep what it returned
-        left = scale = self.norm(x)
-        if scale == 0:
-            return None, h, s, 0.0
         if row is not None:
             known = np.flatnonzero(row)
             if 4 * len(known) < self.count:
@@ -157,15 +154,21 @@ class KrylovBasis:
             newest = self.Q[self.count - 1]
             h[-1] = float(self.H.total(newest.double() @ x))
             x.sub_(newest, alpha=float(h[-1]))
-            left = self.norm(x)
+        left = self.norm(x)
+        scale = math.hypot(left, float(np.linalg.norm(h)))
+        if not math.isfinite(scale):
+            raise ValueError(
+                "A Hessian-vector product is not finite: the loss is not twice differentiable at "
+                "this w (a square root or a division at zero?) or its curvature overflows."
+            )
         # what is left below is rounding, of the products or of these sums. Chosen here.
         rounding = min(1e-8, 100 * torch.finfo(self.Q.dtype).eps) * scale
         while left > rounding:
             before = left
             g = self._project(x)
             self._remove(g, x)
-            g = g.cpu().numpy()
-            h, s = h + g[: len(h)], s + g[len(h) :]
+            more = g.cpu().numpy()
+            h, s = h + more[: len(h)], s + more[len(h) :]
             left = self.norm(x)
             # Once more if much was removed, with its rounding (Daniel et al., 1976): 0.7.
             if left > 0.7 * before:
@@ -227,7 +230,7 @@ class KrylovBasis:
             self.Q[:kept, columns] = rows @ Q
         self._S[:, :kept] = (self.S @ Y[:, :kept]).numpy()
         self._T[:kept, :kept] = np.diag(theta[:kept].numpy())
-        self.count = kept
+        self.count, self._ritz = kept, None
 
 
 def lanczos_quadrature(

@@ -108,10 +108,7 @@ class SymmetricOperator:
         )
 
     def cheaper(self) -> "SymmetricOperator | None":
-        """This matrix to float32's precision, by products of half the cost; None if there is none.
-
-        Whether it is nearly the same is for the caller to find out.
-        """
+        """Nearly this matrix, if the caller finds it so, by products of half the cost; or None."""
         return None
 
     def multiply(self, columns: Tensor) -> Tensor:
@@ -235,10 +232,9 @@ class HessianOperator(SymmetricOperator):
 
     def cheaper(self) -> "HessianOperator | None":
         """The same by float32 throughout, for a loss in float64 large enough."""
-        samples = [*self._batches]
         try:
-            twin = in_float32(self._loss, samples[0]) if len(samples) == 1 else None
-            return twin and HessianOperator(twin, self._w.float(), len(samples[0]))
+            twin = in_float32(self._loss, self._batches[0]) if self._kept else None
+            return twin and HessianOperator(twin, self._w.float(), self._num_samples)
         except Exception:  # a module with constants of its own in float64, for one
             return None
 

@@ -69,8 +69,9 @@ def top_eigenpairs(
 
     Returns:
         `Eigenpairs`: values (D,) descending, vectors (N, D), residuals (D,), gap, hvp_count,
-        noise. Costs about 2 D + 17 products where the spectrum has a gap, more where it has none,
-        and D + 2 that certify the result (max_products does not count these).
+        noise. Costs about 2 D + 10 products where the spectrum has a gap, more where it has none;
+        D + 2 more where products are less exact than their precision. In float64 all but two are
+        taken in float32 where the loss is large (`numerics.float32`) and tol allows it.
 
     Raises:
         ConvergenceError: not converged, or not confirmed by fresh products; nothing doubtful is
