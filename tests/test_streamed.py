@@ -492,7 +492,8 @@ def test_an_error_of_the_model_leaves_no_thread(memory):
     assert_same(loss.gradient(memory.w0, n), memory.gradient(memory.w0, n))
 
 
-def test_an_interrupt_leaves_no_thread_and_no_wrong_batch(memory, monkeypatch):
+@pytest.mark.parametrize("at", range(1, 6))
+def test_an_interrupt_leaves_no_thread_and_no_wrong_batch(at, memory, monkeypatch):
     batches = Counted()
     loss, w, times = streamed(batches), memory.w0, []
     join = threading.Thread.join
@@ -504,15 +505,12 @@ def test_an_interrupt_leaves_no_thread_and_no_wrong_batch(memory, monkeypatch):
                 raise KeyboardInterrupt
         return join(thread, timeout)
 
-    for at in range(1, 6):
-        times.clear()
-        with monkeypatch.context() as patch:
-            patch.setattr(threading.Thread, "join", interrupted)
-            with pytest.raises(KeyboardInterrupt):
-                loss.gradient(w, n)
-                loss.gradient(w, n)
-        assert all_end()
-        assert_same(loss.gradient(w, n), memory.gradient(w, n))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "join", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            loss.gradient(w, n)
+    assert all_end()
+    assert_same(loss.gradient(w, n), memory.gradient(w, n))
 
 
 def test_one_batch_is_read_ahead_while_the_model_works():
@@ -552,8 +550,13 @@ def test_a_quantity_costs_as_many_passes_as_it_has_sums(memory):
 def test_batches_are_moved_one_by_one(monkeypatch):
     """The CPU stands for a device: what is handed to .to, and how much of it at once."""
     moved, to = [], torch.Tensor.to
-    monkeypatch.setattr(torch.Tensor, "to", lambda t, *a, **b: (
-        moved.append(len(t)) if a == (torch.device("cpu"),) else None, to(t, *a, **b))[1])  # fmt: skip
+
+    def noted(tensor, *args, **named):
+        if args == (torch.device("cpu"),):
+            moved.append(len(tensor))
+        return to(tensor, *args, **named)
+
+    monkeypatch.setattr(torch.Tensor, "to", noted)
     loss = streamed(EIGHT)
     loss.value(loss.w0, n)
     all_end()

@@ -1,22 +1,35 @@
 """Gradients of single samples' losses: many at once where the model allows it, else one by one."""
 
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
 from landscape_nb.numerics import batches
-from landscape_nb.numerics.operators import Indices, refuse_nan_derivatives
-
-if TYPE_CHECKING:
-    from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.operators import DifferentiableLoss, Indices, refuse_nan_derivatives
+from landscape_nb.numerics.stored_samples import BatchedSamples, StoredSamples
 
 _AT_ONCE, _COMPARED = 256, 32  # samples: chosen here
 _HELD = 4  # times that what one sample's pass leaves behind is held: as for the loss's own batches
 
 
-def single_gradients(loss: "EmpiricalLoss", w: Tensor, chosen: Indices) -> Tensor:
+class SampledLoss(DifferentiableLoss, Protocol):
+    """What is asked of a loss here besides."""
+
+    samples: StoredSamples | BatchedSamples
+
+    def without_l2(self) -> "SampledLoss":
+        """The same without the L2 term."""
+
+    def losses_given(self, w: Tensor, inputs: Any, targets: Any) -> Tensor:
+        """The losses of any data, (m,), differentiable in w."""
+
+    def gradient(self, w: Tensor, k: Indices) -> Tensor:
+        """The gradient of the mean over some samples, (N,)."""
+
+
+def single_gradients(loss: SampledLoss, w: Tensor, chosen: Indices) -> Tensor:
     """Gradients of the single l_i at w, without the L2 term, (m, N); arguments checked already.
 
     Raises:
@@ -34,7 +47,7 @@ def single_gradients(loss: "EmpiricalLoss", w: Tensor, chosen: Indices) -> Tenso
     return out if back is None else out[back]
 
 
-def _at_once(loss: "EmpiricalLoss", w: Tensor, chosen: Indices) -> Tensor:
+def _at_once(loss: SampledLoss, w: Tensor, chosen: Indices) -> Tensor:
     data = loss.samples.rows(chosen)
     tensors = [[t for _, t in batches.leaves(d) if isinstance(t, Tensor)] for d in data]
 
