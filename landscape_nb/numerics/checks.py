@@ -26,6 +26,10 @@ PER_SAMPLE = (
 )
 
 
+class BatchError(Exception):
+    """A batch of streamed samples could not be read, or is not what it was in the first pass."""
+
+
 def shown(value: Any, most: int = 200) -> str:
     """What arrived, as a message quotes it: `repr`, cut where a screen would be flooded."""
     # a part of a long container is enough, and the whole might take minutes to write
@@ -317,7 +321,7 @@ def losses_of(losses_at: Callable[[Tensor, Any], Tensor], w: Tensor, batch: Any)
     """The losses of a batch; where they can't be evaluated, a ValueError names the sample."""
     try:
         return losses_at(w, batch)
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, BatchError):
         raise
     except Exception as error:
         for j in range(len(batch)):
@@ -344,6 +348,15 @@ def sample_indices(chosen: Tensor, n: int) -> Tensor:
     if not 0 <= low <= high < n:
         raise ValueError(
             f"Sample indices must be within 0..{n - 1}; got some between {low} and {high}."
+        )
+    return chosen
+
+
+def sample_range(chosen: range, n: int) -> range:
+    """Check a range of sample indices (from 0)."""
+    if len(chosen) == 0 or chosen.step < 1 or not 0 <= chosen[0] <= chosen[-1] < n:
+        raise ValueError(
+            f"A range of samples must be increasing, not empty and within 0..{n - 1}; got {chosen}."
         )
     return chosen
 

@@ -57,8 +57,8 @@ def contracted_derivatives(
         ContractionError: the model has other layers, or the numbers do not agree with reverse mode.
     """
     chunk = chunk_length(loss, w, U, samples, memory)
-    for i in range(0, len(samples), chunk):
-        yield _checked_block(loss, w, U, samples[i : i + chunk])
+    for piece in loss.samples.pieces(samples, chunk):
+        yield _checked_block(loss, w, U, piece)
 
 
 def _checked_block(loss: EmpiricalLoss, w: Tensor, U: Tensor, batch: Indices) -> Derivatives:

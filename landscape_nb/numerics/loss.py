@@ -11,12 +11,11 @@ is not divided out, an ignored sample counts as zero, a sequence is the mean of 
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad, vmap
 
 from landscape_nb.numerics import batches, checks
 from landscape_nb.numerics.audit import audit
@@ -29,6 +28,9 @@ from landscape_nb.numerics.operators import (
     Samples,
     refuse_nan_derivatives,
 )
+from landscape_nb.numerics.single_gradients import single_gradients
+from landscape_nb.numerics.stored_samples import BatchedSamples, StoredSamples
+from landscape_nb.numerics.streamed_samples import StreamedSamples
 
 # The graph of a gradient holds about so many times what a forward pass leaves behind. Measured on
 # an MLP and a transformer.
@@ -64,7 +66,8 @@ class EmpiricalLoss:
         num_params: N, the number of trainable parameters.
         sample_bytes: what one sample's forward pass leaves behind.
         w0: (N,), copy of the model's trainable parameters.
-        inputs, targets: (n, ...), its own copy of the samples.
+        samples: who has the samples, `landscape_nb.numerics.stored_samples`.
+        inputs, targets: (n, ...), its own copy of them; refused where they are streamed.
         loss_fn: as given; of a module a copy, one for each thread.
 
     Raises:
@@ -93,42 +96,105 @@ class EmpiricalLoss:
         batch_size: int | None = None,
         memory: float = 1e9,
     ) -> None:
-        if not isinstance(model, nn.Module):
-            raise ValueError(
-                f"model must be a torch.nn.Module; got {type(model).__name__}. Wrap a function of "
-                "parameters in a small module."
-            )
-        if not callable(loss_fn):
-            raise ValueError(
-                "loss_fn must be callable, loss_fn(outputs, targets) -> (batch,); "
-                f"got {type(loss_fn).__name__}. For example torch.nn.CrossEntropyLoss("
-                "reduction='none')."
-            )
+        self._set_up(model, loss_fn, l2, batch_size, memory)
+        samples = StoredSamples(*batches.checked_samples(inputs, targets, self.w0))
+        self._take(samples, model, batch_size)
+
+    @classmethod
+    def from_batches(
+        cls,
+        model: nn.Module,
+        loss_fn: LossFunction,
+        batches: Iterable[Any],
+        l2: float = 0.0,
+        *,
+        batch_size: int | None = None,
+        memory: float = 1e9,
+        progress: bool = False,
+    ) -> "EmpiricalLoss":
+        """The loss of data that do not fit memory, read batch by batch in every evaluation.
+
+        The same numbers as from memory, up to rounding; of the samples two batches are held at any
+        time, on the model's device. Building it takes three passes over them, a value, a gradient
+        or a Hessian-vector product one (several columns at once: still one).
+
+        A batch is a pair, (inputs, targets), as `TensorDataset` makes it; or a dict, as the
+        collators of Hugging Face make it, which is both: the model is given those of its entries
+        that forward names as arguments (the whole dict if it names none of them, every entry if
+        it takes **kwargs), and loss_fn(outputs, batch) the whole dict. A single tensor is both,
+        too. Samples count through all batches: k may end inside of one, and batches may differ in
+        length, also in what their sequences are padded to; mask in loss_fn what is padding.
+
+        Every pass must bring the same batches in the same order, which is checked at each of
+        them. What the loader leaves out can't be seen: give it drop_last=False. Samples one by
+        one out of order (random mini-batches) would take a pass each; indices are therefore read
+        in increasing order, whatever their order is.
+
+        Args:
+            model, loss_fn, l2, memory: as of `EmpiricalLoss`.
+            batches: a DataLoader with shuffle=False, a list of batches, or any object whose
+                iterator can be asked for again and again; on any device.
+            batch_size: as of `EmpiricalLoss`: a larger batch is cut into pieces, smaller ones
+                are never put together. A few hundred samples in a batch are fast.
+            progress: show a bar while the batches are counted.
+
+        Raises:
+            ValueError: as of `EmpiricalLoss`; batches that can be gone through only once, that are
+                shuffled, or of which one does not fit the others.
+            BatchError: a batch is another one than in the first pass, or can't be read.
+
+        >>> model = nn.Linear(1, 1, bias=False).double()
+        >>> _ = nn.init.constant_(model.weight, 2.0)
+        >>> x = torch.tensor([[1.0], [2.0], [3.0]], dtype=torch.float64)
+        >>> loss_fn = lambda out, y: (out - y)[:, 0] ** 2 / 2
+        >>> loss = EmpiricalLoss.from_batches(model, loss_fn, [(x[:2], x[:2]), (x[2:], x[2:])])
+        >>> loss.per_sample(loss.w0).tolist()
+        [0.5, 2.0, 4.5]
+        """
+        loss = cls.__new__(cls)
+        loss._set_up(model, loss_fn, l2, batch_size, memory)
+        with audit.own_random_numbers(loss.w0):
+            samples = StreamedSamples(batches, loss.w0, model, progress)
+            loss._take(samples, model, batch_size)
+        return loss
+
+    def _set_up(
+        self, model: nn.Module, loss_fn: LossFunction, l2: float, batch_size: Any, memory: float
+    ) -> None:
+        audit.refuse_other_kinds(model, loss_fn)
         self._layout, self.w0 = parameter_layout(model)
-        self.inputs, self.targets = batches.checked_samples(inputs, targets, self.w0)
         self._loss_fn = Copies(audit.own_loss_fn(loss_fn), not audit.may_change(loss_fn))
         self._module = ModuleOfThreads(audit.own_copy(model), audit.shares_state(model, loss_fn))
         self.l2 = checks.non_negative("l2", l2, "weight of the L2 term")
-        self.num_samples = batches.num_samples(self.inputs)
         self.num_params = self._layout.num_params
         self.memory = checks.positive("memory", memory, "bytes")
         self.sample_bytes = int(self.memory)  # until it is measured: nothing is small
-        self.batch_size = 1024
         if batch_size is not None:
-            self.batch_size = checks.whole_number(
-                "batch_size", batch_size, 1, None, "samples held in memory at once"
-            )
+            meaning = "samples held in memory at once"
+            batch_size = checks.whole_number("batch_size", batch_size, 1, None, meaning)
+        self.batch_size = batch_size or 1024
+
+    def _take(
+        self, samples: StoredSamples | BatchedSamples, model: nn.Module, batch_size: int | None
+    ) -> None:
+        """Look at the samples with the model, and measure what one of them takes."""
+        self.samples, self.num_samples = samples, samples.num_samples
         with audit.own_random_numbers(self.w0):
+            few = range(min(32, self.num_samples))  # 32: what the audit looks at
+            first = self.with_samples(samples.held(few))
             # of a copy of w0: a model that writes into it is the audit's to refuse
             self._module.settle(
-                lambda few: self.losses_at(self.w0.clone(), few), self.inputs, self.num_samples
+                lambda few: first.losses_at(self.w0.clone(), few),
+                first.samples.inputs_of(few[:1]),
+                self.num_samples,
             )
-            _, low = audit.refuse_unusable_loss(self, model)
-            self.sample_bytes = self.activation_bytes(self.w0, 0)
+            _, low = audit.refuse_unusable_loss(first, model)
+            self.sample_bytes = first.activation_bytes(self.w0, 0)
             if batch_size is None:
                 fits = int(self.memory / (_GRAPH_OF_GRADIENT * self.sample_bytes))
                 self.batch_size = max(1, min(1024, fits))
-            audit.refuse_wrong_derivatives(self, model, self.per_sample(self.w0), low)
+            everything = self.per_sample(self.w0)
+            audit.refuse_wrong_derivatives(self, model, everything, low)
 
     def __repr__(self) -> str:
         """Sizes at a glance."""
@@ -136,6 +202,16 @@ class EmpiricalLoss:
             f"EmpiricalLoss(num_samples={self.num_samples}, num_params={self.num_params}, "
             f"l2={self.l2:g}, dtype={self.w0.dtype}, device='{self.w0.device}')"
         )
+
+    @property
+    def inputs(self) -> Any:
+        """The inputs of all samples, where they are in memory."""
+        return self.samples.inputs
+
+    @property
+    def targets(self) -> Any:
+        """The targets of all samples, where they are in memory."""
+        return self.samples.targets
 
     @property
     def model(self) -> nn.Module:
@@ -168,13 +244,21 @@ class EmpiricalLoss:
         """The loss function; of a module this thread's copy."""
         return self._loss_fn.here
 
-    def with_module(self, module: nn.Module, **parts: Any) -> "EmpiricalLoss":
+    def with_module(
+        self, module: nn.Module, loss_fn: LossFunction | None = None, w0: Tensor | None = None
+    ) -> "EmpiricalLoss":
         """The same of another module (not copied) with the same layout, and of other parts."""
         view = copy.copy(self)
         view._module = self._module.of(module)
-        if "loss_fn" in parts:
-            view._loss_fn = Copies(parts.pop("loss_fn"))
-        vars(view).update(parts)
+        if loss_fn is not None:
+            view._loss_fn = Copies(loss_fn)
+        view.w0 = self.w0 if w0 is None else w0
+        return view
+
+    def with_samples(self, samples: StoredSamples | BatchedSamples) -> "EmpiricalLoss":
+        """The same of other samples, or of these kept elsewhere."""
+        view = copy.copy(self)
+        view.samples, view.num_samples = samples, samples.num_samples
         return view
 
     # -- values ---------------------------------------------------------------------------------
@@ -187,9 +271,11 @@ class EmpiricalLoss:
         """
         w = checks.parameter_vector(w, self.w0)
         chosen = self.chosen(self.num_samples if samples is None else samples)
+        reading, back = self.samples.in_order(chosen)
         with torch.no_grad():
-            each = (checks.losses_of(self.losses_at, w, batch) for batch in self._batches(chosen))
-            losses = torch.cat([*each])
+            pieces = self.samples.pieces(reading, self.batch_size)
+            losses = torch.cat([checks.losses_of(self.losses_at, w, piece) for piece in pieces])
+        losses = losses if back is None else losses[back]
         if not torch.isfinite(losses).all():
             worst = chosen[int((~torch.isfinite(losses)).nonzero()[0])]
             raise ValueError(
@@ -207,10 +293,13 @@ class EmpiricalLoss:
 
         In a container whatever has no row for each sample (a mean, a cache) is None.
         """
-        w = checks.parameter_vector(w, self.w0)
-        chosen = self.batches(samples)
+        w, chosen = checks.parameter_vector(w, self.w0), self.chosen(samples)
+        reading, back = self.samples.in_order(chosen)
+        pieces = self.samples.pieces(reading, self.batch_size)
         with torch.no_grad():
-            return batches.joined([self.outputs_at(w, b) for b in chosen], [*map(len, chosen)])
+            found = [self.outputs_at(w, piece) for piece in pieces]
+        outputs = self.samples.joined(found, [*map(len, pieces)])
+        return outputs if back is None else batches.rows(outputs, back)
 
     # -- derivatives ----------------------------------------------------------------------------
 
@@ -222,12 +311,13 @@ class EmpiricalLoss:
     def value_and_gradient(self, w: Tensor, k: Samples) -> tuple[Tensor, Tensor]:
         """L_k(w) and its gradient from one pass over the samples."""
         w = checks.parameter_vector(w, self.w0)
-        chosen = self.chosen(k)
+        parts = self.batches(k)
+        count = sum(map(len, parts))
         value = self.l2 / 2 * w.square().sum()
         gradient = self.l2 * w
-        for batch in self._batches(chosen):
+        for batch in parts:
             leaf = w.clone().requires_grad_()
-            part = self.losses_at(leaf, batch).sum() / len(chosen)
+            part = self.losses_at(leaf, batch).sum() / count
             value = value + part.detach()
             gradient = gradient + torch.autograd.grad(part, leaf)[0]
         refuse_nan_derivatives(gradient, "gradient")
@@ -236,42 +326,7 @@ class EmpiricalLoss:
     def sample_gradients(self, w: Tensor, samples: Samples) -> Tensor:
         """Gradients of the single l_i at w, without the L2 term, shape (k, N)."""
         w = checks.parameter_vector(w, self.w0)
-        chosen = self.chosen(samples)
-        # 256 at a time, or what fits memory with its graph and copies: chosen here
-        each = _GRAPH_OF_GRADIENT * (self.sample_bytes + w.numel() * w.element_size())
-        step = max(1, min(256, int(self.memory / each)))
-        out = w.new_empty(len(chosen), w.numel())
-        for i in range(0, len(chosen), step):
-            out[i : i + step] = self._gradients_at_once(w, chosen[i : i + step])
-            refuse_nan_derivatives(out[i : i + step], "gradient of a single sample")
-        return out
-
-    def _gradients_at_once(self, w: Tensor, chosen: Indices) -> Tensor:
-        data = [batches.rows(d, chosen) for d in (self.inputs, self.targets)]
-        tensors = [[t for _, t in batches.leaves(d) if isinstance(t, Tensor)] for d in data]
-
-        def one(w: Tensor, *given: list[Tensor]) -> Tensor:
-            ones = ([t[None] for t in row] for row in given)
-            x, y = (batches.refilled(d, row) for d, row in zip(data, ones, strict=True))
-            with self._module.turns:
-                return self.loss_fn(self._module(self._layout.unflatten(w), x), y)[0]
-
-        batched = vmap(grad(one), in_dims=(None, 0, 0))
-        loss = self.without_l2()
-        try:
-            found = batched(w, *tensors).detach()
-            if not bool(found.isfinite().all()):
-                return found
-            few = found[:32]  # 32: chosen here
-            wrong = few.mean(0) - loss.gradient(w, chosen[:32])
-            # else an operation's own rule for vmap is wrong
-            if not float(wrong.norm()) > torch.finfo(w.dtype).eps ** 0.5 * float(few.norm()):
-                return found
-        except (MemoryError, torch.OutOfMemoryError):
-            raise
-        except Exception:  # recurrent layers, masks and one_hot can't be batched like this
-            pass
-        return torch.stack([loss.gradient(w, chosen[j : j + 1]) for j in range(len(chosen))])
+        return single_gradients(self, w, self.chosen(samples))
 
     def hvp(self, w: Tensor, V: Tensor, k: Samples) -> Tensor:
         """Hessian-vector products H^(k)(w) V, of V's shape, (N,) or (N, b).
@@ -302,16 +357,24 @@ class EmpiricalLoss:
         if self._module.needs_graph and not torch.is_grad_enabled():
             with torch.enable_grad():
                 return batches.detached(self.outputs_at(w.clone().requires_grad_(), batch))
-        inputs = batches.rows(self.inputs, batch)
+        inputs = self.samples.inputs_of(batch)
         with self._module.turns:
             return self._module(self._layout.unflatten(w), inputs)
 
     def losses_of(self, outputs: Any, batch: Indices) -> Tensor:
         """The losses of given outputs, (m,); differentiable in the outputs."""
-        return self.loss_fn(outputs, batches.rows(self.targets, batch))
+        return self.loss_fn(outputs, self.samples.targets_of(batch))
+
+    def losses_given(self, w: Tensor, inputs: Any, targets: Any) -> Tensor:
+        """The losses of any data of the same kind, (m,); differentiable in w."""
+        with self._module.turns:
+            return self.loss_fn(self._module(self._layout.unflatten(w), inputs), targets)
 
     def losses_at(self, w: Tensor, batch: Indices) -> Tensor:
         """The losses l_i(w) of a batch, (m,); differentiable in w, in both modes."""
+        parts = self.samples.together(batch)
+        if len(parts) > 1:  # rows of unequal shape
+            return torch.cat([self.losses_at(w, part) for part in parts])
         if self._module.needs_graph and not torch.is_grad_enabled():
             with torch.enable_grad():
                 return self.losses_at(w.clone().requires_grad_(), batch).detach()
@@ -319,18 +382,14 @@ class EmpiricalLoss:
             return self.losses_of(self.outputs_at(w, batch), batch)
 
     def batches(self, samples: Samples) -> list[Indices]:
-        """The chosen samples, as many at a time as memory allows."""
-        return self._batches(self.chosen(samples))
+        """The chosen samples, as many at a time as memory allows, in the order of the data."""
+        reading, _ = self.samples.in_order(self.chosen(samples))
+        return self.samples.pieces(reading, self.batch_size)
 
     def activation_bytes(self, w: Tensor, sample: int) -> int:
         """Bytes that one sample's forward pass leaves behind, views of w itself not counted."""
         leaf = w.clone().requires_grad_()
         return graph_bytes(lambda: self.losses_at(leaf, range(sample, sample + 1)), leaf)
-
-    # -- inside ---------------------------------------------------------------------------------
-
-    def _batches(self, chosen: Indices) -> list[Indices]:
-        return [chosen[i : i + self.batch_size] for i in range(0, len(chosen), self.batch_size)]
 
     def chosen(self, samples: Samples) -> Indices:
         """Indices of the chosen samples: of the first k, or those given, checked."""
@@ -338,10 +397,5 @@ class EmpiricalLoss:
         if isinstance(samples, Tensor) and samples.ndim > 0:
             return checks.sample_indices(samples, n).to(self.w0.device)
         if isinstance(samples, range):
-            if len(samples) == 0 or samples.step < 1 or not 0 <= samples[0] <= samples[-1] < n:
-                raise ValueError(
-                    f"A range of samples must be increasing, not empty and within 0..{n - 1}; "
-                    f"got {samples}."
-                )
-            return samples
+            return checks.sample_range(samples, n)
         return range(checks.whole_number("k", samples, 1, n, "how many of the n samples"))

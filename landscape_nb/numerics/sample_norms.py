@@ -54,12 +54,17 @@ def gradient_energies(
     """
     w, loss = checks.parameter_vector(w, loss.w0), loss.without_l2()
     v = torch.zeros_like(w) if v is None else checks.parameter_vector(v, loss.w0)
+    reading, back = loss.samples.in_order(samples)
+    if back is not None:
+        squares, dots = gradient_energies(loss, w, reading, v)
+        return squares[back], dots[back]
     squares, dots = w.new_empty(len(samples)), w.new_empty(len(samples))
-    done, step = 0, samples_at_once(loss, w, samples)
+    done = 0
     try:
-        for done in range(0, len(samples), step):
-            here = slice(done, done + step)
-            squares[here], dots[here] = _contracted(loss, w, samples[here], v)
+        for piece in loss.samples.pieces(samples, samples_at_once(loss, w, samples)):
+            here = slice(done, done + len(piece))
+            squares[here], dots[here] = _contracted(loss, w, piece, v)
+            done += len(piece)
         return squares, dots
     except (MemoryError, torch.OutOfMemoryError):
         raise
@@ -74,8 +79,8 @@ def gradient_energies(
 def gradient_blocks(loss: EmpiricalLoss, w: Tensor, samples: Indices) -> Iterator[Tensor]:
     """Single samples' gradients, (m, N), as many at a time as an eighth of memory holds."""
     step = max(1, int(loss.memory / 8 / (w.numel() * w.element_size())))  # 8: chosen here
-    for i in range(0, len(samples), step):
-        yield loss.sample_gradients(w, samples[i : i + step])
+    for piece in loss.samples.pieces(samples, step):
+        yield loss.sample_gradients(w, piece)
 
 
 def samples_at_once(loss: EmpiricalLoss, w: Tensor, samples: Indices) -> int:

@@ -77,10 +77,12 @@ def sample_derivatives(
     """
     D, m = U.shape[1], len(samples)
     whole = w.new_empty(m), w.new_empty(m, D), w.new_empty(m, D, D)
-    for start, block in derivative_blocks(loss, w, U, samples, method, memory):
+    reading, back = loss.samples.in_order(samples)
+    for start, block in derivative_blocks(loss, w, U, reading, method, memory):
         for out, part in zip(whole, block, strict=True):
             out[start : start + len(part)] = part
-    return whole
+    l, c, B = whole if back is None else (part[back] for part in whole)
+    return l, c, B
 
 
 def derivative_blocks(
@@ -226,8 +228,8 @@ def forward_derivatives(
     own = _PEAK * loss.activation_bytes(w, int(samples[0])) + _BLOCKS * w.element_size()
     each = (1 + D) ** 2 * own
     chunk = max(1, int((memory - _tangent_bytes(w, D)) / each))
-    for i in range(0, len(samples), chunk):
-        yield _forward_block(loss, w, U, samples[i : i + chunk])
+    for piece in loss.samples.pieces(samples, chunk):
+        yield _forward_block(loss, w, U, piece)
 
 
 def _forward_block(loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: Indices) -> Derivatives:

@@ -33,6 +33,7 @@ import numpy as np
 import torch
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.streamed_samples import StreamedSamples
 from landscape_nb.study import array_values, carried
 from landscape_nb.study.array_values import Inner, Row
 from landscape_nb.study.json_lines import text
@@ -298,6 +299,7 @@ _INSTANCES: dict[Any, Callable[[Any, str, Inner], Any]] = {
     np.generic: array_values.number,
     np.ndarray: array_values.array,
     torch.Tensor: array_values.tensor,
+    StreamedSamples: _tagged("batches")(lambda value: value.fingerprint),
     functools.partial | types.FunctionType | types.MethodType | carried.CACHED: carried.function,
     type: carried.class_,
     types.BuiltinFunctionType: lambda value, where, inner: _builtin(value, where, inner),

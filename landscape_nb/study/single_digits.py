@@ -67,7 +67,7 @@ def single_digits(loss: EmpiricalLoss, w: Tensor, k: int, judges: Tensor) -> Sin
     energy, product = H.square().sum(), G @ g
     whole, inside = [], []
     for here in torch.arange(len(judges)).split(_AT_ONCE):
-        x, y = loss.inputs[judges[here]], loss.targets[judges[here]]
+        x, y = loss.samples.rows(judges[here])
         first, M, J, scale = _in_few(w, x, y, hidden=_hidden(loss))
         Eg, K = _mean_in_few(g, H, x, scale, hidden=_hidden(loss))
         size = M.square().sum((1, 2)) - 2 * (M * K).sum((1, 2)) + energy
@@ -94,7 +94,7 @@ def compressed_hessians(loss: EmpiricalLoss, w: Tensor, samples: Tensor) -> Tens
         samples: (m,), indices from 0.
     """
     parts = [
-        _in_few(w, loss.inputs[here], loss.targets[here], hidden=_hidden(loss))[1]
+        _in_few(w, *loss.samples.rows(here), hidden=_hidden(loss))[1]
         for here in samples.split(_AT_ONCE)
     ]
     return torch.cat(parts)

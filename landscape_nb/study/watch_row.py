@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from landscape_nb.numerics import batches, checks
+from landscape_nb.numerics import checks
 from landscape_nb.numerics.eigensolver import ConvergenceError, Search, largest_eigenpairs
 from landscape_nb.numerics.krylov import KrylovBasis
 from landscape_nb.numerics.loss import EmpiricalLoss
@@ -107,7 +107,7 @@ def curvature_part(
         seen = torch.randperm(k, generator=generator)[: probe.seen].sort().values
     surprise = (losses[k:] - losses[:k].mean()).abs().cpu()
     design = designed_sample(surprise, probe.candidates, generator)
-    few = of_samples(loss, torch.cat([seen, k + design.indices]))
+    few = loss.with_samples(loss.samples.only(torch.cat([seen, k + design.indices])))
     m, problem = len(seen), None
     H = few.hessian_operator(w, m)
     if certify:
@@ -121,13 +121,6 @@ def curvature_part(
         float(H.gradient.norm()), *parts, *errors,
     )  # fmt: skip
     return dict(zip(CURVATURE, numbers, strict=True)), U, problem
-
-
-def of_samples(loss: EmpiricalLoss, chosen: Tensor) -> EmpiricalLoss:
-    """The same loss with these samples only, in this order."""
-    chosen = chosen.to(loss.w0.device)
-    parts = {name: batches.rows(getattr(loss, name), chosen) for name in ("inputs", "targets")}
-    return loss.with_module(loss.model, num_samples=len(chosen), **parts)
 
 
 def tracked_pairs(

@@ -124,7 +124,7 @@ def output_jacobian(loss: EmpiricalLoss, w: Tensor, k: Samples) -> Tensor:
     """
     w = checks.parameter_vector(w, loss.w0)
     blocks = []
-    for block in _indices(loss, k).split(BLOCK):
+    for block in loss.samples.pieces(loss.chosen(k), BLOCK):
         leaf = w.clone().requires_grad_()
         with torch.enable_grad():
             outputs = _table(loss.outputs_at(leaf, block), len(block))
@@ -167,7 +167,8 @@ def _indices(loss: EmpiricalLoss, k: Samples) -> Tensor:
 def _classifier(loss: EmpiricalLoss, w: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
     """Outputs (k, K) and labels (k,), where the loss is the cross entropy of a softmax."""
     outputs = _table(loss.outputs(w, chosen), len(chosen))
-    labels = loss.targets[chosen] if isinstance(loss.targets, Tensor) else torch.empty(0)
+    targets = loss.samples.targets_of(chosen)
+    labels = targets if isinstance(targets, Tensor) else torch.empty(0)
     if outputs.shape[1] < 2 or labels.shape != outputs.shape[:1] or labels.is_floating_point():
         raise ValueError(
             "Classes need outputs (k, K) with K >= 2 and whole numbers as labels, (k,); got "

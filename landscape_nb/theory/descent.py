@@ -130,6 +130,11 @@ def _mini_batches(
     """The samples of each step, for ever."""
     if batch_size is None:
         return itertools.repeat(k)
+    if loss.samples.streamed:
+        raise ValueError(
+            "Random mini-batches need samples in memory: of batches that are read one after the "
+            "other, every step would read all. Leave batch_size out, or make the loss from tensors."
+        )
     chosen = torch.as_tensor(loss.chosen(k))
     size = checks.whole_number(
         "batch_size", batch_size, 1, len(chosen), "samples for each step, of those given"

@@ -158,7 +158,7 @@ def _nested(loss: EmpiricalLoss, w: Tensor, v: Tensor, batch: Indices) -> Tensor
 def _batches(loss: EmpiricalLoss, w: Tensor, samples: Indices) -> Iterator[Indices]:
     each = _HELD * loss.activation_bytes(w, int(samples[0])) + w.element_size()
     step = max(1, int(loss.memory / each))
-    return (samples[i : i + step] for i in range(0, len(samples), step))
+    return iter(loss.samples.pieces(samples, step))
 
 
 def _refuse_wrong_derivatives(loss: EmpiricalLoss, w: Tensor, v: Tensor, samples: Indices) -> None:

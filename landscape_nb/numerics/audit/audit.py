@@ -67,6 +67,21 @@ def shares_state(model: nn.Module, loss_fn: Any) -> bool:
     return any(may_change(function) for function in functions)
 
 
+def refuse_other_kinds(model: Any, loss_fn: Any) -> None:
+    """Refuse what is no module, and what can't be called."""
+    if not isinstance(model, nn.Module):
+        raise ValueError(
+            f"model must be a torch.nn.Module; got {type(model).__name__}. Wrap a function of "
+            "parameters in a small module."
+        )
+    if not callable(loss_fn):
+        raise ValueError(
+            "loss_fn must be callable, loss_fn(outputs, targets) -> (batch,); "
+            f"got {type(loss_fn).__name__}. For example torch.nn.CrossEntropyLoss("
+            "reduction='none')."
+        )
+
+
 def _refuse_wrapped(model: nn.Module) -> None:
     """Modules that stand for another one and can't be called with parameters of one's choice."""
     for name, module in model.named_modules():
@@ -99,7 +114,9 @@ def refuse_unusable_loss(loss: Audited, model: nn.Module) -> tuple[list[Row], bo
     Returns:
         What was seen, and whether a derivative is computed in low precision.
     """
-    probe = Probe(loss, range(min(loss.num_samples, 32)))  # 32: chosen here
+    few = range(min(loss.num_samples, 32))  # 32: chosen here
+    loss = loss.with_samples(loss.samples.held(few))
+    probe = Probe(loss, few)
     w = loss.w0.clone()
     low, losses = _first_losses(probe, w)
     _refuse_wrong_shape(losses, len(probe.samples))
@@ -150,8 +167,10 @@ def refuse_wrong_derivatives(
         everything: (n,), the losses of all samples at w0, in batches as large as they come.
         low: whether a derivative is computed in low precision.
     """
-    probe = Probe(loss, second_look.spread(loss))
-    evaluations.refuse_coupled_in_large(probe, loss.w0, everything[probe.samples])
+    samples = second_look.spread(loss)
+    loss = loss.with_samples(loss.samples.held(samples))
+    probe = Probe(loss, samples)
+    evaluations.refuse_coupled_in_large(probe, loss.w0, everything[samples])
     return second_look.at_a_moved_point(loss, model, low)
 
 

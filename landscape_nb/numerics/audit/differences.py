@@ -50,8 +50,13 @@ class Audited(DifferentiableLoss, Protocol):
     def layout(self) -> Any:
         """Which entries of w belong to which parameter."""
 
-    def with_module(self, module: nn.Module, **parts: Any) -> "Audited":
+    def with_module(self, module: nn.Module, loss_fn: Any = None, w0: Any = None) -> Any:
         """The same losses of another module, with other parts."""
+
+    samples: Any  # who has them
+
+    def with_samples(self, samples: Any) -> Any:
+        """The same of other samples."""
 
 
 @dataclass(frozen=True)

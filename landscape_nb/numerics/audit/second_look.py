@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape_nb.numerics import batches
 from landscape_nb.numerics.audit import causes, evaluations, leaves, missing, precision
 from landscape_nb.numerics.audit.differences import (
     COARSE_STEPS,
@@ -89,8 +88,7 @@ def spread(loss: Audited) -> Tensor:
     m = 32  # 32, 8 and 4: chosen here
     if 32 * loss.sample_bytes > SMALL_BATCH:
         m = 8 if loss.w0.dtype == torch.float64 else 4  # float64 costs a float32 model more
-    m = min(m, loss.num_samples)
-    return torch.linspace(0, loss.num_samples - 1, m, dtype=torch.float64).round().long()
+    return loss.samples.spread(m)
 
 
 def _moved(native: Probe, seed: int) -> tuple[Tensor, Tensor, Tensor, list[Row]]:
@@ -157,18 +155,16 @@ def _in_float64(loss: Audited, samples: Indices) -> Any:
     def raised(x: Any) -> Any:
         return x.double() if isinstance(x, Tensor) and x.is_floating_point() else x
 
-    parts: dict[str, Any] = {"num_samples": len(samples)}
     try:
-        for name in ("inputs", "targets"):
-            parts[name] = batches.changed(batches.rows(getattr(loss, name), samples), raised)
+        few, loss_fn = loss.with_samples(loss.samples.only(samples, raised)), None
         if isinstance(loss.loss_fn, nn.Module):
-            parts["loss_fn"] = copy.deepcopy(loss.loss_fn).double()
+            loss_fn = copy.deepcopy(loss.loss_fn).double()
         module = copy.deepcopy(loss.uncalled).double()
     except torch.OutOfMemoryError:
         raise
     except Exception:
         return None
-    return loss.with_module(module, w0=loss.w0.double(), **parts)
+    return few.with_module(module, loss_fn, w0=loss.w0.double())
 
 
 def _checked(
