@@ -9,8 +9,14 @@ Apple's GPUs (device "mps") have no float64: any tensor of it there raises a Typ
   every device that a result is computed on.
 """
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
+
+R = TypeVar("R")
 
 _PIECE = 2**18  # numbers converted to float64 at once (2 MB): chosen here
 # Rows summed in float32 before the sum goes on in float64: an error of sqrt(4096) roundings at the
@@ -61,6 +67,17 @@ def _by_blocks(A: Tensor, B: Tensor) -> Tensor:
     whole = len(A) // _BLOCK * _BLOCK
     left, right = (X[:whole].reshape(-1, _BLOCK, X.shape[1]) for X in (A, B))
     return on_cpu(left.mT @ right).sum(0) + on_cpu(A[whole:].T @ B[whole:])
+
+
+def factorised(factorisation: Callable[..., R], A: Tensor, **options: Any) -> R:
+    """torch.linalg's qr, svd, eigh of A, with results where A is: of "mps", by way of the CPU.
+
+    >>> factorised(torch.linalg.eigvalsh, torch.diag(torch.tensor([2.0, 1.0]))).tolist()
+    [1.0, 2.0]
+    """
+    if A.device.type != "mps":
+        return factorisation(A, **options)
+    return tree_map(lambda x: x.to(A.device, A.dtype), factorisation(on_cpu(A), **options))
 
 
 def normal(*shape: int, generator: torch.Generator) -> Tensor:
