@@ -35,9 +35,18 @@ CPU = torch.device("cpu")
 aten = torch.ops.aten
 # Of torch.linalg, what "mps" has not (2.13 sends some of it to the CPU, with a warning).
 MISSING = ("linalg_qr", "_linalg_eigh", "linalg_eig", "_linalg_eigvals", "_linalg_svd")
-INDEXING = ("index", "_index_put_impl_", "index_put", "index_put_", "_unsafe_index", "_unsafe_index_put")
+INDEXING = (
+    "index",
+    "_index_put_impl_",
+    "index_put",
+    "index_put_",
+    "_unsafe_index",
+    "_unsafe_index_put",
+)
 
-_now = threading.local()  # .target: where the next `_to_copy` goes; .python: inside a call from Python
+_now = (
+    threading.local()
+)  # .target: where the next `_to_copy` goes; .python: inside a call from Python
 
 
 class Pretended(Tensor):
@@ -49,8 +58,13 @@ class Pretended(Tensor):
         if claimed.type == "mps" and held.dtype in (torch.float64, torch.complex128):
             raise TypeError(NO_FLOAT64)
         out = Tensor._make_wrapper_subclass(
-            cls, held.shape, strides=held.stride(), storage_offset=held.storage_offset(),
-            dtype=held.dtype, device=CPU, requires_grad=False,
+            cls,
+            held.shape,
+            strides=held.stride(),
+            storage_offset=held.storage_offset(),
+            dtype=held.dtype,
+            device=CPU,
+            requires_grad=False,
         )
         out.held, out.claimed = held, claimed
         return out
@@ -65,7 +79,9 @@ class Pretended(Tensor):
 
     def numpy(self, *args: object, **kwargs: object) -> None:
         """Refused, as of devices."""
-        raise TypeError(f"can't convert {self.claimed} device type tensor to numpy. Use Tensor.cpu()")
+        raise TypeError(
+            f"can't convert {self.claimed} device type tensor to numpy. Use Tensor.cpu()"
+        )
 
     __array__ = numpy
 
@@ -84,8 +100,12 @@ def place(x: Tensor) -> torch.device | None:
     x = unwrapped(x)
     if isinstance(x, Pretended):
         return x.claimed
-    anyones = getattr(x, "anyones", False) or not x.ndim or x._is_zerotensor()
-    return None if anyones else CPU
+    return None if is_torchs_own(x) or not x.ndim else CPU
+
+
+def is_torchs_own(x: Tensor) -> bool:
+    """Whether C++ has made it for itself: a zero tangent, for one."""
+    return getattr(x, "anyones", False) or x._is_zerotensor()
 
 
 def unwrapped(x: Tensor) -> Tensor:
@@ -110,13 +130,16 @@ def dispatched(func, args, kwargs):
         here = the_only(name, [place(x) for x in tensors])
     if here == torch.device("mps") and name in MISSING:
         raise NotImplementedError(f"The operator 'aten::{name}' is not implemented for MPS.")
-    plain = [tree_map(lambda x: x.held if isinstance(x, Pretended) else x, x) for x in (args, kwargs)]
+    plain = [
+        tree_map(lambda x: x.held if isinstance(x, Pretended) else x, x) for x in (args, kwargs)
+    ]
     out = func(*plain[0], **plain[1])
     if torch.Tag.inplace_view in func.tags:  # squeeze_: the shape of the claim changes too
         with no_dispatch():
             func(*args, **kwargs)
     known = {id(x.held): x for x in tensors if isinstance(x, Pretended)}
     made_by_torch = not tensors and not getattr(_now, "python", False)
+    made_by_torch |= here is None and any(is_torchs_own(x) for x in tensors)
 
     def placed(x):
         if not isinstance(x, Tensor) or isinstance(x, Pretended):
