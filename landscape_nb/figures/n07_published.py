@@ -215,7 +215,7 @@ def stages_at_size(found: Mapping[str, Mapping[str, Any]]) -> None:
     theirs = [STAGES[stage][1] for stage in heights]
     ax.plot(theirs, [*heights.values()], "s", color=plots.BLACK, fillstyle="none", label="KG26")
     at = [heights[stage] for stage in timed]
-    ax.plot([*timed.values()], at, "o", color=plots.BLUE, label="ours, certified")
+    ax.plot([*timed.values()], at, "o", color=plots.BLUE, label="ours")
     if _timed(found, "published"):
         row = found["published"]
         seconds, label = row["seconds"], f"published method, {row['pairs']} pairs"
