@@ -65,7 +65,7 @@ def inner_products(A: Tensor, B: Tensor) -> Tensor:
 
 def _by_blocks(A: Tensor, B: Tensor) -> Tensor:
     whole = len(A) // _BLOCK * _BLOCK
-    left, right = (X[:whole].reshape(-1, _BLOCK, X.shape[1]) for X in (A, B))
+    left, right = (X[:whole].reshape(whole // _BLOCK, _BLOCK, X.shape[1]) for X in (A, B))
     return on_cpu(left.mT @ right).sum(0) + on_cpu(A[whole:].T @ B[whole:])
 
 
