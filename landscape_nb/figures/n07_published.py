@@ -192,3 +192,49 @@ def fair_probes(found: Mapping[str, Measured]) -> None:
         f"{curvature['principal'].value:.2%} and {curvature['top'].value:.1%}. The oracle, the "
         f"next sequence's own gradient, holds {gradient['gradient'].value:.0%} of the gradient.",
     )
+
+
+STAGES = {  # KG26's Table 3, seconds: arXiv v1, 107 million parameters, D = 45
+    "pairs": ("I: eigenvectors", 17.53),
+    "model": ("II: a, c and B", 1.777),
+    "direct": ("III: direct Monte Carlo", 2.197),
+    "quadratic": ("III: quadratic Monte Carlo", 3.68e-3),
+    "moment": ("III: closed form", 1.22e-4),
+}
+
+
+def stages_at_size(found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Table 3's stages beside the paper's seconds, as measured once; what is missing is left out.
+
+    Args:
+        found: what `tests/benchmarks/paper_size.py` has stored.
+    """
+    setting, timed = found["setting"], {s: found[s]["seconds"] for s in STAGES if _timed(found, s)}
+    heights = {stage: height for height, stage in enumerate(reversed(STAGES))}
+    figure, ax = plots.new_figure(width=6.4, height=3.0)
+    theirs = [STAGES[stage][1] for stage in heights]
+    ax.plot(theirs, [*heights.values()], "s", color=plots.BLACK, fillstyle="none", label="KG26")
+    at = [heights[stage] for stage in timed]
+    ax.plot([*timed.values()], at, "o", color=plots.BLUE, label="ours")
+    if _timed(found, "published"):
+        row = found["published"]
+        seconds, label = row["seconds"], f"published method, {row['pairs']} pairs"
+        ax.plot([seconds], [heights["pairs"]], "^", color=plots.VERMILLION, label=label)
+    ax.set_yticks([*heights.values()], [STAGES[stage][0] for stage in heights])
+    ax.set(xscale="log", xlabel="seconds", ylim=(-0.6, len(STAGES) - 0.4))
+    ax.set_title(f"Measured once on {setting['device']}", fontsize=10)
+    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    each = ", ".join(
+        f"{STAGES[stage][0]} {seconds:.2g} s (KG26: {STAGES[stage][1]:.2g} s)"
+        for stage, seconds in timed.items()
+    )
+    plots.show(
+        figure,
+        f"{setting['parameters'] / 1e6:.3g} million parameters, k = {setting['k']}, "
+        f"D = {setting['D']}, measured once on {setting['device']}, {setting['date']}: {each}. "
+        "The cards differ, so compare stages and not seconds.",
+    )
+
+
+def _timed(found: Mapping[str, Mapping[str, Any]], stage: str) -> bool:
+    return "seconds" in found.get(stage, ())

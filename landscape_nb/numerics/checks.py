@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape_nb.numerics.devices import inner_products
+
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R", float, Tensor)
 
@@ -277,8 +279,7 @@ def orthonormal_basis(U: Any, like: Any, name: str = "U") -> Tensor:
             f"{name} must have between 1 and N = {N} columns; got D = {D}. No more than N "
             "directions can be orthonormal."
         )
-    gram = U.double().T @ U.double()
-    error = float((gram - torch.eye(D, dtype=gram.dtype, device=gram.device)).abs().max())
+    error = float((inner_products(U, U) - torch.eye(D, dtype=torch.float64)).abs().max())
     # Ten times the square root of the precision: loose enough for float32 QR, far below any
     # basis that was never orthonormalised. Chosen here.
     if not error <= 10 * torch.finfo(U.dtype).eps ** 0.5:

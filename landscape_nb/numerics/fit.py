@@ -13,6 +13,7 @@ from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.devices import on_cpu
 from landscape_nb.numerics.loss import EmpiricalLoss, Samples
 from landscape_nb.numerics.progress import progress_bar
 from landscape_nb.numerics.settings import with_one_blas_thread
@@ -87,7 +88,7 @@ def fit(
         nonlocal last_norm
         value, gradient = loss.value_and_gradient(as_tensor(x), k)
         last_norm = float(gradient.norm())
-        return float(value), gradient.double().cpu().numpy()
+        return float(value), on_cpu(gradient).numpy()
 
     # The bar has no total: nobody knows it before.
     with progress_bar(desc="fitting", unit=" steps", disable=not progress) as bar:
@@ -104,7 +105,7 @@ def fit(
         found = with_one_blas_thread(
             lambda: minimize(
                 value_and_gradient,
-                start.double().cpu().numpy(),
+                on_cpu(start).numpy(),
                 jac=True,
                 method="L-BFGS-B",
                 callback=stop_when_small,

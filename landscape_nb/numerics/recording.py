@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape_nb.numerics.bilinear import BilinearLayer, bilinear_layers
+from landscape_nb.numerics.devices import on_cpu
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.operators import Indices
 
@@ -142,9 +143,9 @@ def _fits(d: Tensor, weighted: Tensor, r: Tensor, before: int) -> bool:
 
 def sample_weights(batch: Indices, like: Tensor) -> Tensor:
     """A weight between 1/2 and 3/2 for each sample, by its index, all of them different."""
-    indices = torch.as_tensor(batch, device=like.device, dtype=torch.float64)
+    indices = on_cpu(torch.as_tensor(batch))
     golden_ratio = 0.6180339887498949  # spreads them evenly
-    return (0.5 + (indices * golden_ratio) % 1).to(like.dtype)
+    return (0.5 + (indices * golden_ratio) % 1).to(like)
 
 
 def tolerance(like: Tensor) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from landscape_nb.numerics.devices import on_cpu
 from landscape_nb.numerics.fit import fit
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.study.budget import RETRAIN_SHARES
@@ -77,7 +78,7 @@ def along_k(loss: EmpiricalLoss, w: Tensor, k: int, iterations: int) -> AlongK:
     """
     ks, squares, losses = [], [], []
     for j, at in _points(loss, w, k, iterations):
-        every = loss.per_sample(at).double().cpu()
+        every = on_cpu(loss.per_sample(at))
         ks.append(j)
         losses.append(every[j:])
         squares.append(increment(every[j:], every[:j].mean(), j).square())

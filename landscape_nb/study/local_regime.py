@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from landscape_nb.numerics.devices import normal, on_cpu
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.theory.designs import Design
 from landscape_nb.theory.increment import increment, next_sample_models
@@ -24,14 +25,14 @@ def model_error(
     # Differences of losses lose their digits where sigma is small: float32 starts later.
     lowest = -4 if w.dtype == torch.float64 else -3
     sigmas = torch.logspace(lowest, -1, 2 * (-1 - lowest) + 1, dtype=torch.float64)
-    z = torch.randn(4, U.shape[1], generator=generator, dtype=torch.float64)
+    z = normal(4, U.shape[1], generator=generator)
     z = torch.cat([z, -z]).to(w)
     drawn = k + design.indices
-    samples, weights = torch.cat([torch.arange(k), drawn]), design.weights.to(w.device)
+    samples, weights = torch.cat([torch.arange(k), drawn]), design.weights
     models = next_sample_models(loss, w, U, k, candidates=drawn)
 
     def increments_at(point: Tensor) -> Tensor:
-        losses = loss.per_sample(point, samples).double()
+        losses = on_cpu(loss.per_sample(point, samples))
         return increment(losses[k:], losses[:k].mean(), k)
 
     def mean(squares: Tensor) -> Tensor:
@@ -39,7 +40,7 @@ def model_error(
 
     at_w = increments_at(w)
     # what a change must exceed: its square is off by twice its rounding. Chosen here.
-    size = loss.per_sample(w, samples).double().square().mean().sqrt()
+    size = on_cpu(loss.per_sample(w, samples)).square().mean().sqrt()
     least = 100 * torch.finfo(w.dtype).eps * size / (k + 1)
     errors = []
     for sigma in sigmas:
@@ -48,7 +49,7 @@ def model_error(
         except ValueError:  # the loss itself is not finite so far away
             errors.append(torch.tensor(float("inf")).to(at_w))
             continue
-        model = (models.at(float(sigma) * z) - models.a).double()
+        model = on_cpu(models.at(float(sigma) * z) - models.a)
         largest = torch.maximum(true.abs().max(), model.abs().max())
         if largest == 0:
             errors.append(largest)  # nothing changes, and the model says so

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.devices import on_cpu
 from landscape_nb.numerics.fit import fit
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.theory.increment import increment, next_sample_models
@@ -76,7 +77,7 @@ def _measure(
     top = top_eigenpairs(loss, found.w, k, Ds[-1])
     losses = loss.per_sample(found.w)
     unseen, increments = losses[k:], increment(losses[k:], losses[:k].mean(), k)
-    heavy = tail(increments.double().square())
+    heavy = tail(on_cpu(increments).square())
     known = {
         "loss": found.value,
         "unseen_loss": float(unseen.mean()),

@@ -21,6 +21,7 @@ from torch import Tensor
 from landscape_nb.figures import plots
 from landscape_nb.figures.forecast import forecast_along_k
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.devices import on_cpu
 from landscape_nb.numerics.files import replace_files
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.wording import between, beyond, count
@@ -179,7 +180,7 @@ def _what_to_doubt(d: Diagnosis) -> Section:
 
 
 def _spectrum(d: Diagnosis) -> Section:
-    values = d.pairs.values.double().cpu()
+    values = on_cpu(d.pairs.values)
     worst = float(d.pairs.residuals.max()) + d.pairs.noise
     N, first = len(d.w), float(values[0])
     figure, ax = plots.new_figure(width=6.2, height=3.0)

@@ -19,6 +19,7 @@ from typing import Any
 from torch import Tensor
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.devices import on_cpu
 from landscape_nb.numerics.fit import fit
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.wording import rounded
@@ -97,7 +98,7 @@ def stored_settling() -> list[Row]:
 
 
 def _row(losses: Tensor, k: int) -> Row:
-    seen, unseen = losses[:k].double().mean(), losses[k:].double()
+    seen, unseen = on_cpu(losses[:k]).mean(), on_cpu(losses[k:])
     surprise = (unseen - seen).square()
     heavy, m = tail(surprise), len(unseen)
     return {

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.devices import on_cpu, widened
 from landscape_nb.numerics.eigensolver import ConvergenceError, Search, largest_eigenpairs
 from landscape_nb.numerics.krylov import KrylovBasis
 from landscape_nb.numerics.loss import EmpiricalLoss
@@ -67,7 +68,7 @@ def losses_part(losses: Tensor, k: int, tolerance: float | None) -> Row:
         tolerance: None: a hundredth of the unseen loss, squared, measured from the smallest loss
             of a sample: neither the loss's unit nor an added constant matters.
     """
-    losses = losses.double()
+    losses = on_cpu(losses)
     mean, unseen = losses[:k].mean(), losses[k:]
     increments = increment(unseen, mean, k)
     squares = increments.square()
@@ -144,7 +145,7 @@ def tracked_pairs(
     x = H.random_vector(generator)
     x = x / basis.norm(x)
     if start is not None:
-        last = start.double().sum(1)
+        last = widened(start).sum(1)
         x = last / basis.norm(last) + 0.1 * x
     basis.start(x)
     while basis.count < basis.capacity:
@@ -166,7 +167,7 @@ def certified_pairs(
         pairs, problem = largest_eigenpairs(H, D, Search(tol=1e-2, start=start)), None
     except ConvergenceError as error:
         pairs, problem = error.pairs, checks.first_line(error)
-    return pairs.values.double().cpu(), pairs.vectors, pairs.residuals.double().cpu(), problem
+    return on_cpu(pairs.values), pairs.vectors, on_cpu(pairs.residuals), problem
 
 
 @torch.enable_grad()
@@ -241,8 +242,7 @@ def _moment_parts(
     )
     moment = gaussian_moment(models, sigma)
     found = [
-        design.mean(part.double().cpu())
-        for part in (moment.cross, moment.gradient, moment.curvature)
+        design.mean(on_cpu(part)) for part in (moment.cross, moment.gradient, moment.curvature)
     ]
     return [float(part.value) for part in found], [float(part.stderr) for part in found[1:]]
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.devices import factorised
 
 
 def rate_bound(k: int, D: int, sigma: float, M_loss: float, M_grad: float, M_hess: float) -> float:
@@ -114,7 +115,7 @@ def effective_ranks(hessians: Tensor, M_hess: float | None = None) -> tuple[floa
     if not torch.isfinite(H).all():
         raise ValueError("hessians must be finite; they hold NaN or infinity.")
     if M_hess is None:
-        M_H = float(torch.linalg.matrix_norm(H, 2).max())
+        M_H = float(factorised(torch.linalg.matrix_norm, H, ord=2).max())
     else:
         M_H = checks.non_negative("M_hess", M_hess, "bound of the per-sample Hessians")
     if M_H == 0:
@@ -206,7 +207,7 @@ def gauss_newton_norm_bound(weights: Sequence[Tensor], x: Tensor) -> Tensor:
                 f"{tuple(W.shape)}. Give the matrices in order, inputs first."
             )
         width = W.shape[0]
-    norms = [torch.linalg.matrix_norm(W, 2) ** 2 for W in weights]
+    norms = [factorised(torch.linalg.matrix_norm, W, ord=2) ** 2 for W in weights]
     h, total = x, torch.zeros(x.shape[:-1], dtype=x.dtype, device=x.device)
     for p, W in enumerate(weights):
         later = torch.stack([torch.ones_like(norms[0]), *norms[p + 1 :]]).prod()

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.devices import normal, on_cpu
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.operators import SymmetricOperator
 from landscape_nb.numerics.progress import progress_bar
@@ -86,7 +87,7 @@ def delta1(loss: EmpiricalLoss, w: Tensor, k: int | Iterable[int]) -> Tensor:
     [1.0, 2.0]
     """
     grid, single = _grid(loss, k)
-    values = loss.per_sample(w, grid[-1] + 1).double()
+    values = on_cpu(loss.per_sample(w, grid[-1] + 1))
     I = running_increments(values, grid).abs().to(loss.w0)
     return I[0] if single else I
 
@@ -198,7 +199,7 @@ def next_sample_average(
         U = checks.orthonormal_basis(U, loss.w0)
 
     def increments(point: Tensor) -> Tensor:
-        values = loss.per_sample(point).double()
+        values = on_cpu(loss.per_sample(point))
         return increment(values[k:], values[:k].mean(), k)
 
     return _average(increments, w, _Probe(sigma, num_draws, generator, U), centred)
@@ -220,8 +221,7 @@ class _Probe:
         g = checks.explicit_generator(self.generator)
         size = w.numel() if self.U is None else self.U.shape[1]
         for _ in progress_bar(range(S), desc="probing", unit=" points", disable=not progress):
-            z = torch.randn(size, generator=g, dtype=torch.float64, device=g.device)
-            z = (sigma * z).to(w)
+            z = (sigma * normal(size, generator=g)).to(w)
             yield w + (z if self.U is None else self.U @ z)
 
 
@@ -250,7 +250,7 @@ def _along_ks(
 
     def increments(point: Tensor) -> Tensor:
         # float64: in float32 the differences lose a thousandth at sigma = 1e-4
-        found = running_increments(loss.per_sample(point, grid[-1] + 1).double(), grid)
+        found = running_increments(on_cpu(loss.per_sample(point, grid[-1] + 1)), grid)
         return found if single else found[:, None]
 
     return _average(increments, w, probe, centred, progress)

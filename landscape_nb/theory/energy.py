@@ -13,6 +13,7 @@ from torch import Tensor
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.blocks import column_blocks, refuse_large_dense
+from landscape_nb.numerics.devices import factorised, normal
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.operators import HessianOperator
 from landscape_nb.numerics.samples import within
@@ -162,7 +163,7 @@ def _groups(
             for name, basis in bases.items()
         }
         # (Where bases overlap QR adds columns of its own, which do no harm.)
-        Q = torch.linalg.qr(torch.cat([c[:, None], *chosen.values()], dim=1)).Q
+        Q = factorised(torch.linalg.qr, torch.cat([c[:, None], *chosen.values()], dim=1)).Q
         some.append(_Candidate(samples, c, chosen, Q))
         if one_by_one or len(some) >= _width(loss, w, 2 * Q.shape[1]):
             yield some
@@ -208,7 +209,7 @@ def _by_draws(
     squares, width = [], min(draws, _width(loss, w, 2 * _COPIES))
     for start in range(0, draws, width):
         size = (len(w), min(width, draws - start))
-        G = torch.randn(*size, dtype=torch.float64, generator=generator).to(w)
+        G = normal(*size, generator=generator).to(w)
         squares.append(A(G - Q @ (Q.T @ G)).square().sum(0))
     each = torch.cat(squares)
     whole = AQ.square().sum() + each.mean()

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.func import jvp
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.devices import normal
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.operators import Indices
 from landscape_nb.numerics.samples import ForwardModeError
@@ -110,9 +111,7 @@ def omitted_terms(
     else:
         S = checks.whole_number("num_draws", num_draws, 2, None, "a standard error needs two")
         generator = checks.explicit_generator(generator)
-        directions = torch.randn(
-            S, U.shape[1], generator=generator, dtype=torch.float64, device=generator.device
-        ).to(w)
+        directions = normal(S, U.shape[1], generator=generator).to(w)
     loss = loss.without_l2()
     generic = U @ torch.arange(1, U.shape[1] + 1, dtype=U.dtype, device=U.device).cos()
     for samples in (range(k), candidates):

@@ -18,6 +18,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 from torch import Tensor
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.devices import on_cpu
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.operators import HessianOperator, Samples
 from landscape_nb.theory.increment import increment
@@ -140,10 +141,10 @@ def _solve(H: HessianOperator, b: Tensor, damping: float, tol: float, most: int)
         # conjugate gradients multiply their search directions: a bad one is a proof
         if not curvature > 0:
             raise ValueError(_indefinite(curvature, damping))
-        return out.double().cpu().numpy()
+        return on_cpu(out).numpy()
 
     A = LinearOperator(tuple(H.shape), matvec=product, dtype=np.float64)
-    solution, _ = cg(A, b.double().cpu().numpy(), rtol=tol, maxiter=most)
+    solution, _ = cg(A, on_cpu(b).numpy(), rtol=tol, maxiter=most)
     return torch.as_tensor(solution).to(b)
 
 

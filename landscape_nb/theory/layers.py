@@ -30,6 +30,7 @@ from torch.nn import functional as F
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.batches import UsedOutputs, used_outputs
+from landscape_nb.numerics.devices import factorised
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.operators import Indices, Samples
 from landscape_nb.theory.exponents import (
@@ -119,7 +120,7 @@ def gradient_modes(
     w = checks.parameter_vector(w, loss.w0)
     where, shape = _place(loss, name)
     G = loss.gradient(w, k)[where].view(shape)
-    U, sigma, Vt = torch.linalg.svd(G, full_matrices=False)
+    U, sigma, Vt = factorised(torch.linalg.svd, G, full_matrices=False)
     if not sigma[0] > 0:
         raise ValueError(f"The gradient in '{name}' is zero at this w; it has no modes.")
     rank = int((sigma > max(shape) * torch.finfo(w.dtype).eps * sigma[0]).sum())
@@ -217,7 +218,9 @@ def kronecker_modes(modes: GradientModes, factors: KroneckerFactors) -> Kronecke
     r = len(modes.sigma)
     d = ((factors.C_d @ modes.U) * modes.U).sum(0)
     a = ((factors.C_a @ modes.V) * modes.V).sum(0)
-    top_d, top_a = (torch.linalg.eigvalsh(C).flip(0)[:r] for C in (factors.C_d, factors.C_a))
+    top_d, top_a = (
+        factorised(torch.linalg.eigvalsh, C).flip(0)[:r] for C in (factors.C_d, factors.C_a)
+    )
     h_kron = d * a
     return KroneckerModes(h_kron, top_d * top_a, d / top_d, a / top_a, modes.h / h_kron)
 
@@ -336,7 +339,7 @@ def _curvature_roots(used: UsedOutputs, samples: int) -> list[tuple[Tensor, ...]
     A = torch.stack(
         [torch.autograd.grad(s.sum(), rows, retain_graph=True)[0] for s in slope.unbind(1)], dim=1
     )
-    values, vectors = torch.linalg.eigh((A + A.mT) / 2)
+    values, vectors = factorised(torch.linalg.eigh, (A + A.mT) / 2)
     if bool((values < -1e-6 * values.abs().amax()).any()):
         raise ValueError("The loss is not convex in the outputs: it has no Gauss-Newton factors.")
     roots = vectors * values.clamp(min=0).sqrt()[:, None, :]

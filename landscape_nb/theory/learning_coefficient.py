@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.devices import normal, on_cpu, widest
 from landscape_nb.numerics.loss import EmpiricalLoss
 
 Target = Callable[[Tensor], tuple[float, Tensor, float]]
@@ -125,7 +126,7 @@ def soft_count(eigenvalues: Tensor, scale: float) -> float:
     1.25
     """
     scale = checks.positive("scale", scale, "curvature at which a direction counts one half")
-    e = torch.as_tensor(eigenvalues).double().clamp(min=0)
+    e = on_cpu(torch.as_tensor(eigenvalues)).clamp(min=0)
     return float((e / (e + scale)).sum())
 
 
@@ -136,13 +137,13 @@ def _chain(
     v, (density, slope, energy) = w, target(w)
     kept, accepted = [], 0
     for t in range(burn_in + draws):
-        noise = torch.randn(len(w), generator=g, dtype=torch.float64).to(w)
+        noise = normal(len(w), generator=g).to(w)
         there = v + step**2 / 2 * slope + step * noise
         proposal = _at(target, there)
         back = (v - there - step**2 / 2 * proposal[1]) / step
         log_ratio = proposal[0] - density - (float(back @ back) - float(noise @ noise)) / 2
         chance = math.exp(min(log_ratio, 0.0)) if math.isfinite(log_ratio) else 0.0
-        if float(torch.rand((), generator=g, dtype=torch.float64)) < chance:
+        if float(torch.rand((), generator=g, dtype=widest(g.device), device=g.device)) < chance:
             v, (density, slope, energy) = there, proposal
             accepted += t >= burn_in
         if t < burn_in:  # Robbins-Monro on the logarithm of the step; fixed afterwards

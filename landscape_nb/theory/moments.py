@@ -14,6 +14,7 @@ from torch import Tensor
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.blocks import row_blocks
+from landscape_nb.numerics.devices import normal
 from landscape_nb.theory.criteria import Estimate, mean_and_standard_error
 from landscape_nb.theory.increment import IncrementModel, IncrementModels, increment
 
@@ -141,9 +142,7 @@ def quadratic_mc(
     S = checks.whole_number("num_draws", num_draws, 2, None, "a standard error needs two")
     generator = checks.explicit_generator(generator)
     c, B = model.c, model.B
-    z = sigma * torch.randn(
-        S, model.D, generator=generator, dtype=torch.float64, device=generator.device
-    ).to(c)
+    z = sigma * normal(S, model.D, generator=generator).to(c)
     values = c @ z.T + torch.einsum("sd,...de,se->...s", z, B, z) / 2
     if not centred:
         values = values + model.a[..., None]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.batches import used_outputs
+from landscape_nb.numerics.devices import factorised, normal
 from landscape_nb.numerics.eigensolver import Eigenpairs, Search, largest_eigenpairs
 from landscape_nb.numerics.loss import EmpiricalLoss, Samples
 from landscape_nb.numerics.operators import ProductOperator
@@ -201,8 +202,7 @@ def random_subspace(
     D = checks.whole_number("D", D, 1, N, f"at most N = {N} directions exist")
     dtype = checks.real_dtype("dtype", dtype)
     generator = checks.explicit_generator(generator)
-    G = torch.randn(N, D, dtype=torch.float64, generator=generator, device=generator.device)
-    return torch.linalg.qr(G).Q.to(dtype)
+    return factorised(torch.linalg.qr, normal(N, D, generator=generator)).Q.to(dtype)
 
 
 def gradient_subspace(
@@ -296,5 +296,5 @@ def jacobian_subspace(loss: EmpiricalLoss, w: Tensor, i: int) -> Tensor:
 
 def _span(columns: Tensor) -> Tensor:
     """Left singular vectors (N, r) of columns (N, m), by falling singular value, without zeros."""
-    U, singular, _ = torch.linalg.svd(columns, full_matrices=False)
+    U, singular, _ = factorised(torch.linalg.svd, columns, full_matrices=False)
     return U[:, singular > 100 * torch.finfo(columns.dtype).eps * singular[0]]

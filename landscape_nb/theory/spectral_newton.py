@@ -16,6 +16,7 @@ from torch.optim.adamw import adamw
 from torch.optim.optimizer import Optimizer
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.devices import factorised, on_cpu
 
 
 def spectral_newton_step(
@@ -46,8 +47,8 @@ def spectral_newton_step(
         )
     alpha = checks.non_negative("alpha", alpha, "exponent")
     damping = checks.non_negative("damping", damping, "d")
-    U, singular, Vt = torch.linalg.svd(G.flatten(1), full_matrices=False)
-    sigma = singular.double()  # its powers may leave the range of float32
+    U, singular, Vt = factorised(torch.linalg.svd, G.flatten(1), full_matrices=False)
+    sigma = on_cpu(singular)  # its powers may leave the range of float32
     largest = sigma[:1]
     d = damping * largest**alpha if relative else damping
     real = sigma > max(G.flatten(1).shape) * torch.finfo(G.dtype).eps * largest

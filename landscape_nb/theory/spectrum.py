@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.devices import factorised, on_cpu, widened
 from landscape_nb.numerics.eigensolver import Eigenpairs
 from landscape_nb.numerics.krylov import lanczos_quadrature
 from landscape_nb.numerics.operators import SymmetricOperator, takes_operator
@@ -84,7 +85,7 @@ def hutchpp_trace(H: SymmetricOperator, num_products: int, generator: torch.Gene
             f"num_products = {m} is enough for the exact trace: take the sum of the diagonal from "
             f"H of the {N} unit vectors, or fewer than 3 N = {3 * N} products."
         )
-    Q = torch.linalg.qr(_product(H, random_signs(H, m // 3, generator))).Q
+    Q = factorised(torch.linalg.qr, _product(H, random_signs(H, m // 3, generator))).Q
     inside = (Q * _product(H, Q)).sum()
     rest = mean_and_standard_error(_quadratic_forms(H, m // 3, generator, Q), like=H)
     return Estimate(inside + rest.value, rest.stderr, rest.num_draws)
@@ -198,7 +199,7 @@ def spectral_density(
         nodes[row, : len(t)], nodes[row, len(t) :] = t, t[-1]
         weights[row, : len(t)] = shares * unknown / N
         longest = max(longest, len(t))
-    return SpectralDensity(nodes[:, :longest], weights[:, :longest], values.double().cpu(), N)
+    return SpectralDensity(nodes[:, :longest], weights[:, :longest], on_cpu(values), N)
 
 
 BLOCK = 2**25  # numbers in one block of probes: chosen here
@@ -213,7 +214,7 @@ def _quadratic_forms(
     for start in range(0, num_probes, block):
         V = random_signs(H, min(block, num_probes - start), generator)
         V = V if Q is None else V - Q @ (Q.T @ V)
-        draws.append((V.double() * _product(H, V).double()).sum(0))
+        draws.append((widened(V) * widened(_product(H, V))).sum(0))
     return torch.cat(draws)
 
 

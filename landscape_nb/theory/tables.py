@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.devices import normal
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.theory.designs import FEWEST
 from landscape_nb.theory.full_space import full_space_coefficients
@@ -166,7 +167,7 @@ def full_space_table(
         size = checks.whole_number("size", size, FEWEST, None, "two strata of two")
     rows = []
     for k, w in zip(grid, ws, strict=True):
-        G = torch.randn(loss.num_params, m, generator=generator, dtype=torch.float64).to(w)
+        G = normal(loss.num_params, m, generator=generator).to(w)
         unseen = checks.candidates(candidates, k, loss.num_samples)
         rows.append(full_space_coefficients(loss, w, k, unseen, G, size, generator))
     value, *columns = (torch.stack(part) for part in zip(*rows, strict=True))

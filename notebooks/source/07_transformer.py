@@ -1044,6 +1044,10 @@ print("stage                    mean s    std     KG26 (arXiv v1, Table 3: 107 m
 for (stage, theirs), times in zip(reported.items(), seconds.T):
     print(f"{stage:22s} {times.mean():8.1e} {times.std(ddof=1):8.0e}  {theirs}")
 
+# %%
+if once := stored.measured_once("paper_size"):  # at 107 million parameters, where a card is at hand
+    n07_published.stages_at_size(once)
+
 
 # %%
 def is_close(part, name):

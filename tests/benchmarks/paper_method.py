@@ -56,12 +56,20 @@ def hessian_vector_product(loss: Callable[[Tensor], Tensor], w: Tensor, v: Tenso
 
 
 def deflated_power_iteration(
-    apply: Callable[[Tensor], Tensor], N: int, D: int, generator: torch.Generator
+    apply: Callable[[Tensor], Tensor],
+    N: int,
+    D: int,
+    generator: torch.Generator,
+    like: Tensor | None = None,
 ) -> PaperPairs:
-    """D "largest" eigenpairs of `apply` by power iteration and deflation by |lambda|."""
-    values, vectors, products = torch.zeros(D).double(), torch.zeros(N, D).double(), 0
+    """D "largest" eigenpairs of `apply` by power iteration and deflation by |lambda|.
+
+    In float64 on the CPU, or in the dtype and on the device of `like`.
+    """
+    like = torch.zeros(0).double() if like is None else like
+    values, vectors, products = like.new_zeros(D), like.new_zeros(N, D), 0
     for j in range(D):
-        v = torch.randn(N, dtype=torch.float64, generator=generator)
+        v = torch.randn(N, dtype=torch.float64, generator=generator).to(like)
         v, value = v / v.norm(), float("inf")
         for _ in range(STEPS):
             Hv = apply(v) - vectors @ (values * (vectors.T @ v))

@@ -98,13 +98,18 @@ def measured(run: Callable[[], Any], prepare: Callable[[], Any] = lambda: None) 
     little changed by what does. Memory is the kernel's high-water mark of the process, reset just
     before. Linux only; call it in a process of its own.
     """
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _resident("VmRSS")
+    start_of_memory()
+    before = resident_megabytes("VmRSS")
     prepare()
     start = time.process_time()
     out = run()
     seconds = time.process_time() - start
-    return Measured(seconds, 1.024e-3 * (_resident("VmHWM") - before), out)
+    return Measured(seconds, resident_megabytes("VmHWM") - before, out)
+
+
+def start_of_memory() -> None:
+    """Reset the kernel's high-water mark of this process's memory; Linux only."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def in_own_process(job: Callable, *arguments: Any) -> Any:
@@ -114,7 +119,7 @@ def in_own_process(job: Callable, *arguments: Any) -> Any:
         return pool.submit(job, *arguments).result()
 
 
-def _resident(mark: str) -> int:
-    """Resident memory, in units of 1024 bytes: VmRSS, now, or VmHWM, at its highest."""
+def resident_megabytes(mark: str) -> float:
+    """Resident memory: VmRSS, now, or VmHWM, at its highest."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(mark)).split()[1])
+    return 1.024e-3 * int(next(line for line in lines if line.startswith(mark)).split()[1])

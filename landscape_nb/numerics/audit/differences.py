@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
+from landscape_nb.numerics.devices import on_cpu
 from landscape_nb.numerics.operators import DifferentiableLoss, Indices
 
 # Steps relative to the size of the parameters, the best ones first. Chosen here: rounding costs
@@ -128,8 +129,8 @@ class Probe:
 
     def __post_init__(self) -> None:
         i = torch.arange(len(self.samples), dtype=torch.float64)
-        weights = (1 + i.cos() / 2) / len(i)  # no two samples can cancel each other unseen
-        object.__setattr__(self, "weights", weights.to(self.loss.w0.device))
+        # no two samples can cancel each other unseen
+        object.__setattr__(self, "weights", (1 + i.cos() / 2) / len(i))
 
     def losses(self, w: Tensor, samples: Indices | None = None) -> Tensor:
         """The losses of single samples, without a graph."""
@@ -138,7 +139,7 @@ class Probe:
 
     def value(self, w: Tensor) -> float:
         """The weighted mean, in units of `scale`."""
-        return float(self.losses(w).double() @ self.weights) / self.scale
+        return float(on_cpu(self.losses(w)) @ self.weights) / self.scale
 
     @torch.enable_grad()
     def graph(self, w: Tensor, again: bool = True) -> tuple[Tensor, Tensor, Tensor]:
@@ -146,7 +147,7 @@ class Probe:
         leaf = w.clone().requires_grad_()
         with self.context(), self._placed(w):
             losses = self.loss.losses_at(leaf, self.samples)
-            seed = (self.weights / self.scale).to(losses.dtype)
+            seed = (self.weights / self.scale).to(losses)
             return leaf, losses, torch.autograd.grad(losses, leaf, seed, create_graph=again)[0]
 
     def gradient(self, w: Tensor) -> Tensor:
@@ -202,7 +203,7 @@ def slope(
         return both[0], both[1]
 
     eps = torch.finfo(w.dtype).eps
-    found = _Differences(difference, (g @ u).double().cpu(), float((size * g).norm()), steps)
+    found = _Differences(difference, on_cpu(g @ u), float((size * g).norm()), steps)
     return found.judged(8 * eps * abs(here), lambda: 10 * probe.noise(w, size))
 
 

@@ -29,6 +29,7 @@ from torch.utils._pytree import tree_leaves
 from landscape_nb.numerics.audit.evaluations import Row
 from landscape_nb.numerics.audit.leaves import nodes
 from landscape_nb.numerics.certificate import certify
+from landscape_nb.numerics.devices import normal, on_cpu
 from landscape_nb.numerics.operators import DifferentiableLoss, HessianOperator
 
 # Noise relative to the loss: 1e-16 in float64, 1e-7 to 1e-6 in float32, 1e-4 in float16, 1e-3 in
@@ -168,7 +169,7 @@ def _gradient(loss: DifferentiableLoss, w: Tensor, samples: range) -> tuple[Tens
 
 
 def _unit(N: int, g: torch.Generator) -> Tensor:
-    x = torch.randn(N, dtype=torch.float64, generator=g)
+    x = normal(N, generator=g)
     return x / x.norm()
 
 
@@ -188,7 +189,7 @@ class _Line:
 
     def at(self, t: float) -> Tensor:
         with torch.no_grad():
-            return self.loss.losses_at(self.w + t * self.u, self.samples).double()
+            return on_cpu(self.loss.losses_at(self.w + t * self.u, self.samples))
 
     def noise(self, h: float) -> tuple[float, float]:
         """Noise on a line of steps h, relative to the scale, and the share of steps that move.

@@ -4,6 +4,7 @@ Each module of this folder but this one defines `STUDY`, and its table lies besi
 same name. A verdict names figures as "decay.slope": study, then figure.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,3 +83,13 @@ def rows(name: str) -> list[Row]:
 def figures(name: str) -> dict[str, Measured]:
     """What the stored rows of a study show: figure -> value with its interval."""
     return study(name).summary(rows(name))
+
+
+def measured_once(name: str) -> dict[str, Any] | None:
+    """What was measured once on a machine that few have, and said by its own file; or None.
+
+    >>> measured_once("never") is None
+    True
+    """
+    path = FOLDER / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
