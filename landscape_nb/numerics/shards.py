@@ -1,11 +1,8 @@
-"""One Hessian over samples that are spread over processes."""
+"""One Hessian over samples that are spread over processes, and vectors that are spread too."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from landscape_nb.numerics.operators import (
@@ -14,6 +11,7 @@ from landscape_nb.numerics.operators import (
     Samples,
     SymmetricOperator,
 )
+from landscape_nb.numerics.processes import Processes
 
 
 class ShardedHessianOperator(SymmetricOperator):
@@ -27,7 +25,8 @@ class ShardedHessianOperator(SymmetricOperator):
     Args:
         loss: this process's samples. The L2 term must be the same in all.
         w: (N,), the same in every process.
-        samples: which of this process's samples; all if not given.
+        samples: which of this process's samples; all if not given, none where the range or tensor
+            is empty.
         group: the process group; the default one if not given.
 
     Attributes:
@@ -36,6 +35,7 @@ class ShardedHessianOperator(SymmetricOperator):
     Raises:
         RuntimeError: torch.distributed is not initialised.
         ValueError: w or l2 differs between processes, or one of them refuses its part; in all.
+        ConnectionError: another process was lost.
     """
 
     def __init__(
@@ -44,55 +44,41 @@ class ShardedHessianOperator(SymmetricOperator):
         w: Tensor,
         samples: Samples | None = None,
         *,
-        group: "dist.ProcessGroup | None" = None,
+        group: Any = None,
     ) -> None:
-        if not (dist.is_available() and dist.is_initialized()):
-            raise RuntimeError(
-                "torch.distributed is not initialised: call torch.distributed.init_process_group("
-                "'gloo') in every process first, for example under torchrun."
-            )
         super().__init__(loss.w0)
-        self._group = group
+        self._processes = Processes(group)
+        self._gradient: Tensor | None = None
         samples = loss.num_samples if samples is None else samples
-        with self._together("w", w):
-            self._part = HessianOperator(loss, w, samples)
-            mine = sum(len(batch) for batch in loss.batches(samples))
-        for name, same in (("w", w), ("l2", torch.tensor(loss.l2, dtype=w.dtype, device=w.device))):
-            ends = (self._sum(same, end) for end in (dist.ReduceOp.MAX, dist.ReduceOp.MIN))
-            if not torch.equal(*ends):
-                raise ValueError(f"{name} must be the same in every process; broadcast it first.")
-        self.num_samples = int(self._sum(torch.tensor(mine, device=w.device)))
+        none = not isinstance(samples, int) and len(samples) == 0
+        with self._processes.together("w", w, {"w": w, "l2": loss.l2}):
+            self._part = None if none else HessianOperator(loss, w, samples)
+            mine = 0 if none else sum(len(batch) for batch in loss.batches(samples))
+        self.num_samples = int(self._processes.sum(torch.tensor(mine, device=w.device)))
         self._weight = mine / self.num_samples
 
+    @property
+    def gradient(self) -> Tensor:
+        """The gradient of the mean over all samples, (N,), with the L2 term."""
+        if self._gradient is None:
+            mine = self.new_vector()
+            with self._processes.together("gradient", mine):
+                if self._part is not None:
+                    mine = self._weight * self._part.gradient
+            self._gradient = self._processes.sum(mine)
+        return self._gradient
+
     def _checked(self, V: Any) -> Tensor:
-        with self._together("V", V):
+        with self._processes.together("V", V):
             return super()._checked(V)
 
     def _product(self, columns: Tensor) -> Tensor:
-        with self._together("V", columns):
-            part = self._weight * self._part.multiply(columns)
-        return self._sum(part)
+        with self._processes.together("V", columns):
+            part = self._of_part(columns)
+        return self._processes.sum(part)
 
-    @contextmanager
-    def _together(self, name: str, x: Any) -> Iterator[None]:
-        """Refuse in every process what one of them refuses: the others would wait for it."""
-        error = None
-        try:
-            yield
-        except Exception as refusal:
-            error = refusal
-        size = x.numel() if isinstance(x, Tensor) else -1
-        device = x.device if isinstance(x, Tensor) else torch.device("cpu")
-        sizes = torch.tensor([-size, size, 0 if error is None else 1], device=device)
-        smallest, largest, refused = self._sum(sizes, dist.ReduceOp.MAX).tolist()
-        if error is not None:
-            raise error
-        if refused:
-            raise ValueError("Another process refused its part; its message tells why.")
-        if largest != -smallest:
-            raise ValueError(f"{name} must have the same shape in every process.")
-
-    def _sum(self, x: Tensor, operation: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM) -> Tensor:
-        x = x.clone(memory_format=torch.contiguous_format)  # processes add in storage order
-        dist.all_reduce(x, operation, group=self._group)
-        return x
+    def _of_part(self, columns: Tensor) -> Tensor:
+        """What this process's samples add to the product."""
+        if self._part is None:
+            return torch.zeros_like(columns)
+        return self._weight * self._part.multiply(columns)
