@@ -96,7 +96,7 @@ def certify(
     >>> found.residuals.tolist(), found.nonlinearity < 1e-15, round(found.asymmetry, 9)
     ([0.125], True, 0.125)
     """
-    N, D = U.shape
+    D = U.shape[1]
     width = D + EXTRA if width is None else width
     c = _weights(D).to(U)
     x = _MULTIPLE * (U @ c + r)
@@ -105,27 +105,29 @@ def certify(
     theta = torch.zeros(D + EXTRA, dtype=torch.float64, device=U.device)
     theta[:D] = values
     squares, G = torch.zeros_like(theta), theta.new_zeros(D + 1, D + EXTRA)
-    off = theta.new_zeros(N)
+    off = theta.new_zeros(len(U))
     for start in range(0, D + EXTRA, width):
         chosen = slice(start, min(start + width, D + EXTRA))
         V = torch.cat([U[:, chosen], _columns(r, x, chosen, D)], dim=1)
         HV = H.multiply(V)
-        if not torch.isfinite(HV).all():
+        if float(H.largest((~torch.isfinite(HV)).any().double())):
             raise ValueError(
                 "A Hessian-vector product is not finite though those before it were: the operator "
                 "is not linear, or its curvature overflows."
             )
-        for rows in _pieces(N, D + 2 * width):
+        for rows in _pieces(len(U), D + 2 * width):
             w, v, Hv = U[rows].double(), V[rows].double(), HV[rows].double()
             squares[chosen] += (Hv - v * theta[chosen]).square().sum(0)
             G[:D, chosen] += w.T @ Hv
             G[D, chosen] += r[rows].double() @ Hv
             off[rows] += Hv @ b[chosen]
         del V, HV
-    G = G[:, : D + 1]
+    lengths = torch.stack([off.square().sum(), x.double().square().sum()])
+    sums = H.total(torch.cat([squares[:D], lengths, G[:, : D + 1].flatten()])).cpu()
+    squares, lengths, G = sums[:D], sums[D : D + 2], sums[D + 2 :].view(D + 1, D + 1)
     return Certificate(
-        residuals=squares[:D].sqrt().cpu(),
-        nonlinearity=float(off.norm() / (x.double().norm() / _MULTIPLE)),
+        residuals=squares.sqrt(),
+        nonlinearity=_MULTIPLE * float((lengths[0] / lengths[1]).sqrt()),
         asymmetry=float(torch.linalg.matrix_norm(G - G.T, 2)),
     )
 

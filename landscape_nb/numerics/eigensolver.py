@@ -108,8 +108,9 @@ class Search:
                 f"relative_to must be 'wanted' or 'spectrum'; got {self.relative_to!r}."
             )
         if start is not None:
-            start = checks.directions(start, H, "start").reshape(N, -1)
-            if not torch.isfinite(start).all():
+            vector = H.new_vector()
+            start = checks.directions(start, vector, "start").reshape(len(vector), -1)
+            if float(H.largest((~torch.isfinite(start)).any().double())):
                 raise ValueError(
                     "start must be finite; it holds NaN or infinity. Leave start out for a cold "
                     "start."
@@ -196,8 +197,7 @@ def _found(H: SymmetricOperator, D: int, search: Search) -> _Found:
     basis = KrylovBasis(H, search.max_basis)
 
     def start_at_random() -> None:
-        x = torch.randn(N, dtype=torch.float64, generator=generator, device=generator.device)
-        if not basis.start(x.to(H.device)):
+        if not basis.start(H.random_vector(generator)):
             raise RuntimeError("no direction is left to start from: Q and F span the whole space.")
 
     if search.start is not None:
@@ -217,8 +217,9 @@ def _found(H: SymmetricOperator, D: int, search: Search) -> _Found:
     def stop(D: int, converged: bool) -> _Found:
         theta, Y = basis.ritz()
         rows = basis.vectors(Y[:, :D])
-        for u in rows:  # fix the sign: largest component positive
-            u *= u[u.abs().argmax()].sign()
+        # fix the sign: largest component positive
+        ends = H.largest(torch.stack([rows.amax(1), -rows.amin(1)]))
+        rows[ends[1] > ends[0]] *= -1
         allowed = bound(theta)
         return _Found(
             values=theta[:D].to(H.device, H.dtype),
@@ -310,9 +311,9 @@ def _direction(basis: KrylovBasis, generator: torch.Generator) -> Tensor:
     own = torch.Generator(generator.device)
     own.set_state(generator.get_state())
     z = torch.randn(basis.count, 1, dtype=torch.float64, generator=own, device=own.device)
-    g = torch.randn(basis.H.shape[0], dtype=torch.float64, generator=own, device=own.device)
-    r = basis.vectors(z.cpu() / z.cpu().norm())[0].double() + (g / g.norm()).to(basis.H.device)
-    return (r / r.norm()).to(basis.H.dtype)
+    g = basis.H.random_vector(own)
+    r = basis.vectors(z.cpu() / z.cpu().norm())[0].double() + g / basis.norm(g)
+    return (r / basis.norm(r)).to(basis.H.dtype)
 
 
 # Roundings of the largest magnitude seen by which fresh products may differ from the solver's

@@ -43,8 +43,9 @@ class KrylovBasis:
     def __init__(self, H: SymmetricOperator, capacity: int) -> None:
         self.H, self.capacity = H, capacity
         # One basis vector per row: each is contiguous.
-        self.Q = torch.empty(capacity, H.shape[0], dtype=H.dtype, device=H.device)
-        self.F = self.Q.new_empty(0, H.shape[0])
+        vector = H.new_vector()
+        self.Q = vector.new_empty(capacity, len(vector))
+        self.F = self.Q.new_empty(0, len(vector))
         self.T = torch.empty(0, 0, dtype=torch.float64)
         self.S = torch.empty(0, 0, dtype=torch.float64)
         self.products = 0
@@ -68,6 +69,11 @@ class KrylovBasis:
         """|H u - theta u| of Ritz vectors u = Q y, by the decomposition's own account."""
         return (self.S @ Y).norm(dim=0)
 
+    def norm(self, x: Tensor) -> float:
+        """|x| of a vector of the space, summed in float64."""
+        x = x.double()
+        return float(self.H.total(x @ x)) ** 0.5
+
     def start(self, x: Tensor) -> bool:
         """Open a new end along x, (N,), and take one step; False if x lies in the span already."""
         q, _, _, _ = self._outside(x.double())
@@ -82,7 +88,7 @@ class KrylovBasis:
             self._bring_to_front(torch.linalg.svd(C)[0][:, 0])
         q, row = self.F[0], self.S[0]
         self.F, self.S = self.F[1:], self.S[1:]
-        self._append(q / float(q.double().norm()), row)
+        self._append(q / self.norm(q), row)
 
     def _bring_to_front(self, c: Tensor) -> None:
         """Make the unit vector F c the first column of F, by a reflection; F S stays what it is."""
@@ -99,7 +105,7 @@ class KrylovBasis:
         m, p = self.count, self.open_ends
         product = self.H.multiply(q[:, None])[:, 0]
         self.products += 1
-        if not torch.isfinite(product).all():
+        if float(self.H.largest((~torch.isfinite(product)).any().double())):
             raise ValueError(
                 "A Hessian-vector product is not finite: the loss is not twice differentiable at "
                 "this w (a square root or a division at zero?) or its curvature overflows."
@@ -127,7 +133,7 @@ class KrylovBasis:
         """
         h = torch.zeros(self.count, dtype=torch.float64)
         s = torch.zeros(self.open_ends, dtype=torch.float64)
-        scale = float(x.norm())
+        scale = self.norm(x)
         if scale == 0:
             return None, h, s, 0.0
         if row is not None:
@@ -137,9 +143,9 @@ class KrylovBasis:
                 for j in known.tolist():
                     x = x - float(row[j]) * self.Q[j].double()
             newest = self.Q[self.count - 1].double()
-            h[-1] = newest @ x
+            h[-1] = self.H.total(newest @ x)
             x = x - float(h[-1]) * newest
-        left = float(x.norm())
+        left = self.norm(x)
         # what is left below is rounding, of the products or of these sums. Chosen here.
         rounding = min(1e-8, 100 * torch.finfo(self.Q.dtype).eps) * scale
         while left > rounding:
@@ -147,7 +153,7 @@ class KrylovBasis:
             g = self._project(x)
             x = x - self._combine(g)
             h, s = h + g[: len(h)], s + g[len(h) :]
-            left = float(x.norm())
+            left = self.norm(x)
             # Once more if much was removed, with its rounding (Daniel et al., 1976): 0.7.
             if left > 0.7 * before:
                 return x / left, h, s, left
@@ -160,7 +166,7 @@ class KrylovBasis:
         total = x.new_zeros(self.count)
         for i in range(0, len(like), step):
             total += (Q[:, i : i + step] @ like[i : i + step]).double()
-        return torch.cat([total, self.F.double() @ x]).cpu()
+        return self.H.total(torch.cat([total, self.F.double() @ x])).cpu()
 
     def _combine(self, y: Tensor) -> Tensor:
         """Q y1 + F y2 for y = (y1, y2)."""
@@ -215,10 +221,10 @@ def lanczos_quadrature(
     """
 
     def outside(V: Tensor) -> Tensor:
-        return V if known is None else V - known @ (known.T @ V)
+        return V if known is None else V - known @ H.total(known.T @ V)
 
     H = as_operator(H, like=x)
-    inside = ProductOperator(lambda V: outside(H.multiply(V)), x)
+    inside = ProductOperator(lambda V: outside(H.multiply(V)), H)
     *_, basis = _growing(inside, outside(x), steps)
     nodes, Y = torch.linalg.eigh(basis.T)
     return nodes, Y[0].square()
@@ -256,7 +262,7 @@ def ritz_after_each_step(
 
 def _growing(H: SymmetricOperator, x: Tensor, steps: int) -> Iterator[KrylovBasis]:
     """The basis of one Krylov space after each step, until there is nothing left to add."""
-    basis = KrylovBasis(H, min(steps, len(x)))
+    basis = KrylovBasis(H, min(steps, H.shape[0]))
     basis.start(x)
     yield basis
     while basis.count < basis.capacity and basis.open_ends:

@@ -148,18 +148,17 @@ def tracked_pairs(
     """
     N = H.shape[0]
     basis = KrylovBasis(H, min(N, max(products, D)))
-    x = torch.randn(N, generator=generator, dtype=torch.float64)
-    x = (x / x.norm()).to(H.device)
+    x = H.random_vector(generator)
+    x = x / basis.norm(x)
     if start is not None:
         last = start.double().sum(1)
-        x = last / last.norm() + 0.1 * x
+        x = last / basis.norm(last) + 0.1 * x
     basis.start(x)
     while basis.count < basis.capacity:
         if basis.open_ends:
             basis.extend(basis.S[:, -1:])
         else:  # all that H reaches from x
-            x = torch.randn(N, generator=generator, dtype=torch.float64).to(H.device)
-            if basis.count >= D or not basis.start(x):
+            if basis.count >= D or not basis.start(H.random_vector(generator)):
                 break
     theta, Y = basis.ritz()
     return theta[:D], basis.vectors(Y[:, :D]).T, basis.residual_norms(Y[:, :D])

@@ -193,8 +193,8 @@ def spectral_density(
     m, longest = min(steps, unknown), 0
     nodes, weights = torch.zeros(2, P, m, dtype=torch.float64)
     for row in range(P if m else 0):
-        x = torch.randn(N, dtype=torch.float64, generator=generator, device=generator.device)
-        t, shares = lanczos_quadrature(H, x.to(H.device, H.dtype), m, U)
+        x = H.random_vector(generator).to(H.dtype)
+        t, shares = lanczos_quadrature(H, x, m, U)
         nodes[row, : len(t)], nodes[row, len(t) :] = t, t[-1]
         weights[row, : len(t)] = shares * unknown / N
         longest = max(longest, len(t))
