@@ -105,24 +105,28 @@ class Processes:
 
     def part_of_sum(self, x: Tensor) -> Tensor:
         """This process's part of the rows of the sum of every process's x."""
-        parts = self.parts(len(x))
-        pieces = [x.new_zeros(_longest(parts), *x.shape[1:]) for _ in parts]
-        for piece, part in zip(pieces, parts, strict=True):
-            piece[: part.stop - part.start] = x[part]
-        found = torch.empty_like(pieces[0])
-        self._call(lambda **where: dist.reduce_scatter(found, pieces, **where))
-        mine = self.part(len(x))
-        return found[: mine.stop - mine.start]
+        sizes = [part.stop - part.start for part in self.parts(len(x))]
+        mine = [sizes[self.number]] * self.count
+        # every part goes to its process, which adds: gloo's own reduce_scatter can't be watched
+        found = x.new_empty(sum(mine), *x.shape[1:])
+        self._call(
+            lambda **where: dist.all_to_all_single(found, x.contiguous(), mine, sizes, **where)
+        )
+        return found.view(self.count, mine[0], *x.shape[1:]).sum(0)
 
     @contextmanager
     def together(
-        self, name: str, x: Any = None, same: Mapping[str, Tensor | float] | None = None
+        self,
+        name: str,
+        x: Any = None,
+        same: Mapping[str, Tensor | float] | None = None,
+        place: str = "",
     ) -> Iterator[None]:
         """Refuse in every process what one of them refuses: the others would wait for it.
 
         Whatever is done inside talks to nobody. Then one small exchange makes sure that all
         processes are at this place, with an x of one size and the same bits in what is `same` (two
-        things at most).
+        things at most). `place` tells calls from others that speak of the same name.
 
         Raises:
             ValueError: another process refused, or x or something in `same` differs.
@@ -133,7 +137,7 @@ class Processes:
         except Exception as refusal:
             error = refusal
         size = x.numel() if isinstance(x, Tensor) else -1
-        equal = {_ELSEWHERE: crc32(name.encode())}
+        equal = {_ELSEWHERE: crc32(f"{name} {place}".encode())}
         equal[f"{name} must have the same shape in every process."] = size
         for each, value in (same or {}).items():
             words = f"{each} must be the same in every process; broadcast it first."
@@ -284,7 +288,8 @@ def _longest(parts: list[slice]) -> int:
 
 def _digest(x: Tensor | float) -> int:
     """A sum of the bits, each by its place: another number if any one component differs."""
-    x = torch.as_tensor(x, dtype=None if isinstance(x, Tensor) else torch.float64).detach() + 0.0
+    x = torch.as_tensor(x, dtype=None if isinstance(x, Tensor) else torch.float64).detach()
+    x = x + 0.0 if x.is_floating_point() else x.long()  # -0.0 is 0.0
     kind = {2: torch.int16, 4: torch.int32, 8: torch.int64}[x.element_size()]
     bits = x.contiguous().view(-1).view(kind).long()
     odd = 2 * torch.arange(len(bits), device=x.device) + 1

@@ -69,7 +69,7 @@ class SharedLoss(EmpiricalLoss):
         """As `EmpiricalLoss.value_and_gradient`; one sum of N + 1 numbers over the processes."""
         chosen = self.chosen(k)
         mine, found = self.mine(chosen), self.w0.new_zeros(self.num_params + 1)
-        with self.processes.together("w", w, {"w": w}):
+        with self.processes.together("w", w, {"w": w, "samples": _named(chosen)}, "of a mean"):
             w = checks.parameter_vector(w, self.w0)
             if len(mine):
                 mean, gradient = self.here.without_l2().value_and_gradient(w, mine)
@@ -111,11 +111,17 @@ def by_samples(
     if not isinstance(loss, SharedLoss):
         return rows(loss, chosen)
     mine = loss.mine(chosen)
-    with loss.processes.together("w", w, {"w": w}):
+    with loss.processes.together("w", w, {"w": w, "samples": _named(chosen)}, "of each sample"):
         # where there are more processes than samples, one row tells the shapes
         found = rows(loss.here, mine if len(mine) else chosen[:1])
     cut = (part[: len(mine)] for part in found)
     return cast(Rows, tuple(loss.processes.joined(part, len(chosen)) for part in cut))
+
+
+def _named(chosen: Indices) -> Tensor:
+    if isinstance(chosen, Tensor):
+        return chosen
+    return torch.tensor([chosen.start, chosen.stop, chosen.step])
 
 
 def total(loss: EmpiricalLoss, number: float) -> float:
