@@ -21,6 +21,7 @@ from torch import Tensor
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.batches import used_outputs
 from landscape_nb.numerics.blocks import dense
+from landscape_nb.numerics.float32 import in_float32
 
 Indices = range | Tensor  # of samples, from 0
 Samples = int | Indices  # the first k, or just these
@@ -100,7 +101,18 @@ class SymmetricOperator:
 
     def __neg__(self) -> "ProductOperator":
         """The operator -H, whose products count for H too."""
-        return ProductOperator(lambda columns: -self.multiply(columns), self)
+        return ProductOperator(
+            lambda columns: -self.multiply(columns),
+            self,
+            lambda: None if (cheaper := self.cheaper()) is None else -cheaper,
+        )
+
+    def cheaper(self) -> "SymmetricOperator | None":
+        """This matrix to float32's precision, by products of half the cost; None if there is none.
+
+        Whether it is nearly the same is for the caller to find out.
+        """
+        return None
 
     def multiply(self, columns: Tensor) -> Tensor:
         """H V for a solver's own columns (N, b), which fit: counted, not checked again."""
@@ -148,6 +160,7 @@ class ProductOperator(SymmetricOperator):
     Args:
         function: the product.
         like: (N,), a vector of the space; or an operator, whose space it is.
+        cheaper: makes what `cheaper` returns.
 
     >>> A = torch.tensor([[2.0, 1.0], [1.0, 0.0]])
     >>> (ProductOperator(lambda V: A @ V, A[0]) @ torch.ones(2)).tolist()
@@ -155,11 +168,19 @@ class ProductOperator(SymmetricOperator):
     """
 
     def __init__(
-        self, function: Callable[[Tensor], Tensor], like: "Tensor | SymmetricOperator"
+        self,
+        function: Callable[[Tensor], Tensor],
+        like: "Tensor | SymmetricOperator",
+        cheaper: Callable[[], SymmetricOperator | None] = lambda: None,
     ) -> None:
         space = SymmetricOperator(like) if isinstance(like, Tensor) else like
         super().__init__(space.new_vector())
         self.shape, self._function, self._space = space.shape, function, space
+        self._cheaper = cheaper
+
+    def cheaper(self) -> SymmetricOperator | None:
+        """As was given."""
+        return self._cheaper()
 
     def new_vector(self) -> Tensor:
         """A vector of the space, zero."""
@@ -211,6 +232,15 @@ class HessianOperator(SymmetricOperator):
                 self._product(self._w.new_empty(len(self._w), 0))
         assert self._gradient is not None
         return self._gradient
+
+    def cheaper(self) -> "HessianOperator | None":
+        """The same by float32 throughout, for a loss in float64 large enough."""
+        samples = [*self._batches]
+        try:
+            twin = in_float32(self._loss, samples[0]) if len(samples) == 1 else None
+            return twin and HessianOperator(twin, self._w.float(), len(samples[0]))
+        except Exception:  # a module with constants of its own in float64, for one
+            return None
 
     def _product(self, columns: Tensor) -> Tensor:
         out, total = self._loss.l2 * columns, self._loss.l2 * self._w
