@@ -1,9 +1,11 @@
 """What the processes of test_shards, test_processes and test_stabilization run: they import it."""
 
+import itertools
 import multiprocessing
 import time
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 import torch.distributed as dist
@@ -25,7 +27,7 @@ from landscape_nb.numerics.samples import in_batches, sample_derivatives
 from landscape_nb.numerics.shards import ShardedHessianOperator, ShardedVectorsOperator
 from landscape_nb.numerics.shared_loss import SharedLoss
 from landscape_nb.problems.models import MLP
-from landscape_nb.study.budget import Budget, default_budget, timed_budget
+from landscape_nb.study import budget
 from landscape_nb.study.diagnosis import diagnose
 from landscape_nb.theory.next_samples import next_sample_table
 
@@ -149,8 +151,10 @@ def shared_answers(rank, w, V, U):
     """What a loss says whose work is shared, and what it refuses."""
     loss = SharedLoss(make_loss())
     found = questions(loss, w, V, U)
-    found["budget"] = str(default_budget(loss, 9))
-    found["timed"] = str(timed_budget(loss, 9, 0.05 * (1 + rank)))
+    found["budget"] = str(budget.default_budget(loss, 9))
+    ticks = itertools.count(0, 1e-5 * (1 + 15 * rank))  # every process has a clock of its own
+    budget.time = SimpleNamespace(perf_counter=lambda: next(ticks))
+    found["timed"] = str(budget.timed_budget(loss, 9, 0.1))
     found["rows"] = spread_vectors(loss.here, w, V)
     found["refused"] = [_refusal(call) for call in wrong_calls(rank, loss, w)]
     found["in step"] = loss.value(w, 5)
@@ -198,7 +202,7 @@ def questions(loss, w, V, U):
         found[f"moments, {size}"] = torch.cat([table.curvature, table.gradient, table.cross])
         found[f"moments of all directions, {size}"] = torch.cat([full.curvature, full.gradient])
     for name, at in (("given", w), ("trained", None)):
-        d = diagnose(loss, 9, at, D=2, budget=Budget(5, 40, 6, 3), progress=False)
+        d = diagnose(loss, 9, at, D=2, budget=budget.Budget(5, 40, 6, 3), progress=False)
         numbers = [d.value, d.unseen_value, d.grad_norm, d.lowest, d.delta1, d.tolerance]
         numbers += [d.trace.value, d.local_sigma, d.forecast.exponent, *d.pairs.values]
         numbers += [*d.along.means, *d.band.flatten(), *d.model_error]

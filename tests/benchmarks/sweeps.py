@@ -9,7 +9,9 @@ file; `continue` opens the full one and adds one cell; `read` is `read_sweep`.
 `memory`: peak resident memory, in MB as the kernel counts it, of each worker of a Dask cluster on
 this machine (two of one thread) and of the process that holds scheduler and file, in a process of
 its own for each number of cells. A cell returns a hundred rows and works on an array of 80 MB;
-`idle` is before the first cell.
+`idle` is before the first cell. Seen: workers 394 to 397 MB however many cells there are (315 idle,
+and the array); the scheduling process, which holds all rows at the end, 317, 324 and 356 MB with
+2 000, 20 000 and 100 000 rows: 0.4 kB a row.
 """
 
 import multiprocessing
