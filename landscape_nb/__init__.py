@@ -65,6 +65,7 @@ from landscape_nb.numerics.operators import (
     ProductOperator,
 )
 from landscape_nb.numerics.shards import ShardedHessianOperator
+from landscape_nb.numerics.shared_loss import over_processes
 from landscape_nb.problems import data, models, toys
 from landscape_nb.study.measure import stabilization
 from landscape_nb.study.sweep import SweepFileError, read_sweep, sweep
@@ -280,6 +281,7 @@ __all__ = [
     "next_sample_table",
     "omitted_terms",
     "one_run_interval",
+    "over_processes",
     "permutation_mean",
     "quadratic_mc",
     "random_subspace",

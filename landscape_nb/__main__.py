@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.processes import first_of_launch, several
+from landscape_nb.numerics.shared_loss import over_processes
 from landscape_nb.problems.learning import LEARNING_PROBLEMS, learning_problem
 from landscape_nb.study.budget import Budget, default_budget, timed_budget
 from landscape_nb.study.evidence import stored
@@ -62,7 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # what the package says about an error of the user's code is not all that there is to see
         if not ours or (error.__cause__ and not _raised(error.__cause__)[0]):
             raise
-        print(f"landscape_nb: {error}{place}", file=sys.stderr)
+        # what all processes refuse is said once; that one was lost, by each that saw it
+        lost = f" {_KEPT[chosen.command]}" if isinstance(error, ConnectionError) else ""
+        if lost or first_of_launch():
+            print(f"landscape_nb: {error}{lost}{place}", file=sys.stderr, flush=True)
         return 2
     except KeyboardInterrupt:
         print(f"landscape_nb: stopped. {_KEPT[chosen.command]}", file=sys.stderr)
@@ -90,6 +95,18 @@ def _raised(error: BaseException) -> tuple[bool, str]:
         elif not file.startswith(("<frozen", library)):  # Python's own fails where it is called
             ours, place = False, f" ({os.path.basename(file)}, line {line})"
     return ours, place
+
+
+def _ended(number: int, _: object) -> None:
+    """Ended from outside: torchrun ends the rest so where it has lost one of several processes."""
+    if several():
+        print(
+            f"landscape_nb: ended by {signal.Signals(number).name}: a worker was lost, or all are "
+            f"stopped. {_KEPT['report']}",
+            file=sys.stderr,
+            flush=True,
+        )
+    sys.exit(128 + number)
 
 
 def _say(words: object) -> None:
@@ -139,18 +156,18 @@ def _report_options(command: argparse.ArgumentParser) -> None:
 def _report(chosen: argparse.Namespace) -> int:
     _refuse_early(chosen)
     output = os.path.abspath(chosen.output)  # the user's module may go to another folder
-    loss = made_loss(chosen.make_loss)
-    k = _default_k(loss.num_samples) if chosen.k is None else chosen.k
-    budget = _budget(loss, k, _counts(chosen), chosen.seconds)
-    # Imported here: matplotlib takes longer to load than a mistake takes to find.
-    from landscape_nb.study.report import report
+    with over_processes(lambda: made_loss(chosen.make_loss)) as (loss, first):
+        k = _default_k(loss.num_samples) if chosen.k is None else chosen.k
+        budget = _budget(loss, k, _counts(chosen), chosen.seconds)
+        # Imported here: matplotlib takes longer to load than a mistake takes to find.
+        from landscape_nb.study.report import report
 
-    page = report(
-        loss, k, loss.w0 if chosen.trained else None, D=chosen.D, sigma=chosen.sigma,
-        tolerance=chosen.tolerance, cost_per_sample=chosen.cost_per_sample, budget=budget,
-        seconds=chosen.seconds, progress=sys.stderr.isatty(),
-    )  # fmt: skip
-    return _delivered(page, output, chosen.output)
+        page = report(
+            loss, k, loss.w0 if chosen.trained else None, D=chosen.D, sigma=chosen.sigma,
+            tolerance=chosen.tolerance, cost_per_sample=chosen.cost_per_sample, budget=budget,
+            seconds=chosen.seconds, progress=first and sys.stderr.isatty(),
+        )  # fmt: skip
+    return _delivered(page, output, chosen.output) if first else 0
 
 
 def _refuse_early(chosen: argparse.Namespace) -> None:
@@ -270,5 +287,5 @@ if __name__ == "__main__":
         # ended by `kill` or a closed terminal, it still clears its drafts away; nohup stays nohup
         for name in {"SIGTERM", "SIGHUP"} & set(signal.Signals.__members__):
             if signal.getsignal(signal.Signals[name]) is signal.SIG_DFL:
-                signal.signal(signal.Signals[name], lambda number, _: sys.exit(128 + number))
+                signal.signal(signal.Signals[name], _ended)
     sys.exit(main())

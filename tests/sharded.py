@@ -1,43 +1,92 @@
-"""What the processes of test_shards.py and test_stabilization.py run: other processes import it."""
+"""What the processes of test_shards, test_processes and test_stabilization run: they import it."""
 
+import itertools
+import multiprocessing
+import time
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 import torch.distributed as dist
 
-from landscape_nb import EmpiricalLoss
+from landscape_nb import (
+    EmpiricalLoss,
+    fit,
+    full_space_table,
+    hutchpp_trace,
+    increment_models,
+    top_eigenpairs,
+)
+from landscape_nb.numerics import eigensolver, krylov
+from landscape_nb.numerics.certificate import certify
 from landscape_nb.numerics.eigensolver import largest_eigenpairs
-from landscape_nb.numerics.shards import ShardedHessianOperator
+from landscape_nb.numerics.processes import Processes
+from landscape_nb.numerics.sample_norms import gradient_energies
+from landscape_nb.numerics.samples import in_batches, sample_derivatives
+from landscape_nb.numerics.shards import ShardedHessianOperator, ShardedVectorsOperator
+from landscape_nb.numerics.shared_loss import SharedLoss
 from landscape_nb.problems.models import MLP
+from landscape_nb.study import budget
+from landscape_nb.study.diagnosis import diagnose
+from landscape_nb.theory.next_samples import next_sample_table
 
 # Sample i of the whole belongs to process 0 if i < FIRST, else to process 1.
 FIRST = 3
 SOME = ([0, 2], [1, 2, 5, 6, 7])  # of each process's own samples
 
 
-# -- one Hessian in two processes --------------------------------------------------------------
+SECONDS = 120  # for all processes together: they start slowly on a busy machine
+
+# -- starting them ---------------------------------------------------------------------------------
 
 
-def answer(rank, folder):
-    """Join the other process, ask everything, and leave the answers in a file."""
+def answers_of(ask, count, folder, **problem):
+    """What ask(rank, **problem) returned in each of so many processes; killed if they hang."""
+    torch.save(problem, folder / "problem.pt")
+    spawn = multiprocessing.get_context("spawn")
+    processes = [
+        spawn.Process(target=_member, args=(ask, rank, count, str(folder)), daemon=True)
+        for rank in range(count)
+    ]
+    deadline = time.monotonic() + SECONDS
+    try:
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+        ended = [process.exitcode for process in processes]
+    finally:
+        for process in processes:
+            if process.pid is not None:
+                process.kill()
+                process.join()
+    assert ended == [0] * count, f"exit codes {ended} (None: still running after {SECONDS} s)"
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(count)]
+
+
+def _member(ask, rank, count, folder):
+    """Join the other processes, ask everything, and leave the answers in a file."""
     torch.set_num_threads(1)
     folder = Path(folder)
     dist.init_process_group(
         "gloo",
         init_method=(folder / "rendezvous").as_uri(),
         rank=rank,
-        world_size=2,
-        timeout=timedelta(seconds=30),  # whoever waits longer for the other gives up
+        world_size=count,
+        timeout=timedelta(seconds=30),  # whoever waits longer for the others gives up
     )
     try:
         problem = torch.load(folder / "problem.pt", weights_only=False)
-        torch.save(_answers(rank, **problem), folder / f"{rank}.pt")
+        torch.save(ask(rank, **problem), folder / f"{rank}.pt")
     finally:
         dist.destroy_process_group()
 
 
-def _answers(rank, model, loss_fn, x, y, l2, w, V):
+# -- one Hessian in two processes --------------------------------------------------------------
+
+
+def hessian_answers(rank, model, loss_fn, x, y, l2, w, V):
     mine = slice(FIRST) if rank == 0 else slice(FIRST, None)
     # ragged batches in one process, one batch in the other
     loss = EmpiricalLoss(model, loss_fn, x[mine], y[mine], l2, batch_size=(None, 3)[rank])
@@ -93,6 +142,126 @@ def _refusal(call):
     except ValueError as error:
         return str(error)
     return "not refused"
+
+
+# -- one loss, its work shared by processes ------------------------------------------------------
+
+
+def shared_answers(rank, w, V, U):
+    """What a loss says whose work is shared, and what it refuses."""
+    loss = SharedLoss(make_loss())
+    found = questions(loss, w, V, U)
+    found["budget"] = str(budget.default_budget(loss, 9))
+    ticks = itertools.count(0, 1e-5 * (1 + 15 * rank))  # every process has a clock of its own
+    budget.time = SimpleNamespace(perf_counter=lambda: next(ticks))
+    found["timed"] = str(budget.timed_budget(loss, 9, 0.1))
+    found["rows"] = spread_vectors(loss.here, w, V)
+    found["refused"] = [_refusal(call) for call in wrong_calls(rank, loss, w)]
+    found["in step"] = loss.value(w, 5)
+    return found
+
+
+def questions(loss, w, V, U):
+    """Everything that a diagnosis asks of a loss, by name; tensors."""
+    some = torch.tensor([13, 2, 7, 7, 0])
+    H = loss.hessian_operator(w, 9)
+    pairs = top_eigenpairs(loss, w, 9, 3, tol=1e-11)
+    found = {
+        "losses": loss.per_sample(w),
+        "the first two": loss.per_sample(w, 2),  # fewer than three processes
+        "any order": loss.per_sample(w, some),
+        "every other": loss.per_sample(w, range(1, 12, 2)),
+        "value": loss.value(w, 9),
+        "value and gradient": torch.cat([x.view(-1) for x in loss.value_and_gradient(w, 9)]),
+        "gradient of one": loss.gradient(w, 1),
+        "gradient of some": loss.without_l2().gradient(w, some),
+        "gradients": loss.sample_gradients(w, range(4, 9)),
+        "products": H @ V,
+        "gradient beside them": H.gradient,
+        "product of one": loss.hvp(w, V[:, 0], range(3, 4)),
+        "Hessian": loss.hessian(w, 9),
+        "eigenvalues": pairs.values,
+        "eigenvectors": pairs.vectors * pairs.vectors[0].sign(),
+        "trace": hutchpp_trace(H, 12, torch.Generator().manual_seed(1)).value,
+        "lengths of gradients": torch.stack(gradient_energies(loss, w, range(5, 14), V[:, 1])),
+        "outputs": loss.outputs(w, 6),
+        "in batches": torch.tensor(float(in_batches(loss, w, U, range(4, 14)))),
+    }
+    for method in ("contraction", "forward", "reverse"):
+        each = sample_derivatives(loss, w, U, range(3, 14), method)
+        found[f"derivatives, {method}"] = torch.cat([x.flatten() for x in each])
+    little = dict(memory=8 * 8 * 4 * 3)  # three samples' B at a time
+    for ks, name in ((range(1, 13), "every k"), ([1, 9], "segments")):
+        models = increment_models(loss, w, U, ks, **(little if len(ks) > 2 else {}))
+        found[f"increments, {name}"] = torch.cat([x.flatten() for x in (models.a, models.c)])
+        found[f"curvature of increments, {name}"] = models.B
+    for size in (None, 4):
+        g = torch.Generator().manual_seed(2)
+        table = next_sample_table(loss, w, U, 9, size=size, generator=g)
+        full = full_space_table(loss, [w], [9], num_probes=4, size=size, generator=g)
+        found[f"moments, {size}"] = torch.cat([table.curvature, table.gradient, table.cross])
+        found[f"moments of all directions, {size}"] = torch.cat([full.curvature, full.gradient])
+    for name, at in (("given", w), ("trained", None)):
+        d = diagnose(loss, 9, at, D=2, budget=budget.Budget(5, 40, 6, 3), progress=False)
+        numbers = [d.value, d.unseen_value, d.grad_norm, d.lowest, d.delta1, d.tolerance]
+        numbers += [d.trace.value, d.local_sigma, d.forecast.exponent, *d.pairs.values]
+        numbers += [*d.along.means, *d.band.flatten(), *d.model_error]
+        numbers += [getattr(t, part).sum() for t in (d.top, d.random, d.full) for part in _PARTS]
+        found[f"diagnosis where w is {name}"] = torch.tensor(
+            [float(x or 0) for x in numbers], dtype=torch.float64
+        )
+    found["fit"] = fit(loss, 9, tol=1e-9).w
+    return found
+
+
+_PARTS = ("value", "cross", "gradient", "curvature")
+
+
+def spread_vectors(loss, w, V):
+    """This process's rows of products and of eigenvectors, and how large its basis was."""
+    mine = range(14)[Processes().part(14)]
+    H = ShardedVectorsOperator(loss, w, mine)
+    held = []
+
+    class Basis(krylov.KrylovBasis):
+        def __init__(self, H, capacity):
+            super().__init__(H, capacity)
+            held.append((capacity, self.Q.numel()))
+
+    eigensolver.KrylovBasis, before = Basis, eigensolver.KrylovBasis
+    try:
+        pairs = largest_eigenpairs(H, 3, tol=1e-11, generator=torch.Generator().manual_seed(3))
+    finally:
+        eigensolver.KrylovBasis = before
+    proof = certify(H, pairs.values, pairs.vectors, pairs.vectors[:, 0])
+    return {
+        "products": H @ V[H.rows],
+        "minus": (-H).multiply(V[H.rows]),
+        "one product": H @ V[H.rows, 0],
+        "gradient": H.gradient,
+        "rows": (H.rows.start, H.rows.stop),
+        "values": pairs.values,
+        "vectors": pairs.vectors,
+        "residuals": pairs.residuals,
+        "certificate": proof.residuals,
+        "noise": proof.noise,
+        "held": held,
+        "refused": _refusal(lambda: H @ V),
+    }
+
+
+def wrong_calls(rank, loss, w):
+    """Calls that all must refuse, whoever is at fault."""
+    mine = rank == 1
+    return (
+        lambda: SharedLoss(make_loss(seed=int(mine))),
+        lambda: SharedLoss(make_loss(l2=0.05 + 1e-9 * mine)),
+        lambda: loss.per_sample(w * float("nan") if mine else w),
+        lambda: loss.gradient(w, 8 + mine),
+        lambda: loss.per_sample(w) if mine else loss.gradient(w, 14),
+        lambda: loss.per_sample(w + 1e-13 * mine),
+        lambda: loss.per_sample(w, 0),
+    )
 
 
 # -- losses for cells of a sweep -----------------------------------------------------------------

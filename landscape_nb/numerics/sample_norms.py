@@ -23,6 +23,7 @@ from landscape_nb.numerics.recording import (
     recorded,
     tolerance,
 )
+from landscape_nb.numerics.shared_loss import by_samples
 
 _HELD = 8  # times that a pass's intermediates and a layer's gradients are held: chosen here
 
@@ -54,9 +55,14 @@ def gradient_energies(
     """
     w, loss = checks.parameter_vector(w, loss.w0), loss.without_l2()
     v = torch.zeros_like(w) if v is None else checks.parameter_vector(v, loss.w0)
+    squares, dots = by_samples(loss, w, samples, lambda loss, mine: _energies(loss, w, mine, v))
+    return squares, dots
+
+
+def _energies(loss: EmpiricalLoss, w: Tensor, samples: Indices, v: Tensor) -> tuple[Tensor, Tensor]:
     reading, back = loss.samples.in_order(samples)
     if back is not None:
-        squares, dots = gradient_energies(loss, w, reading, v)
+        squares, dots = _energies(loss, w, reading, v)
         return squares[back], dots[back]
     squares, dots = w.new_empty(len(samples)), w.new_empty(len(samples))
     done = 0

@@ -29,6 +29,7 @@ from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.operators import Indices
 from landscape_nb.numerics.recording import ContractionError
 from landscape_nb.numerics.settings import forward_mode_turns
+from landscape_nb.numerics.shared_loss import SharedLoss, by_samples
 
 # What the calls for a single sample cost besides, in bytes moved meanwhile: chosen here, from times
 # of dense networks, a convolution and transformers with N = 190 to 980 000 and D = 2, 10, 30.
@@ -104,6 +105,14 @@ def derivative_blocks(
         )
     loss = within(loss.without_l2(), memory)
     memory = loss.memory
+    step = max(1, int(memory / (_BLOCKS * U.shape[1] ** 2 * w.element_size())))
+    if isinstance(loss, SharedLoss):
+        for start in range(0, len(samples), step):
+            yield start, by_samples(
+                loss, w, samples[start : start + step],
+                lambda here, mine: sample_derivatives(here, w, U, mine, method),
+            )  # fmt: skip
+        return
     done = 0
     for engine in _engines(loss, w, U, samples, method, memory):
         try:
@@ -114,7 +123,6 @@ def derivative_blocks(
         except (ContractionError, ForwardModeError):
             if method != "auto":
                 raise
-    step = max(1, int(memory / (_BLOCKS * U.shape[1] ** 2 * w.element_size())))
     while done < len(samples):  # one by one; the block only gathers them
         block = _gathered(loss, w, U, samples[done : done + step])
         yield done, block
@@ -168,6 +176,7 @@ def in_batches(loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: Indices) -> b
     It is tried on the first of them, for what is preferred may still fail (layer_norm). On more
     than one: of a sample that is fitted to the last digit nothing but rounding is left to compare.
     """
+    loss = loss.here if isinstance(loss, SharedLoss) else loss
     loss = loss.without_l2()
     for engine in _engines(loss, w, U, samples, "auto", loss.memory):
         try:

@@ -1,19 +1,19 @@
-"""One Hessian over samples that are spread over processes."""
+"""One Hessian over samples that are spread over processes, and vectors that are spread too."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
+from landscape_nb.numerics import checks
 from landscape_nb.numerics.operators import (
+    COLUMNS,
     DifferentiableLoss,
     HessianOperator,
     Samples,
     SymmetricOperator,
 )
+from landscape_nb.numerics.processes import Processes
 
 
 class ShardedHessianOperator(SymmetricOperator):
@@ -27,7 +27,8 @@ class ShardedHessianOperator(SymmetricOperator):
     Args:
         loss: this process's samples. The L2 term must be the same in all.
         w: (N,), the same in every process.
-        samples: which of this process's samples; all if not given.
+        samples: which of this process's samples; all if not given, none where the range or tensor
+            is empty.
         group: the process group; the default one if not given.
 
     Attributes:
@@ -36,6 +37,7 @@ class ShardedHessianOperator(SymmetricOperator):
     Raises:
         RuntimeError: torch.distributed is not initialised.
         ValueError: w or l2 differs between processes, or one of them refuses its part; in all.
+        ConnectionError: another process was lost.
     """
 
     def __init__(
@@ -44,55 +46,100 @@ class ShardedHessianOperator(SymmetricOperator):
         w: Tensor,
         samples: Samples | None = None,
         *,
-        group: "dist.ProcessGroup | None" = None,
+        group: Any = None,
     ) -> None:
-        if not (dist.is_available() and dist.is_initialized()):
-            raise RuntimeError(
-                "torch.distributed is not initialised: call torch.distributed.init_process_group("
-                "'gloo') in every process first, for example under torchrun."
-            )
         super().__init__(loss.w0)
-        self._group = group
+        self._like = loss.w0
+        self._processes = Processes(group)
+        self._gradient: Tensor | None = None
         samples = loss.num_samples if samples is None else samples
-        with self._together("w", w):
-            self._part = HessianOperator(loss, w, samples)
-            mine = sum(len(batch) for batch in loss.batches(samples))
-        for name, same in (("w", w), ("l2", torch.tensor(loss.l2, dtype=w.dtype, device=w.device))):
-            ends = (self._sum(same, end) for end in (dist.ReduceOp.MAX, dist.ReduceOp.MIN))
-            if not torch.equal(*ends):
-                raise ValueError(f"{name} must be the same in every process; broadcast it first.")
-        self.num_samples = int(self._sum(torch.tensor(mine, device=w.device)))
+        none = not isinstance(samples, int) and len(samples) == 0
+        with self._processes.together("w", w, {"w": w, "l2": loss.l2}):
+            self._part = None if none else HessianOperator(loss, w, samples)
+            mine = 0 if none else sum(len(batch) for batch in loss.batches(samples))
+        self.num_samples = int(self._processes.sum(torch.tensor(mine, device=w.device)))
         self._weight = mine / self.num_samples
 
+    @property
+    def gradient(self) -> Tensor:
+        """The gradient of the mean over all samples, (N,), with the L2 term."""
+        if self._gradient is None:
+            mine = torch.zeros_like(self._like)
+            with self._processes.together("gradient", mine):
+                if self._part is not None:
+                    mine = self._weight * self._part.gradient
+            self._gradient = self._summed(mine)
+        return self._gradient
+
     def _checked(self, V: Any) -> Tensor:
-        with self._together("V", V):
+        with self._processes.together("V", V):
             return super()._checked(V)
 
     def _product(self, columns: Tensor) -> Tensor:
-        with self._together("V", columns):
-            part = self._weight * self._part.multiply(columns)
-        return self._sum(part)
+        with self._processes.together("V", columns):
+            part = self._of_part(columns)
+        return self._summed(part)
 
-    @contextmanager
-    def _together(self, name: str, x: Any) -> Iterator[None]:
-        """Refuse in every process what one of them refuses: the others would wait for it."""
-        error = None
-        try:
-            yield
-        except Exception as refusal:
-            error = refusal
-        size = x.numel() if isinstance(x, Tensor) else -1
-        device = x.device if isinstance(x, Tensor) else torch.device("cpu")
-        sizes = torch.tensor([-size, size, 0 if error is None else 1], device=device)
-        smallest, largest, refused = self._sum(sizes, dist.ReduceOp.MAX).tolist()
-        if error is not None:
-            raise error
-        if refused:
-            raise ValueError("Another process refused its part; its message tells why.")
-        if largest != -smallest:
-            raise ValueError(f"{name} must have the same shape in every process.")
+    def _of_part(self, columns: Tensor) -> Tensor:
+        """What this process's samples add to the product."""
+        if self._part is None:
+            return torch.zeros_like(columns)
+        return self._weight * self._part.multiply(columns)
 
-    def _sum(self, x: Tensor, operation: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM) -> Tensor:
-        x = x.clone(memory_format=torch.contiguous_format)  # processes add in storage order
-        dist.all_reduce(x, operation, group=self._group)
-        return x
+    def _summed(self, x: Tensor) -> Tensor:
+        """What is held here of the sum over all processes."""
+        return self._processes.sum(x)
+
+
+class ShardedVectorsOperator(ShardedHessianOperator):
+    """The same Hessian on vectors that are spread too: every process holds a part of their rows.
+
+    For a basis that does not fit one device: `largest_eigenpairs(operator, D)` then holds N/p rows
+    of its m vectors in each of p processes, N m / p numbers, and returns this process's rows of the
+    eigenvectors. w, and the column that is being multiplied, are whole in every process. A column
+    is gathered before its product and summed into parts after it, N numbers each time; sums over
+    rows (inner products, norms) are one small sum over the processes each.
+
+    Arguments, attributes and errors are those of `ShardedHessianOperator`; V and products have
+    `len(operator.new_vector())` rows, those from `operator.rows`.
+
+    Attributes:
+        rows: which of the N rows this process holds.
+    """
+
+    @property
+    def rows(self) -> slice:
+        """Which of the N rows this process holds."""
+        return self._processes.part(self.shape[0])
+
+    def new_vector(self) -> Tensor:
+        """This process's part of a vector of the space, zero."""
+        return torch.zeros_like(self._like[self.rows])
+
+    def random_vector(self, generator: torch.Generator) -> Tensor:
+        """Of one draw of all N numbers, what is held here."""
+        return super().random_vector(generator)[self.rows]
+
+    def total(self, x: Tensor) -> Tensor:
+        """Summed over the parts of a vector."""
+        return self._processes.sum(x)
+
+    def largest(self, x: Tensor) -> Tensor:
+        """The elementwise largest over the parts of a vector."""
+        return self._processes.largest(x)
+
+    def _checked(self, V: Any) -> Tensor:
+        columns = V.shape[1:].numel() if isinstance(V, Tensor) else 0
+        with self._processes.together("V", None, {"the number of columns of V": columns}):
+            return checks.directions(V, self.new_vector())
+
+    def _product(self, columns: Tensor) -> Tensor:
+        width = max(1, COLUMNS // self.shape[0])
+        parts = [self._few(few) for few in columns.split(width, dim=1)]
+        return torch.cat(parts, dim=1) if parts else columns.clone()
+
+    def _few(self, columns: Tensor) -> Tensor:
+        return super()._product(self._processes.joined(columns, self.shape[0]))
+
+    def _summed(self, x: Tensor) -> Tensor:
+        return self._processes.part_of_sum(x)

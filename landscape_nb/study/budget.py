@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.shared_loss import total
 
 RETRAIN_SHARES = [2 ** (j / 2 - 3) for j in range(7)]  # of k, in a retrained curve: chosen here
 # A dense network of a million parameters, with 720 samples, then took 97 s on two cores that two
@@ -106,7 +107,8 @@ def default_budget(loss: EmpiricalLoss, k: int) -> Budget:
     k = training_size(loss, k)
     with FlopCounterMode(display=False) as counter:
         loss.value_and_gradient(loss.w0, k)
-    operations = max(counter.get_total_flops(), 6 * k * loss.num_params)
+    counted = total(loss, counter.get_total_flops())  # of each process its own part
+    operations = max(counted, 6 * k * loss.num_params)
     return shared_budget(_WHOLE / (operations + _LBFGS * loss.num_params))
 
 
@@ -146,7 +148,8 @@ def timed_budget(loss: EmpiricalLoss, k: int, seconds: float) -> Budget:
         start = time.perf_counter()
         loss.value_and_gradient(loss.w0, k)
         times.append(time.perf_counter() - start)
-    return shared_budget(seconds / (2 * min(times)))
+    # of several processes the mean: all must go the same way
+    return shared_budget(seconds * total(loss, 1) / (2 * total(loss, min(times))))
 
 
 def shared_budget(steps: float) -> Budget:

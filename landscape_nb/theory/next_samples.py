@@ -5,8 +5,10 @@ from torch import Tensor
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
+from landscape_nb.numerics.operators import Indices
 from landscape_nb.numerics.sample_norms import gradient_blocks
 from landscape_nb.numerics.samples import projected_derivatives, sample_derivatives
+from landscape_nb.numerics.shared_loss import by_samples
 from landscape_nb.theory.criteria import Estimate
 from landscape_nb.theory.designs import FEWEST, designed_sample
 from landscape_nb.theory.increment import IncrementModels, increment, next_sample_models
@@ -100,5 +102,8 @@ def _projected_gradients(
     loss: EmpiricalLoss, w: Tensor, U: Tensor, unseen: range, mean: Tensor, k: int
 ) -> Tensor:
     """C of every increment, (m, D), a few samples at a time."""
-    each = torch.cat([g @ U for g in gradient_blocks(loss, w, unseen)])
-    return increment(each, mean, k)
+
+    def rows(loss: EmpiricalLoss, samples: Indices) -> tuple[Tensor]:
+        return (torch.cat([g @ U for g in gradient_blocks(loss, w, samples)]),)
+
+    return increment(by_samples(loss, w, unseen, rows)[0], mean, k)
