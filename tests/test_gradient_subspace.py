@@ -68,3 +68,9 @@ def test_a_transformer_in_float32():
     best = torch.linalg.eigvalsh(G @ G.T)[-4:].sum() / G.square().sum()
     share = (G @ U.double()).square().sum() / G.square().sum()
     assert abs(float(share / best) - 1) < 1e-4
+
+
+def test_directions_that_were_not_asked_for_are_not_kept(mlp_problem):
+    p = mlp_problem(l2=0.2)
+    U = ln.gradient_subspace(p.loss, p.w, 3, range(4, 9), 2)
+    assert U.untyped_storage().nbytes() == U.numel() * U.element_size()

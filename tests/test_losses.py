@@ -6,6 +6,8 @@ over the samples. Wrong on purpose: the unweighted mean of ragged batch means.
 """
 
 import copy
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -687,3 +689,28 @@ def test_least_squares_minimiser_solves_the_normal_equations():
     X, y = toy.X[:9], toy.y[:9]
     residual = X.T @ (X @ toy.minimiser(9) - y)
     assert residual.norm() < 1e-12
+
+
+class Noted(torch.nn.Module):
+    """Keeps weak references to what it has put out, whose operation saves its own output."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.outputs = MLP([2, 3]), seen_outputs
+
+    def forward(self, x):
+        y = self.linear(x).tanh()
+        seen_outputs.append(weakref.ref(y))
+        return y
+
+
+seen_outputs = []
+
+
+def test_no_graph_outlives_the_making_of_a_loss():
+    """Not even that of a sample whose graph was measured: else every loss would keep one."""
+    x = torch.ones(3, 2, **F64)
+    loss = EmpiricalLoss(Noted(), squared, x, x[:, :1])
+    loss.activation_bytes(loss.w0, 1)
+    gc.collect()
+    assert seen_outputs and all(one() is None for one in seen_outputs)

@@ -65,3 +65,11 @@ def test_counting_characters_and_pairs():
     by_character = -np.mean([np.log(second[b] / total) for _, b in steps])
     by_pair = -np.mean([np.log(smoothed[a, b] / first[a]) for a, b in steps])
     assert counting_losses(run) == pytest.approx((by_character, by_pair), rel=1e-5)
+
+
+def test_batches_of_sequences_stand_in_their_order(monkeypatch):
+    run, rows = reading(0), [7, 3, 17, 0, 5]
+    monkeypatch.setattr("landscape_nb.problems.reading.BATCH", 2)
+    alone = torch.cat([surprises(run, [row]) for row in rows])
+    torch.testing.assert_close(surprises(run, rows), alone)
+    assert log_chances(run, rows).shape[:2] == (5, run.config.context)

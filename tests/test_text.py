@@ -11,6 +11,7 @@ from pydoc_data.topics import topics as pages
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from landscape_nb.problems import data
 from landscape_nb.problems.data import Text, encode, sequences
@@ -150,3 +151,13 @@ def test_seeds_order_differently():
 def test_tokens_that_give_no_windows(text, context, message):
     with pytest.raises(ValueError, match=message):
         sequences(text, context)
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["its table", "by scikit-learn"])
+def test_digits_are_those_of_scikit_learn(moved, monkeypatch):
+    if moved:
+        monkeypatch.setattr(data, "find_spec", lambda name: None)
+    X, y = load_digits(return_X_y=True)
+    found = data.digits(seed=None)
+    assert torch.equal(found.inputs, torch.tensor(X / 16))
+    assert torch.equal(found.labels, torch.tensor(y))

@@ -6,17 +6,20 @@ Wrong on purpose: the reference with one part replaced (no rotation, key and val
 in another order, no final norm, ...) must disagree.
 """
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.func import functional_call, jacfwd, vmap
 
 import landscape_nb as ln
 from landscape_nb.problems.models import (
     DecoderTransformer,
     TransformerConfig,
+    blank,
     rms_norm,
     sequence_loss,
 )
@@ -354,3 +357,20 @@ def test_other_wrong_arguments():
         DecoderTransformer(TINY, dtype=torch.int64)
     with pytest.raises(ValueError, match="generator must be a torch.Generator"):
         DecoderTransformer(TINY, generator=0)
+
+
+@pytest.mark.parametrize(
+    "kind, sizes", [(nn.Linear, (3, 2)), (nn.Conv2d, (1, 4, 3)), (nn.Embedding, (5, 3))]
+)
+def test_a_blank_layer_is_one_of_its_kind_and_draws_nothing(kind, sizes):
+    before = torch.get_rng_state()
+    layer = blank(kind, *sizes, dtype=torch.float64)
+    assert torch.equal(torch.get_rng_state(), before)
+    own = kind(*sizes, dtype=torch.float64)
+    assert type(layer) is kind and repr(layer) == repr(own)
+    shapes = [(name, p.shape, p.dtype) for name, p in own.named_parameters()]
+    assert [(name, p.shape, p.dtype) for name, p in layer.named_parameters()] == shapes
+    torch.nn.init.ones_(layer.weight)
+    again = pickle.loads(pickle.dumps(layer))
+    assert type(again) is kind and torch.equal(again.weight, layer.weight)
+    assert kind(*sizes).weight.std() > 0  # the kind itself draws as ever

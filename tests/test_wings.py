@@ -175,3 +175,16 @@ def test_public_names_exist():
 
     assert [name for name in PUBLIC if name not in landscape_nb.__all__] == []
     assert [name for name in landscape_nb.__all__ if not hasattr(landscape_nb, name)] == []
+
+
+def test_what_takes_long_to_load_waits_until_it_is_used():
+    """Digits come without scikit-learn, and the networks' layers without TorchDynamo."""
+    code = (
+        "import json, sys, landscape_nb as ln\n"
+        "from landscape_nb.problems.models import DecoderTransformer, TransformerConfig\n"
+        "ln.data.digits(3), ln.models.MLP([64, 2]), DecoderTransformer(TransformerConfig(5))\n"
+        "print(json.dumps(list(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    slow = {"scipy.stats", "scipy.optimize", "scipy.interpolate", "sklearn", "torch._dynamo"}
+    assert slow & set(json.loads(done.stdout)) == set()

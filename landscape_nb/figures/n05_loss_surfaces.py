@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import scipy
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
-from scipy.interpolate import RectBivariateSpline
 from torch import Tensor
 
 from landscape_nb.figures import maps, plots
@@ -67,7 +67,7 @@ def landscape_picture(
         maps.two_surfaces(above, x, x, L, L + I, levels=levels[name])
         above.plot(0, 0, "+", color=plots.BLACK, markersize=9)
         above.set_title(f"{name} plane: $L_{{{k}}}$ (solid), $L_{{{k + 1}}}$ (dashed)", fontsize=10)
-        signed = RectBivariateSpline(x, x, I, kx=1, ky=1)(fine, fine)
+        signed = scipy.interpolate.RectBivariateSpline(x, x, I, kx=1, ky=1)(fine, fine)
         filled = maps.contour_map(
             below, fine, fine, signed**2, quantity=SQUARED, levels=scale.decades(), signed=signed
         )
@@ -134,7 +134,7 @@ def _change_maps(steps: Tensor, increments: Mapping[str, Tensor]) -> Figure:
     x = steps.numpy()
     between = np.linspace(x[0], x[-1], 4 * (len(x) - 1) + 1)
     signed = {
-        title: RectBivariateSpline(x, x, I.numpy())(between, between)
+        title: scipy.interpolate.RectBivariateSpline(x, x, I.numpy())(between, between)
         for title, I in increments.items()
     }
     squares = {title: I**2 for title, I in signed.items()}

@@ -192,7 +192,8 @@ def graph_bytes(evaluate: Callable[[], Tensor], own: Tensor) -> int:
         nonlocal total
         if _memory_of(tensor) != ours:
             total += tensor.numel() * tensor.element_size()
-        return tensor
+        # not the tensor itself: what a node has put out and saved would keep that node for ever
+        return tensor.detach()
 
     with torch.enable_grad():
         try:

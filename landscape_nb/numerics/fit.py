@@ -6,10 +6,11 @@ stopped, because the theory's "gradient = 0" holds only up to that number.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import scipy
 import torch
-from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 
 from landscape_nb.numerics import checks
@@ -93,7 +94,7 @@ def fit(
     # The bar has no total: nobody knows it before.
     with progress_bar(desc="fitting", unit=" steps", disable=not progress) as bar:
 
-        def stop_when_small(intermediate_result: OptimizeResult) -> None:
+        def stop_when_small(intermediate_result: Any) -> None:
             # SciPy's own test bounds the largest component; ours is the Euclidean norm.
             bar.update()
             bar.set_postfix_str(f"|g| = {last_norm:.1e}")
@@ -103,7 +104,7 @@ def fit(
         # SciPy's vector work here is tiny; its BLAS threads would only fight with torch's for
         # cores (ten times slower on a busy machine).
         found = with_one_blas_thread(
-            lambda: minimize(
+            lambda: scipy.optimize.minimize(
                 value_and_gradient,
                 on_cpu(start).numpy(),
                 jac=True,

@@ -1,6 +1,7 @@
 """Real data that needs no download."""
 
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,15 +37,28 @@ def digits(
     >>> tuple(x.shape), float(x.max()) <= 1.0, y.dtype
     ((5, 64), True, torch.int64)
     """
-    # Imported here because loading scikit-learn takes longer than loading this whole package.
-    from sklearn.datasets import load_digits
-
     checks.real_dtype("dtype", dtype)
-    X, y = load_digits(return_X_y=True)
+    X, y = _digits()
     n = len(X) if n is None else checks.whole_number("n", n, 1, len(X), "that many digits exist")
     order = np.arange(len(X)) if seed is None else np.random.default_rng(seed).permutation(len(X))
     chosen = order[:n]
     return Digits(torch.as_tensor(X[chosen] / 16.0, dtype=dtype), torch.as_tensor(y[chosen]).long())
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """Grey values (1797, 64) and labels (1797,) as `sklearn.datasets.load_digits` returns them."""
+    # Its table is read past scikit-learn, whose import takes longer than this package's and keeps
+    # 40 MB; where the table has moved to, only scikit-learn knows.
+    found = find_spec("sklearn")
+    if found is not None and found.origin is not None:
+        path = Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz"
+        if path.exists():
+            table = np.loadtxt(path, delimiter=",")
+            return table[:, :-1], table[:, -1].astype(int)
+    from sklearn.datasets import load_digits
+
+    X, y = load_digits(return_X_y=True)
+    return X, y
 
 
 class Text(NamedTuple):

@@ -20,6 +20,7 @@ from landscape_nb.problems.models import (
     MLP,
     DecoderTransformer,
     TransformerConfig,
+    blank,
     sequence_loss,
 )
 
@@ -100,7 +101,7 @@ def _mlp(generator: torch.Generator) -> nn.Module:
 
 def _cnn(generator: torch.Generator) -> nn.Module:
     """Eight 3 x 3 windows, the largest of each 2 x 2 answers, one linear layer."""
-    windows, decide = nn.utils.skip_init(nn.Conv2d, 1, 8, 3, padding=1), MLP([128, 10])
+    windows, decide = blank(nn.Conv2d, 1, 8, 3, padding=1), MLP([128, 10])
     for layer, fan_in in ((windows, 9), (decide, 128)):
         with torch.no_grad():
             for p in layer.parameters():
@@ -123,7 +124,7 @@ def _shuffled(X: np.ndarray, y: np.ndarray, seed: int) -> tuple[Tensor, Tensor]:
 
 def _tumours(seed: int) -> Parts:
     """Wisconsin breast cancer, 569 patients (UCI, Wolberg et al. 1995)."""
-    from sklearn.datasets import load_breast_cancer  # slow to load, as in `data.digits`
+    from sklearn.datasets import load_breast_cancer  # slow to load: see `data._digits`
 
     X, labels = load_breast_cancer(return_X_y=True)
     x, y = _shuffled(X, labels, seed)
@@ -132,7 +133,7 @@ def _tumours(seed: int) -> Parts:
 
 def _diabetes(seed: int) -> Parts:
     """Progression of diabetes in 442 patients (Efron et al. 2004), in standard deviations."""
-    from sklearn.datasets import load_diabetes  # slow to load, as in `data.digits`
+    from sklearn.datasets import load_diabetes  # slow to load: see `data._digits`
 
     X, y = load_diabetes(return_X_y=True)
     x, t = _shuffled(X, (y - y.mean()) / y.std(), seed)

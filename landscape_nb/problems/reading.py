@@ -1,6 +1,6 @@
 """What a trained transformer makes of a text: surprises, expectations, and how it would go on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -20,16 +20,23 @@ def log_chances(run: TrainingRun, rows: Sequence[int], checkpoint: int = -1) -> 
     >>> tuple(found.shape), bool((found.exp().sum(2) - 1).abs().max() < 1e-5)
     ((2, 64, 103), True)
     """
-    model = run.model(checkpoint)
-    with torch.no_grad():
-        parts = [model(tokens).log_softmax(-1) for tokens in run.inputs[list(rows)].split(BATCH)]
-    return torch.cat(parts)
+    return torch.cat([*_read(run, rows, checkpoint)])
 
 
 def surprises(run: TrainingRun, rows: Sequence[int], checkpoint: int = -1) -> Tensor:
     """-ln p of each character that came, in nats, (n, context); a row's mean is its loss."""
-    targets = run.targets[list(rows)]
-    return -log_chances(run, rows, checkpoint).gather(-1, targets[:, :, None])[:, :, 0]
+    targets = run.targets[list(rows)][:, :, None].split(BATCH)
+    read = zip(_read(run, rows, checkpoint), targets, strict=True)  # one batch's chances at a time
+    return torch.cat([-log_p.gather(-1, came)[:, :, 0] for log_p, came in read])
+
+
+def _read(run: TrainingRun, rows: Sequence[int], checkpoint: int) -> Iterator[Tensor]:
+    """`log_chances`, one batch after the other."""
+    model = run.model(checkpoint)
+    for tokens in run.inputs[list(rows)].split(BATCH):
+        with torch.no_grad():
+            log_p = model(tokens).log_softmax(-1)
+        yield log_p
 
 
 def continued(run: TrainingRun, row: int, given: int, count: int, checkpoint: int = -1) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from landscape_nb.numerics import checks
 
@@ -66,12 +66,13 @@ def rank_correlation(
                 "Each group needs at least four pairs, and x and y that are not all the same; got "
                 f"{checks.shown(x)} and {checks.shown(y)}."
             )
-        ranks = (stats.rankdata([math.inf if v is None else v for v in side]) for side in (x, y))
+        filled = ([math.inf if v is None else v for v in side] for side in (x, y))
+        ranks = map(scipy.stats.rankdata, filled)
         r = float(np.corrcoef(*ranks)[0, 1])
         z.append(math.atanh(r) if abs(r) < 1 - 1e-12 else math.copysign(math.inf, r))
         weights.append(len(x) - 3)
     level = checks.proper_share("level", level, "of the interval", 0.95)
-    half = stats.norm.ppf((1 + level) / 2) * math.sqrt(1.06 / sum(weights))
+    half = scipy.special.ndtri((1 + level) / 2) * math.sqrt(1.06 / sum(weights))
     middle = float(np.average(z, weights=weights))
     value, low, high = (math.tanh(middle + shift) for shift in (0.0, -half, half))
     return RankCorrelation(value, low, high, level, sum(len(x) for x, _ in groups), len(z))

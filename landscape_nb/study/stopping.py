@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
 
 from landscape_nb.numerics import checks
 from landscape_nb.theory.enough import (
@@ -206,7 +206,7 @@ def flat_k(
     grid, _, h = halvings(ks, losses)
     if len(h) < 2:
         raise ValueError("There must be at least two runs, one a row: one shows no scatter.")
-    half = stats.t.ppf((1 + level) / 2, len(h) - 1) * stats.sem(h, axis=0)
+    half = scipy.special.stdtrit(len(h) - 1, (1 + level) / 2) * scipy.stats.sem(h, axis=0)
     mean, at = h.mean(0), -math.log2(1 - gain)
     curves = (mean - half, mean, mean + half)
     low, K, high = (rounded_up(last_crossing(grid, curve, at)) for curve in curves)
@@ -264,7 +264,7 @@ def floor_law(ks: Sequence[int], losses: ArrayLike) -> FloorLaw:
 
     half, slopes = y[-1] - math.log(2), (-1.2, 0.0)  # exponents 0.3 and 1; one may lead astray
     bounds = ([y[-1] - 30, -40, -4.6], [y.max() + 1, 40, 1.1])  # exponents 0.01 to 3
-    fits = [optimize.least_squares(off, [half, half, b], bounds=bounds) for b in slopes]
+    fits = [scipy.optimize.least_squares(off, [half, half, b], bounds=bounds) for b in slopes]
     floor, scale, exponent = np.exp(min(fits, key=lambda found: found.cost).x)
     return FloorLaw(float(floor), float(scale), float(exponent), int(grid[-1]))
 

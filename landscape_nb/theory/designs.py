@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from scipy import stats
+from scipy.special import stdtrit
 from torch import Tensor
 
 from landscape_nb.numerics import checks
@@ -72,7 +72,7 @@ class Design:
         share = v / v.sum(0).clamp(min=torch.finfo(v.dtype).tiny)
         degrees = 1 / torch.tensordot(1 / torch.tensor(free).to(v), share.square(), 1)
         degrees = degrees.clamp(max=1e9)  # no scatter at all
-        factor = torch.as_tensor(stats.t.ppf((1 + level) / 2, degrees.cpu().numpy()))
+        factor = torch.as_tensor(stdtrit(degrees.cpu().numpy(), (1 + level) / 2))
         half = factor.to(y) * found.stderr
         return found.value - half, found.value + half
 

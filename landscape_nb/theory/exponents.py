@@ -10,8 +10,8 @@ reports itself that a log-normal fits most lists of sigma better (both texts).
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 import torch
-from scipy import special, stats
 from torch import Tensor
 
 
@@ -55,7 +55,7 @@ def log_slope(x: Tensor, y: Tensor) -> Slope:
         )
     if (y == y[0]).all():  # level: nothing varies, and the line leaves nothing
         return Slope(0.0, 0.0, 1.0, len(x))
-    line = stats.linregress(x.log().numpy(), y.log().numpy())
+    line = scipy.stats.linregress(x.log().numpy(), y.log().numpy())
     return Slope(float(line.slope), float(line.stderr), float(line.rvalue**2), len(x))
 
 
@@ -136,7 +136,7 @@ def participation_bound(p: float) -> float:
     An upper bound for r modes that follow it exactly (adding modes only adds); infinite for
     p <= 1, where it says nothing.
     """
-    return float(special.zeta(p) ** 2 / special.zeta(2 * p)) if p > 1 else float("inf")
+    return float(scipy.special.zeta(p) ** 2 / scipy.special.zeta(2 * p)) if p > 1 else float("inf")
 
 
 def spectrum_bic(values: Tensor) -> dict[str, float]:
@@ -161,7 +161,7 @@ def spectrum_bic(values: Tensor) -> dict[str, float]:
     shapes = {
         "power law": np.log(k),
         "exponential": k,
-        "log-normal": stats.norm.ppf((k - 0.5) / r),
+        "log-normal": scipy.special.ndtri((k - 0.5) / r),
     }
     scores = {}
     for name, x in shapes.items():

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 from torch import Tensor
 
 from landscape_nb.numerics import checks
@@ -64,7 +64,7 @@ class Calibration:
 
     def quantile(self, level: float) -> float:
         """Half the width of a central interval, in standard deviations."""
-        return self.stretch * float(stats.t.ppf((1 + level) / 2, self.freedom))
+        return self.stretch * float(stdtrit(self.freedom, (1 + level) / 2))
 
     def noise(self, relative: Array) -> Array:
         """Standard error of log T from the relative one of T."""

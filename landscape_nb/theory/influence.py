@@ -13,8 +13,8 @@ jackknife).
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 import torch
-from scipy.sparse.linalg import LinearOperator, cg
 from torch import Tensor
 
 from landscape_nb.numerics import checks
@@ -143,8 +143,8 @@ def _solve(H: HessianOperator, b: Tensor, damping: float, tol: float, most: int)
             raise ValueError(_indefinite(curvature, damping))
         return on_cpu(out).numpy()
 
-    A = LinearOperator(tuple(H.shape), matvec=product, dtype=np.float64)
-    solution, _ = cg(A, on_cpu(b).numpy(), rtol=tol, maxiter=most)
+    A = scipy.sparse.linalg.LinearOperator(tuple(H.shape), matvec=product, dtype=np.float64)
+    solution, _ = scipy.sparse.linalg.cg(A, on_cpu(b).numpy(), rtol=tol, maxiter=most)
     return torch.as_tensor(solution).to(b)
 
 

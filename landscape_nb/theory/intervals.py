@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from landscape_nb.numerics import checks
 
@@ -99,7 +99,8 @@ def mean_interval(values: Iterable[float], level: float = 0.95) -> Measured:
     """
     x = _finite_values(values, 2)
     checks.proper_share("level", level, "of the interval", 0.95)
-    half = float(stats.t.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x)))
+    quantile = scipy.special.stdtrit(len(x) - 1, (1 + level) / 2)
+    half = float(quantile * x.std(ddof=1) / math.sqrt(len(x)))
     mean = float(x.mean())
     return Measured(mean, mean - half, mean + half, len(x))
 
@@ -160,7 +161,7 @@ def sign_test(differences: Iterable[float]) -> float:
     positive, negative = int((x > 0).sum()), int((x < 0).sum())
     if not positive + negative:
         raise ValueError("A test of signs needs a difference that is not zero; all are.")
-    return float(stats.binomtest(positive, positive + negative).pvalue)
+    return float(scipy.stats.binomtest(positive, positive + negative).pvalue)
 
 
 def share_interval(successes: int, trials: int, level: float = 0.95) -> Measured:
@@ -175,7 +176,7 @@ def share_interval(successes: int, trials: int, level: float = 0.95) -> Measured
     trials = checks.whole_number("trials", trials, 1, None, "tries")
     successes = checks.whole_number("successes", successes, 0, trials, "of the trials")
     checks.proper_share("level", level, "of the interval", 0.95)
-    ends = stats.binomtest(successes, trials).proportion_ci(level, method="exact")
+    ends = scipy.stats.binomtest(successes, trials).proportion_ci(level, method="exact")
     return Measured(successes / trials, float(ends.low), float(ends.high), trials)
 
 

@@ -247,14 +247,14 @@ def gradient_subspace(
     samples = checks.candidates(samples, k, loss.num_samples)
     most, loss = min(len(samples), len(w)), loss.without_l2()
     D = checks.whole_number("D", D, 1, most, f"{len(samples)} gradients in R^{len(w)} span no more")
-    G = loss.sample_gradients(w, samples) - loss.gradient(w, k)
+    G = loss.sample_gradients(w, samples).sub_(loss.gradient(w, k))
     U = _span(G.T)
     if U.shape[1] < D:
         raise ValueError(
             f"The increments' gradients of these {len(samples)} samples span {U.shape[1]} "
             f"directions, fewer than D = {D}. Give more samples, or lower D."
         )
-    return U[:, :D]
+    return U[:, :D].clone()  # a view would keep all of U
 
 
 @torch.enable_grad()

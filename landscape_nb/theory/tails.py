@@ -9,10 +9,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, stats
 from torch import Tensor
 
 from landscape_nb.numerics import checks
@@ -24,7 +25,7 @@ HARDEST = 0.05  # the share of samples that are called the hardest: chosen here
 _FEWEST = 25  # five values in the tail, the fewest that its authors' code fits
 _PRIOR = 10, 0.5  # values that its prior counts for, and their index, as in its authors' code
 # SciPy's own tolerance of 1e-4 would show in the index; the likelihood is smooth enough for this.
-_minimizer = partial(optimize.fmin, xtol=1e-6, ftol=1e-9, disp=False)
+_SEARCH: dict[str, Any] = {"xtol": 1e-6, "ftol": 1e-9, "disp": False}
 
 
 Values = Sequence[float] | Tensor | NDArray[np.float64]
@@ -79,8 +80,9 @@ def tail_index(values: Values) -> float:
     if len(excess) < _FEWEST // 5:
         return math.nan
     # start: an index of 1/2 and the scale that gives the right mean, s/(1 - k)
-    shape, _, _ = stats.genpareto.fit(
-        excess / excess.mean(), 0.5, scale=0.5, floc=0, optimizer=_minimizer
+    search = partial(scipy.optimize.fmin, **_SEARCH)
+    shape, _, _ = scipy.stats.genpareto.fit(
+        excess / excess.mean(), 0.5, scale=0.5, floc=0, optimizer=search
     )
     weight, prior = _PRIOR
     return float((len(excess) * max(shape, -1.0) + weight * prior) / (len(excess) + weight))

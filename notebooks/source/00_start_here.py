@@ -334,4 +334,4 @@ SaveMyWork()
 #   one model only. Notebook 01 tries others, and something that is no model.
 
 # %% tags=["nbval-ignore-output"]
-print(cost.line(budget_s=20, budget_mb=1000))
+print(cost.line(budget_s=20, budget_mb=700))

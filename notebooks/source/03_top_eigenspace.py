@@ -1388,4 +1388,4 @@ holds({
 # %%
 for claim, found in verdicts.items():
     print(f"{'holds' if found else 'FAILS':7}{claim}")
-print(cost.line(budget_s=60, budget_mb=1000))
+print(cost.line(budget_s=20, budget_mb=700))

@@ -1211,4 +1211,4 @@ holds(found)
 # How each verdict was reached, and what would change our mind: [all verdicts](10_verdicts.ipynb).
 
 # %% tags=["nbval-ignore-output"]
-print(cost.line(120, 1000))
+print(cost.line(budget_s=40, budget_mb=700))

@@ -790,4 +790,4 @@ holds({
 # $H = G + R$, rank $G \le n(K-1)$ and the exact zeros are identities. All numbers: [all verdicts](10_verdicts.ipynb).
 
 # %% tags=["nbval-ignore-output"]
-print(cost.line(budget_s=30, budget_mb=1000))
+print(cost.line(budget_s=20, budget_mb=700))

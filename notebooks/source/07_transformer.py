@@ -908,8 +908,12 @@ def model_error(place, model, U, sigma, d):
 # %%
 steps, sizes_of_D = np.logspace(-4, -1, 4), [1, 4, 16]
 exact = final_loss(run, k, torch.float64)
+
+# %%
 frame = torch.linalg.qr(tops[0].vectors.double()).Q
-double = ln.next_sample_models(exact, exact.w0, frame, k)
+double = ln.next_sample_models(exact, exact.w0, frame, k, memory=1e8)
+
+# %%
 cases = [[model_error(exact, double, frame, s, d) for s in steps] for d in sizes_of_D]
 errors = np.array(cases)  # (3, 4, 2): D, sigma, raw or centred
 
@@ -1102,4 +1106,4 @@ quiz("07.differs")
 # * A raw ratio near 1 tells nothing about a subspace. Ask a random one, and take the common value out.
 
 # %% tags=["nbval-ignore-output"]
-print(cost.line(120, 1500))
+print(cost.line(budget_s=40, budget_mb=700))

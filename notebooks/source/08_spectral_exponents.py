@@ -1037,4 +1037,4 @@ holds({
 # A paper which publishes its raw spectra can be checked, and comes out better than our small networks alone would have let it.
 
 # %% tags=["nbval-ignore-output"]
-print(cost.line(budget_s=60, budget_mb=1000))
+print(cost.line(budget_s=20, budget_mb=700))

@@ -1045,4 +1045,4 @@ reveal_number(
 # doubts beside the numbers.
 
 # %% tags=["nbval-ignore-output"]
-print(cost.line(budget_s=60, budget_mb=1000))
+print(cost.line(budget_s=20, budget_mb=700))

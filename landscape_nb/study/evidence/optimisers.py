@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from landscape_nb.numerics.wording import rounded
 from landscape_nb.problems.data import digits
-from landscape_nb.problems.models import MLP
+from landscape_nb.problems.models import MLP, blank
 from landscape_nb.study.evidence.stored import Study
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory.intervals import (
@@ -126,9 +126,9 @@ def network(net: str, seed: int) -> nn.Module:
     if net != "CNN":
         raise ValueError(f"net must be 'MLP' or 'CNN'; got {net!r}.")
     parts = [
-        nn.utils.skip_init(nn.Conv2d, 1, 8, 3, stride=2, padding=1, **look),
-        nn.utils.skip_init(nn.Conv2d, 8, 16, 3, stride=2, padding=1, **look),
-        nn.utils.skip_init(nn.Linear, 64, 10, **look),
+        blank(nn.Conv2d, 1, 8, 3, stride=2, padding=1, **look),
+        blank(nn.Conv2d, 8, 16, 3, stride=2, padding=1, **look),
+        blank(nn.Linear, 64, 10, **look),
     ]
     for part in parts:
         bound = part.weight[0].numel() ** -0.5

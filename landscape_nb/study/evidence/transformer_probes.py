@@ -35,6 +35,7 @@ from landscape_nb.theory.probes import (
 
 K, D, FEW = 8, 16, 4  # K: KG26's Sec. 6; D: the largest of its Fig. 3; FEW: chosen here
 BUILD, JUDGE, CURVED = 128, 64, 2  # held-out sequences: to build, to judge gradient and curvature
+AT_ONCE = 8  # sequences whose gradients are held in float64: chosen here
 FIXED, ORACLES = ("top", "principal", "bottom", "random"), ("gradient", "next", "own")
 
 
@@ -75,17 +76,21 @@ def gradient_shares(
     loss: EmpiricalLoss, k: int, judge: range, fixed: dict[str, Tensor]
 ) -> dict[str, dict[str, float]]:
     """Shares of the judged increments' squared gradients in each fixed probe, and in their own."""
-    each = loss.sample_gradients(loss.w0, judge).double()
-    c = each - loss.gradient(loss.w0, k).double()  # (k + 1) grad I; the factor cancels
-    whole, found = c.square().sum(1), {}
-    for name, U in fixed.items():
-        inside = (c @ U.double()).square()
+    mean, rows = loss.gradient(loss.w0, k).double(), list[list[Tensor]]()
+    for first in range(0, len(judge), AT_ONCE):
+        each = loss.sample_gradients(loss.w0, judge[first : first + AT_ONCE]).double()
+        c = each - mean  # (k + 1) grad I; the factor cancels
+        along = (each * c).sum(1).square() / each.square().sum(1)
+        rows.append(
+            [c.square().sum(1), along, *((c @ U.double()).square() for U in fixed.values())]
+        )
+    (whole, along, *shadows), found = map(torch.cat, zip(*rows, strict=True)), {}
+    for name, shadow in zip(fixed, shadows, strict=True):
         found[name] = {
-            "gradient": float(inside.sum() / whole.sum()),
-            "few": float(inside[:, :FEW].sum() / whole.sum()),
-            "middle": float((inside.sum(1) / whole).median()),
+            "gradient": float(shadow.sum() / whole.sum()),
+            "few": float(shadow[:, :FEW].sum() / whole.sum()),
+            "middle": float((shadow.sum(1) / whole).median()),
         }
-    along = (each * c).sum(1).square() / each.square().sum(1)
     share, middle = float(along.sum() / whole.sum()), float((along / whole).median())
     found["gradient"] = {"gradient": share, "few": share, "middle": middle}
     return found
