@@ -32,6 +32,7 @@ class BilinearLayer:
             past one dimension for the sample and one for the channel.
         inner: (m, T, ...) features at T positions -> their inner products (m, T, T), where the
             weight's gradient is an outer product at each position; else None.
+        matrix: whether the weight is a matrix that multiplies the features' last dimension.
     """
 
     weight: Tensor | None
@@ -41,6 +42,7 @@ class BilinearLayer:
     own: int = 1
     trailing: int | None = 0
     inner: Callable[[Tensor], Tensor] | None = None
+    matrix: bool = False
 
     def behind(self, output: Tensor) -> int:
         """Dimensions of an output behind the layer's own."""
@@ -68,7 +70,7 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> BilinearLa
     def product(W: Tensor, a: Tensor) -> Tensor:
         return F.linear(a, W)
 
-    return BilinearLayer(weight, bias, x, product, inner=lambda a: a @ a.mT)
+    return BilinearLayer(weight, bias, x, product, inner=lambda a: a @ a.mT, matrix=True)
 
 
 def _matrix_product(x: Tensor, weight: Tensor) -> BilinearLayer | None:
