@@ -13,7 +13,7 @@ from draws import F64, generator, randn
 from torch import nn
 
 import landscape_nb as ln
-from landscape_nb.numerics import bilinear, contraction, recording, sample_norms
+from landscape_nb.numerics import contraction, recording, sample_norms
 from landscape_nb.numerics import samples as samples_module
 from landscape_nb.numerics.recording import ContractionError
 from landscape_nb.numerics.sample_norms import gradient_energies
@@ -95,9 +95,9 @@ def in_place(parts, x):
     return parts["b"](parts["middle"](x).add_(x).relu_())
 
 
-def one_by_one(parts, x):
+def by_values(parts, x):
     h = torch.tanh(parts["a"](x))
-    return parts["b"](h * (1 + float(h.detach().abs().max() > 9)))  # no number under vmap
+    return parts["b"](h * (1 + float(h.detach().abs().max() > 9)))
 
 
 def frozen():
@@ -132,6 +132,37 @@ def recurrent():
 X4, X44 = randn(7, 4), randn(7, 4, 4)
 SEQUENCE = (sequence_mean, tokens(), tokens(seed=4))
 IMAGE = (cross_entropy, randn(7, 2, 6, 6), classes())
+
+
+class Raw(nn.Module):
+    """Parameters of its own, used by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.W, self.b = nn.Parameter(torch.randn(4, 3)), nn.Parameter(torch.randn(3))
+        self.scale, self.v = nn.Parameter(torch.randn(3)), nn.Parameter(torch.randn(3))
+
+    def forward(self, x):
+        x = torch.tanh(x @ self.W + self.b) * self.scale
+        return torch.stack([x[:, 0], self.b * x @ self.v], dim=1)
+
+
+def by_hand(table):
+    """The head reads the embedding's weight itself, part by part or whole."""
+    return By(
+        lambda parts, t: table(torch.tanh(parts["e"](t)), parts["e"].weight), e=nn.Embedding(6, 4)
+    )
+
+
+def in_parts(x, E):
+    first, *rest = E.chunk(3)
+    return torch.cat([x @ first.T, *(nn.functional.linear(x, part) for part in rest)], dim=-1)
+
+
+def tiny_transformer():
+    config = ln.models.TransformerConfig(6, context=5, width=8, depth=2, heads=2, kv_heads=1)
+    return ln.models.DecoderTransformer(config, generator=generator(6))
+
 
 # name: (model, loss function, inputs, targets)
 SERVED = {
@@ -193,20 +224,18 @@ SERVED = {
         By(lambda parts, x, mask: parts["b"](torch.tanh(parts["a"](input=x)) * mask),
            **linears(a=(4, 5), b=(5, 3))),
         cross_entropy, {"x": X4, "mask": (randn(7, 5, seed=8) > 0).double()}, classes()),
-    "directions one by one": lambda: (
-        By(one_by_one, **linears(a=(4, 5), b=(5, 3))), cross_entropy, X4, classes()),
+    "numbers read from values": lambda: (
+        By(by_values, **linears(a=(4, 5), b=(5, 3))), cross_entropy, X4, classes()),
+    "parameters by hand": lambda: (Raw(), cross_entropy, X4, classes(high=2)),
+    "weight read by hand": lambda: (by_hand(nn.functional.linear), *SEQUENCE),
+    "weight read by hand in parts": lambda: (by_hand(in_parts), *SEQUENCE),
+    "transformer, tied by hand": lambda: (
+        tiny_transformer(), ln.models.sequence_loss, tokens(), tokens(seed=4)),
+    "quadratics": lambda: ln.toys.quadratics(7, 5).parts,
+    "circular padding": lambda: (
+        convolutions(nn.Conv1d(2, 3, 3, padding=1, padding_mode="circular"), nn.Tanh(), flat=18),
+        cross_entropy, randn(7, 2, 6), classes()),
 }  # fmt: skip
-
-
-class Raw(nn.Module):
-    """A parameter of its own beside a layer."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer, self.scale = nn.Linear(4, 3), nn.Parameter(torch.ones(3))
-
-    def forward(self, x):
-        return torch.tanh(self.layer(x)) * self.scale
 
 
 class Recurrent(nn.Module):
@@ -225,42 +254,30 @@ class Doubled(nn.Linear):
         return super().forward(x) * 2 + self.weight.square().sum()
 
 
-def by_hand():
-    """The head reads the embedding's weight itself, which no hook sees."""
-    return By(
-        lambda parts, t: torch.tanh(parts["e"](t)) @ parts["e"].weight.T, e=nn.Embedding(6, 4)
-    )
-
-
 def only_some_by_hand():
     """One sample alone takes another way round the layer."""
 
     def forward(parts, x):
         first = (x[:, :1] == X4[3, 0]).double()
-        other = (x + 1) @ parts["a"].weight.T
+        other = (x + 1) @ parts["a"].weight.square().T
         return parts["b"](torch.tanh(parts["a"](x)) + first * other)
 
     return By(forward, **linears(a=(4, 5), b=(5, 3)))
 
 
 REFUSED = {
-    "raw parameter": lambda: (Raw(), cross_entropy, X4, classes()),
     "parametrised": lambda: (
         nn.Sequential(nn.utils.parametrizations.orthogonal(nn.Linear(4, 4)), nn.Linear(4, 3)),
         cross_entropy, X4, classes()),
     "LSTM": lambda: (Recurrent(), cross_entropy, X44, classes()),
-    "subclass": lambda: (
+    "weight squared": lambda: (
         nn.Sequential(Doubled(4, 5), nn.Tanh(), nn.Linear(5, 3)), cross_entropy, X4, classes()),
-    "weight read by hand": lambda: (by_hand(), *SEQUENCE),
-    "weight read by hand for one sample": lambda: (
+    "weight squared for one sample": lambda: (
         only_some_by_hand(), cross_entropy, X4, classes()),
     "positions shared by all samples": lambda: (
         By(lambda parts, t: parts["b"](torch.tanh(parts["e"](t) + parts["p"](torch.arange(7)))),
            e=nn.Embedding(6, 4), p=nn.Embedding(7, 4), b=nn.Linear(4, 6)),
         sequence_mean, tokens(length=7), tokens(length=7, seed=4)),
-    "circular padding": lambda: (
-        convolutions(nn.Conv1d(2, 3, 3, padding=1, padding_mode="circular"), nn.Tanh(), flat=18),
-        cross_entropy, randn(7, 2, 6), classes()),
 }  # fmt: skip
 
 
@@ -325,7 +342,7 @@ def test_single_precision(case):
 @pytest.fixture
 def always(monkeypatch):
     """Contraction is tried whatever it costs."""
-    monkeypatch.setattr(samples_module, "prefers_contraction", lambda *_: True)
+    monkeypatch.setattr(samples_module, "fits", lambda *_: True)
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -343,27 +360,32 @@ def test_what_is_not_served_falls_back_without_a_word(case, always):
 # -- wrong on purpose ------------------------------------------------------------------------------
 
 
-def without_second_term(uses, passed, d_e, a_e):
-    return contraction_curvatures(uses, [(rows, None) for rows, _ in passed], d_e, a_e)
+true_curvatures, true_seconds = contraction.curvatures, contraction.second_derivatives
 
 
-contraction_curvatures = contraction.curvatures
+def without_q(uses, passed):
+    return true_seconds(uses, [(r, None) for r, _ in passed])
+
+
+def without_half(uses, passed):
+    """H r + q."""
+    return [s + t for s, t in zip(true_seconds(uses, passed), without_q(uses, passed), strict=True)]
+
+
 WRONG = {
-    "d'U a_e forgotten": ("curvatures", without_second_term),
-    "d_e'U a forgotten": (
-        "curvatures",
-        lambda uses, passed, d_e, a_e: contraction_curvatures(
-            uses, passed, [0 * d for d in d_e], a_e
-        ),
+    "q forgotten": ("second_derivatives", without_q),
+    "H r forgotten": (
+        "second_derivatives",
+        lambda uses, passed: [
+            s - t
+            for s, t in zip(true_seconds(uses, passed), without_q(uses, passed), strict=True)
+        ],
     ),
-    "symmetric by force, and half": (
-        "curvatures",
-        lambda *all_of: tuple(
-            part if part.ndim == 0 else (part + part.mT) / 4
-            for part in contraction_curvatures(*all_of)
-        ),
+    "H r twice": ("second_derivatives", without_half),
+    "all of it halved": (
+        "curvatures", lambda *given: tuple(part / 2 for part in true_curvatures(*given))
     ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", ["MLP", "recurrent use", "embedding"])
@@ -393,7 +415,7 @@ def test_a_forgotten_use_is_refused(lost, monkeypatch):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 def test_permuted_samples_are_refused_though_their_sum_is_right(dtype, monkeypatch):
     loss = build(SERVED["MLP"], dtype)
-    U, true_gradients, true_curvatures = basis(loss), contraction.gradients, contraction_curvatures
+    U, true_gradients = basis(loss), contraction.gradients
     swapped = torch.tensor([0, 1, 3, 2, 4, 5, 6])
 
     def permuted(work):
@@ -443,19 +465,11 @@ def digits_loss(n=300, **options):
     return ln.EmpiricalLoss(ln.models.MLP([64, 16, 10]), cross_entropy, x, y, **options)
 
 
-def test_auto_contracts_many_small_samples_and_not_a_few_or_large_ones():
+def test_auto_contracts_wherever_it_fits():
     loss = digits_loss()
     U = ln.random_subspace(loss.num_params, 10, generator(1))
-    prefers = samples_module.prefers_contraction
-    assert prefers(loss, loss.w0, U, range(300), 1e9)
-    assert not prefers(loss, loss.w0, U, range(2), 1e9)  # forward mode
-    assert not prefers(loss, loss.w0, U, range(300), 1e4)  # does not fit
-    config = ln.models.TransformerConfig.laptop(103)
-    text = torch.randint(103, (2, config.context + 1), generator=generator())
-    model = ln.models.DecoderTransformer(config, generator=generator(), dtype=torch.float32)
-    large = ln.EmpiricalLoss(model, ln.models.sequence_loss, text[:, :-1], text[:, 1:])
-    U = ln.random_subspace(large.num_params, 16, generator(1), dtype=torch.float32)
-    assert not prefers(large, large.w0, U, range(2), 1e9)
+    assert samples_module.fits(loss, loss.w0, U, range(2), 1e9)
+    assert not samples_module.fits(loss, loss.w0, U, range(300), 1e4)
 
 
 def test_the_same_numbers_from_call_to_call():
@@ -485,14 +499,12 @@ def test_nothing_is_left_on_any_module():
         assert torch.equal(value, before[name].double())
 
 
-@pytest.mark.parametrize("method", ["contraction", "forward"])
-def test_threads_at_different_points_do_not_meet(method):
-    """Forward mode's levels are the whole process's: without turns tangents turn to zero."""
+def test_threads_at_different_points_do_not_meet():
     loss = build(SERVED["MLP"])
     U, points = basis(loss), [loss.w0 + randn(loss.num_params, seed=s) / 9 for s in range(6)]
 
     def curvature(w):
-        return sample_derivatives(loss, w, U, range(7), method)[2]
+        return sample_derivatives(loss, w, U, range(7), "contraction")[2]
 
     expected = [curvature(w) for w in points]
     with ThreadPoolExecutor(3) as pool:
@@ -513,8 +525,11 @@ def no_gradients(monkeypatch):
     monkeypatch.setattr(ln.EmpiricalLoss, "sample_gradients", refuse)
 
 
+IN_PARTS = "weight read by hand in parts"  # and whole: its gradients overlap
+
+
 @pytest.mark.parametrize("memory", [1e9, 1.0], ids="memory={}".format)
-@pytest.mark.parametrize("case", SERVED)
+@pytest.mark.parametrize("case", [case for case in SERVED if case != IN_PARTS])
 def test_lengths_of_single_gradients(case, memory, no_gradients):
     loss = build(SERVED[case], memory=memory)
     v = randn(loss.num_params, seed=5)
@@ -525,9 +540,9 @@ def test_lengths_of_single_gradients(case, memory, no_gradients):
     same(strided, [g[1:6:2].square().sum(1), torch.zeros(3, **F64)], 1e-12)
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_lengths_where_layers_are_unknown(case):
-    loss = build(REFUSED[case])
+@pytest.mark.parametrize("case", [*REFUSED, IN_PARTS])
+def test_lengths_that_layers_do_not_give(case):
+    loss = build((SERVED | REFUSED)[case])
     v = randn(loss.num_params, seed=5)
     g = torch.stack([loss.gradient(loss.w0, range(i, i + 1)) for i in range(7)])
     same(gradient_energies(loss, loss.w0, range(7), v), [g.square().sum(1), g @ v], 1e-12)
@@ -545,16 +560,5 @@ def test_both_ways_to_a_length(case, inner, no_gradients, monkeypatch):
 def test_wrong_lengths_are_not_returned(monkeypatch):
     loss = build(SERVED["MLP"])
     g = torch.stack([loss.gradient(loss.w0, range(i, i + 1)) for i in range(7)])
-    monkeypatch.setattr(
-        sample_norms, "_of_parameter", lambda loss, uses, name: torch.ones(7, **F64)
-    )
+    monkeypatch.setattr(sample_norms, "_of_parameter", lambda *_: torch.ones(7, **F64))
     same(gradient_energies(loss, loss.w0, range(7))[:1], [g.square().sum(1)], 1e-12)
-
-
-def test_unknown_types_are_not_taken_for_known_ones():
-    assert bilinear.bilinear_layers(mlp(), tuple(n for n, _ in mlp().named_parameters()))
-    patched = mlp()
-    patched[0].forward = lambda x: x
-    assert not bilinear.bilinear_layers(patched, tuple(n for n, _ in patched.named_parameters()))
-    subclass = nn.Sequential(Doubled(4, 5))
-    assert not bilinear.bilinear_layers(subclass, ("0.weight", "0.bias"))

@@ -16,8 +16,7 @@ from torch import nn
 from torch.autograd import grad
 
 import landscape_nb as ln
-from landscape_nb.numerics.samples import ForwardModeError
-from landscape_nb.theory.expansion import line_derivatives, omitted_terms
+from landscape_nb.theory.expansion import ForwardModeError, line_derivatives, omitted_terms
 
 cross_entropy = nn.CrossEntropyLoss(reduction="none")
 

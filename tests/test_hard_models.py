@@ -27,7 +27,7 @@ def build(model, n=12, inputs=4, loss_fn=cross_entropy, dtype=torch.float64, ord
 
 
 class Branches(nn.Module):
-    """Only some samples pass through layer_norm, whose nested forward mode is wrong."""
+    """Only some samples pass through layer_norm."""
 
     def __init__(self):
         super().__init__()
@@ -51,7 +51,7 @@ class Recurrent(nn.Module):
 @pytest.mark.parametrize("ordered", [False, True], ids=["mixed", "wrong ones last"])
 @pytest.mark.parametrize("memory", [1e9, 1.0], ids=["one chunk", "a chunk per sample"])
 @pytest.mark.parametrize("seed", range(4), ids="seed={}".format)
-def test_branches_by_sample_are_seen_by_the_forward_mode_check(seed, memory, ordered):
+def test_branches_by_sample(seed, memory, ordered):
     torch.manual_seed(seed)
     loss = build(Branches(), ordered=ordered)
     U = random_subspace(loss.num_params, 3, generator(seed))

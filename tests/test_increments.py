@@ -26,8 +26,9 @@ from landscape_nb import (
     random_subspace,
     toys,
 )
+from landscape_nb.numerics import contraction
 from landscape_nb.numerics import samples as samples_module
-from landscape_nb.numerics.samples import ForwardModeError, sample_derivatives
+from landscape_nb.numerics.samples import sample_derivatives
 from landscape_nb.problems.models import MLP, DecoderTransformer, TransformerConfig, sequence_loss
 
 EVERY_K = range(1, 10)
@@ -126,8 +127,6 @@ def test_model_error_is_third_order(mlp_problem):
 # -- a grid of k ---------------------------------------------------------------------------------
 
 METHODS = {
-    "forward": dict(method="forward"),
-    "forward in chunks": dict(method="forward", memory=1.0),
     "contraction": dict(method="contraction"),
     "contraction in chunks": dict(method="contraction", memory=1.0),
     "reverse": dict(method="reverse"),
@@ -175,7 +174,7 @@ def test_a_mean_of_segment_means_would_be_noticed(mlp_problem):
 def test_float32_grid_within_its_precision(mlp_problem):
     single, double = mlp_problem(dtype=torch.float32), mlp_problem()
     U = basis(double)
-    for method in ("forward", "reverse", "segments"):
+    for method in ("contraction", "reverse", "segments"):
         a = increment_models(single.loss, double.w.float(), U.float(), EVERY_K, method=method)
         b = increment_models(double.loss, double.w.float().double(), U, EVERY_K, method=method)
         assert a.B.dtype == torch.float32
@@ -225,8 +224,7 @@ def test_leaving_out_the_l2_term_changes_nothing_of_the_loss(mlp_problem):
     assert p.loss.l2 == 0.3 and torch.equal(p.loss.value(p.w, 5), before)
 
 
-# torch's nested forward mode is silently wrong for layer_norm (pytorch#196700, umbrella #198017),
-# and its encoder layer's inference kernel has no forward mode at all: neither may show.
+# torch's encoder layer has an inference kernel without derivatives: it may not show.
 @LAYERS
 @pytest.mark.parametrize("method", ["auto", "reverse", "segments", "every next sample"])
 def test_curvature_is_right_for_every_common_layer(layer, method):
@@ -242,20 +240,7 @@ def test_curvature_is_right_for_every_common_layer(layer, method):
     assert expected.norm() > 1e-4
 
 
-@LAYERS
-def test_forward_mode_is_right_or_refuses(layer):
-    loss = layer_loss(layer)
-    U = random_subspace(loss.num_params, 2, torch.Generator().manual_seed(1))
-    try:
-        B = increment_models(loss, loss.w0, U, [4], method="forward").B[0]
-    except ValueError as refusal:
-        assert "method='reverse'" in str(refusal)
-        assert layer in ("layer norm", "encoder layer")
-    else:
-        close(B, by_finite_differences(loss, U, 4, 4), atol=1e-6)
-
-
-# -- every sample, in forward or in reverse mode ---------------------------------------------------
+# -- every sample, contracted or in reverse mode -------------------------------------------------
 
 
 def transformer_loss(config, n, dtype=torch.float64):
@@ -294,15 +279,14 @@ def sample_by_sample(loss, U, samples):
 
 @pytest.mark.parametrize("model", [mlp_on_digits, tiny_transformer], ids=["MLP", "transformer"])
 @pytest.mark.parametrize("samples", [range(5), range(1, 5, 2)], ids=str)
-def test_forward_reverse_and_auto_are_the_same_numbers(model, samples):
+def test_contraction_reverse_and_auto_are_the_same_numbers(model, samples):
     loss = model()
     U = random_subspace(loss.num_params, 3, torch.Generator().manual_seed(1))
     expected = sample_by_sample(loss, U, samples)
     assert expected[2].norm() > 1e-3
     for options in (
-        dict(method="forward"),
-        dict(method="forward", memory=1.0),
-        *([dict(method="contraction")] if model is mlp_on_digits else []),
+        dict(method="contraction"),
+        dict(method="contraction", memory=1.0),
         dict(method="reverse"),
         dict(method="reverse", memory=1.0),
         dict(method="auto"),
@@ -314,37 +298,20 @@ def test_forward_reverse_and_auto_are_the_same_numbers(model, samples):
 
 
 @pytest.fixture
-def forward_calls(monkeypatch):
-    """Whether forward mode ran: one entry for every time."""
-    calls, forward = [], samples_module.forward_derivatives
+def contractions(monkeypatch):
+    """The samples of every time that contraction ran."""
+    calls, contracted = [], samples_module.contracted_derivatives
 
     def record(loss, w, U, samples, memory):
         calls.append(samples)
-        return forward(loss, w, U, samples, memory)
+        return contracted(loss, w, U, samples, memory)
 
-    monkeypatch.setattr(samples_module, "forward_derivatives", record)
+    monkeypatch.setattr(samples_module, "contracted_derivatives", record)
     return calls
 
 
-def test_auto_is_forward_for_the_small_samples_of_an_mlp(forward_calls):
-    """Measured: 0.2 ms for a sample against 3 ms in reverse mode."""
-    loss = mlp_on_digits()
-    U = random_subspace(loss.num_params, 10, torch.Generator().manual_seed(1))
-    sample_derivatives(loss, loss.w0, U, range(100))
-    assert forward_calls == [range(100)]
-
-
-def test_auto_is_reverse_for_the_sequences_of_a_transformer(forward_calls):
-    """Measured: 1.4 s for a sample in forward mode against 0.1 s, though it fits the memory."""
-    loss = transformer_loss(TransformerConfig.laptop(103), n=2, dtype=torch.float32)
-    U = random_subspace(loss.num_params, 16, torch.Generator().manual_seed(1), dtype=torch.float32)
-    assert 17**2 * loss.activation_bytes(loss.w0, 0) < loss.memory
-    sample_derivatives(loss, loss.w0, U, range(2))
-    assert forward_calls == []
-
-
 @pytest.mark.parametrize("pause", [1e-6, 1e6])
-def test_auto_does_not_look_at_the_clock(forward_calls, monkeypatch, pause):
+def test_auto_does_not_look_at_the_clock(contractions, monkeypatch, pause):
     """Whatever is timed first takes an age, or no time, beside what comes after it."""
     ticks = itertools.accumulate(itertools.cycle([0, pause, 0, 1 / pause]))
     monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
@@ -352,12 +319,11 @@ def test_auto_does_not_look_at_the_clock(forward_calls, monkeypatch, pause):
     U = random_subspace(loss.num_params, 10, torch.Generator().manual_seed(1))
     first, again = (sample_derivatives(loss, loss.w0, U, range(64)) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert len(forward_calls) == 2
+    assert len(contractions) == 2
 
 
 @pytest.mark.parametrize("where", ["argument", "loss"])
-def test_auto_is_reverse_where_forward_mode_needs_too_much_memory(forward_calls, where):
-    """(1 + D)^2 copies of one sample's activations; by bytes moved alone forward mode would win."""
+def test_auto_is_reverse_where_contraction_needs_too_much_memory(contractions, where):
     loss = mlp_on_digits()
     U = random_subspace(loss.num_params, 3, torch.Generator().manual_seed(1))
 
@@ -369,24 +335,18 @@ def test_auto_is_reverse_where_forward_mode_needs_too_much_memory(forward_calls,
         next_sample_models(loss, loss.w0, U, 36, **options)
         increment_models(loss, loss.w0, U, range(1, 64), **options)
 
-    needed = 4**2 * loss.activation_bytes(loss.w0, 0)
-    for memory in (1.0, 0.99 * needed):
-        assert not samples_module.prefers_forward(loss, loss.w0, U, range(64), memory)
+    needed = contraction.held_bytes(loss, loss.w0, 3, 0) + contraction.direction_bytes(loss.w0, 3)
     run_all(0.99 * needed)
-    assert forward_calls == []
-    run_all(1e9)
-    assert len(forward_calls) == 3
+    assert contractions == []
+    run_all(needed)
+    assert len(contractions) == 3
 
 
-def test_forward_mode_that_fails_is_an_error_only_if_asked_for():
-    loss = layer_loss("layer norm")
-    U = random_subspace(loss.num_params, 2, torch.Generator().manual_seed(1))
-    with pytest.raises(ForwardModeError, match="method='reverse'"):
+def test_methods_that_do_not_exist_are_refused():
+    loss = mlp_on_digits()
+    U = random_subspace(loss.num_params, 3, torch.Generator().manual_seed(1))
+    with pytest.raises(ValueError, match="'auto', 'contraction' or 'reverse'; got 'forward'"):
         sample_derivatives(loss, loss.w0, U, range(4), "forward")
-    auto, reverse = (sample_derivatives(loss, loss.w0, U, range(4), m) for m in ("auto", "reverse"))
-    close(auto[2], reverse[2])
-    with pytest.raises(ValueError, match="'auto', 'contraction', 'forward' or 'reverse'"):
-        sample_derivatives(loss, loss.w0, U, range(4), "backward")
 
 
 # -- every next sample ---------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from torch.func import hessian, jacrev
 
 import landscape_nb as ln
 from landscape_nb.numerics import blocks
-from landscape_nb.numerics.samples import sample_derivatives
 
 PEAK = """
 import sys
@@ -127,7 +126,7 @@ def test_sums_in_blocks_against_dense_derivatives(mlp_problem, memory):
     H = torch.stack([second_derivatives(p, i) for i in range(n)])
     losses = torch.stack([p.reference(p.w, slice(i, i + 1)) for i in range(n)])
     for ks in (range(1, n), [2, 3, 7]):
-        for method in ("contraction", "forward", "reverse", "segments"):
+        for method in ("contraction", "reverse", "segments"):
             found = ln.increment_models(p.loss, p.w, U, ks, method=method)
             for j, k_j in enumerate(ks):
                 A = (H[k_j] - H[:k_j].mean(0)) / (k_j + 1)
@@ -221,25 +220,3 @@ def test_the_guard_lets_the_largest_through(monkeypatch):
     assert torch.equal(ln.ProductOperator(lambda V: A @ V, A[0]).dense(), A)
     with pytest.raises(ValueError, match="N = 6"):
         Never(6).dense()
-
-
-def test_forward_mode_that_fails_half_way_goes_on_in_reverse(mlp_problem, monkeypatch):
-    """What was checked before stays; the rest comes from the other mode."""
-    from landscape_nb.numerics import samples
-
-    p, true_block, calls = mlp_problem(), samples._forward_block, []
-    U = ln.random_subspace(p.N, 3, generator())
-    expected = sample_derivatives(p.loss, p.w, U, range(10), "reverse")
-
-    def fails_later(loss, w, U, batch):
-        calls.append(batch)
-        if len(calls) > 2:
-            raise samples.ForwardModeError("wrong here")
-        return true_block(loss, w, U, batch)
-
-    monkeypatch.setattr(samples, "_forward_block", fails_later)
-    each = (1 + 3) ** 2 * p.loss.activation_bytes(p.w, 0)
-    found = sample_derivatives(p.loss, p.w, U, range(10), "auto", memory=9 * each)
-    assert len(calls) == 3 and 0 < len(calls[0]) < 5
-    for part, truth in zip(found, expected, strict=True):
-        torch.testing.assert_close(part, truth, rtol=0, atol=1e-12)

@@ -240,10 +240,10 @@ def test_a_wider_study_holds_the_narrower_one(rows_of):
         same([row | {"residual": 0.0}], [other | {"residual": 0.0}], rel=1e-2)
 
 
-@pytest.mark.parametrize("forward", [True, False], ids="forward={}".format)
-def test_the_same_cell_gives_the_same_rows(rows_of, monkeypatch, forward):
-    """Whichever mode the samples' size calls for."""
-    monkeypatch.setattr(samples_module, "prefers_forward", lambda *_: forward)
+@pytest.mark.parametrize("contraction", [True, False], ids="contraction={}".format)
+def test_the_same_cell_gives_the_same_rows(rows_of, monkeypatch, contraction):
+    """Whichever way the samples' derivatives are taken."""
+    monkeypatch.setattr(samples_module, "fits", lambda *_: contraction)
     again = measure(k=6)
     same(again, rows_of(k=6))
     assert again == measure(k=6)

@@ -1,45 +1,48 @@
-"""Layers whose output is linear in their parameters, and linear in what these multiply.
+"""Functions whose result is linear in the parameters they take, and linear in what these multiply.
 
 y = product(weight, features) + bias
 
-The features are the layer's input; of a normalisation, the normalised input; of an embedding, the
-indices. Everything that layer contraction (`landscape_nb.numerics.contraction`) knows of a model
-stands here: a layer that is not in this table makes the model one for other methods.
+The features are the input; of a normalisation, the normalised input; of an embedding, the indices.
+Everything that layer contraction (`landscape_nb.numerics.contraction`) knows of a model stands
+here: whatever else a model does with its parameters makes it one for other methods.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-_Conv = nn.Conv1d | nn.Conv2d | nn.Conv3d
 Product = Callable[[Tensor, Tensor], Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BilinearLayer:
-    """What one module does with its own trainable parameters.
+    """What one call does with parameters.
 
     Attributes:
-        weight, bias: their names in the layout of the whole model; None if absent or frozen.
-        features: (input) -> what the weight multiplies, the module's own settings included.
+        weight, bias: the parameters, or None.
+        features: what the weight multiplies.
         product: (weight, features) -> the output without the bias.
-        own: dimensions of the output that one position's numbers take (1; of layer norm more).
+        own: dimensions of the output that one position's numbers take.
         trailing: dimensions behind these (the pixels of an image); None: whatever the output has
             past one dimension for the sample and one for the channel.
         inner: (m, T, ...) features at T positions -> their inner products (m, T, T), where the
             weight's gradient is an outer product at each position; else None.
+        matrix: whether the weight is a matrix that multiplies the features' last dimension.
     """
 
-    weight: str | None
-    bias: str | None
-    features: Callable[[Tensor], Tensor]
+    weight: Tensor | None
+    bias: Tensor | None
+    features: Tensor
     product: Product
     own: int = 1
     trailing: int | None = 0
     inner: Callable[[Tensor], Tensor] | None = None
+    matrix: bool = False
 
     def behind(self, output: Tensor) -> int:
         """Dimensions of an output behind the layer's own."""
@@ -54,116 +57,140 @@ class BilinearLayer:
         lead = bias.ndim - self.own
         ones = [1] * self.leading(output)
         shape = [*bias.shape[:lead], *ones, *bias.shape[lead:], *[1] * self.behind(output)]
-        return bias.view(shape)
+        return bias.reshape(shape)
 
 
-def bilinear_layers(model: nn.Module, names: tuple[str, ...]) -> dict[nn.Module, BilinearLayer]:
-    """The modules that own the trainable parameters, or none at all if one is of another kind.
-
-    Args:
-        model: the module.
-        names: of its trainable parameters, each once; a tied one goes by the name given here.
-    """
-    every = dict(model.named_parameters(remove_duplicate=False))
-    name_of = {id(every[name]): name for name in names if name in every}
-    if len(name_of) != len(names):
-        return {}
-    found = {}
-    for module in model.modules():
-        own = {
-            n: name_of[id(p)] for n, p in module.named_parameters(recurse=False) if id(p) in name_of
-        }
-        if own:
-            layer = _layer(module, own)
-            if layer is None or "forward" in vars(module):
-                return {}
-            found[module] = layer
-    return found
+def bilinear_layer(function: Any, args: Any, named: Any) -> BilinearLayer | None:
+    """What a call of a function of torch does; None if it is none of those known here."""
+    kind = _KINDS.get(function)
+    return None if kind is None else kind(*args, **named)
 
 
-def _layer(module: nn.Module, own: dict[str, str]) -> BilinearLayer | None:
-    """The module's entry, if its very type is known: a subclass may do anything."""
-    kind = _KINDS.get(type(module))
-    if kind is None or not own.keys() <= {"weight", "bias"}:
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> BilinearLayer:
+    def product(W: Tensor, a: Tensor) -> Tensor:
+        return F.linear(a, W)
+
+    return BilinearLayer(weight, bias, x, product, inner=lambda a: a @ a.mT, matrix=True)
+
+
+def _matrix_product(x: Tensor, weight: Tensor) -> BilinearLayer | None:
+    if x.ndim < 2 or weight.ndim > 2:
         return None
-    return kind(module, own.get("weight"), own.get("bias"))
+    if weight.ndim == 2:
+        return _linear(x, weight.mT)
+    return BilinearLayer(weight, None, x, lambda w, a: a @ w, own=0)
 
 
-def _same(features: Tensor) -> Tensor:
-    return features
+def _product(x: Tensor, other: Tensor) -> BilinearLayer | None:
+    """A scale by hand."""
+    x, scale = (x, other) if x.ndim > other.ndim else (other, x)
+    if x.ndim == scale.ndim or x.shape[x.ndim - scale.ndim :] != scale.shape:
+        return None
+    return BilinearLayer(scale, None, x, lambda W, a: W * a, own=scale.ndim)
 
 
-def _linear(_: nn.Module, weight: str | None, bias: str | None) -> BilinearLayer:
-    return BilinearLayer(weight, bias, _same, lambda W, a: F.linear(a, W), inner=lambda a: a @ a.mT)
+def _sum(x: Tensor, other: Tensor) -> BilinearLayer | None:
+    """A bias by hand."""
+    found = _product(x, other)
+    return found and replace(found, weight=None, bias=found.weight)
 
 
 def _convolution(
-    convolve: Callable[..., Tensor], module: _Conv, weight: str | None, bias: str | None
+    convolve: Callable[..., Tensor],
+    dimensions: int,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *more: Any,
+    **how: Any,
 ) -> BilinearLayer | None:
-    if module.padding_mode != "zeros":
+    def product(W: Tensor, a: Tensor) -> Tensor:
+        return convolve(a, W, None, *more, **how)
+
+    if input.ndim != dimensions + 2:
         return None
-    how = (None, module.stride, module.padding, module.dilation, module.groups)
-    trailing = len(module.kernel_size)
-    return BilinearLayer(weight, bias, _same, lambda W, a: convolve(a, W, *how), trailing=trailing)
+    return BilinearLayer(weight, bias, input, product, trailing=dimensions)
 
 
-def _embedding(module: nn.Embedding, weight: str | None, bias: str | None) -> BilinearLayer | None:
-    if module.max_norm is not None or module.scale_grad_by_freq or module.sparse:
+def _embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> BilinearLayer | None:
+    if max_norm is not None or scale_grad_by_freq or sparse:
         return None
+
+    def same(a: Tensor) -> Tensor:
+        return a[..., None] == a[..., None, :]
 
     # A row for padding asks nothing more: where samples use it, no gradient may reach it anyway.
-    return BilinearLayer(
-        weight,
-        bias,
-        _same,
-        lambda W, a: F.embedding(a, W),
-        inner=lambda a: a[..., None] == a[..., None, :],
-    )
+    return BilinearLayer(weight, None, input, lambda W, a: F.embedding(a, W), inner=same)
 
 
-def _layer_norm(module: nn.LayerNorm, weight: str | None, bias: str | None) -> BilinearLayer:
-    normalised = partial(F.layer_norm, normalized_shape=module.normalized_shape, eps=module.eps)
-    own = len(module.normalized_shape)
-    return BilinearLayer(weight, bias, normalised, lambda W, a: W * a, own=own)
+def _layer_norm(
+    input: Tensor,
+    normalized_shape: Any,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> BilinearLayer:
+    a = F.layer_norm(input, normalized_shape, eps=eps)
+    return BilinearLayer(weight, bias, a, lambda W, a: W * a, own=len(normalized_shape))
 
 
-def _rms_norm(module: nn.RMSNorm, weight: str | None, bias: str | None) -> BilinearLayer:
-    normalised = partial(F.rms_norm, normalized_shape=module.normalized_shape, eps=module.eps)
-    own = len(module.normalized_shape)
-    return BilinearLayer(weight, bias, normalised, lambda W, a: W * a, own=own)
+def _rms_norm(
+    input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
+) -> BilinearLayer:
+    a = F.rms_norm(input, normalized_shape, eps=eps)
+    return BilinearLayer(weight, None, a, lambda W, a: W * a, own=len(normalized_shape))
 
 
 def _by_channel(W: Tensor, a: Tensor) -> Tensor:
     return W.view(-1, *[1] * (a.ndim - 2)) * a
 
 
-def _group_norm(module: nn.GroupNorm, weight: str | None, bias: str | None) -> BilinearLayer:
-    normalised = partial(F.group_norm, num_groups=module.num_groups, eps=module.eps)
-    return BilinearLayer(weight, bias, normalised, _by_channel, trailing=None)
+def _group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> BilinearLayer:
+    a = F.group_norm(input, num_groups, eps=eps)
+    return BilinearLayer(weight, bias, a, _by_channel, trailing=None)
 
 
 def _batch_norm(
-    module: nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d, weight: str | None, bias: str | None
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
 ) -> BilinearLayer | None:
-    if module.training or module.running_mean is None:
+    if training or running_mean is None:
         return None  # samples would be normalised by one another
-
-    def normalised(x: Tensor) -> Tensor:
-        return F.batch_norm(x, module.running_mean, module.running_var, eps=module.eps)
-
-    return BilinearLayer(weight, bias, normalised, _by_channel, trailing=None)
+    a = F.batch_norm(input, running_mean, running_var, eps=eps)
+    return BilinearLayer(weight, bias, a, _by_channel, trailing=None)
 
 
-_KINDS: dict[type, Callable[..., BilinearLayer | None]] = {
-    nn.Linear: _linear,
-    nn.Conv1d: partial(_convolution, F.conv1d),
-    nn.Conv2d: partial(_convolution, F.conv2d),
-    nn.Conv3d: partial(_convolution, F.conv3d),
-    nn.Embedding: _embedding,
-    nn.LayerNorm: _layer_norm,
-    nn.RMSNorm: _rms_norm,
-    nn.GroupNorm: _group_norm,
-    nn.BatchNorm1d: _batch_norm,
-    nn.BatchNorm2d: _batch_norm,
-    nn.BatchNorm3d: _batch_norm,
+_KINDS: dict[Any, Callable[..., BilinearLayer | None]] = {
+    F.linear: _linear,
+    F.conv1d: partial(_convolution, F.conv1d, 1),
+    F.conv2d: partial(_convolution, F.conv2d, 2),
+    F.conv3d: partial(_convolution, F.conv3d, 3),
+    F.embedding: _embedding,
+    F.layer_norm: _layer_norm,
+    F.rms_norm: _rms_norm,
+    F.group_norm: _group_norm,
+    F.batch_norm: _batch_norm,
+    **dict.fromkeys([torch.matmul, Tensor.matmul], _matrix_product),
+    **dict.fromkeys([torch.mul, Tensor.mul], _product),
+    **dict.fromkeys([torch.add, Tensor.add], _sum),
 }

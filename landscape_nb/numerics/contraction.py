@@ -1,13 +1,16 @@
 """Gradients and curvature of all single samples along U, layer by layer.
 
-For sample i, and every use of a layer, with the features a that its weight multiplies and the
-gradient d of the loss in its output (`landscape_nb.numerics.bilinear`):
+Let delta be added to the outputs of the layers (`landscape_nb.numerics.bilinear`), d be the loss's
+gradient in it and H its Hessian, at delta = 0, and a(delta) the features that the weights multiply.
+At w + U z a layer F(w; a) gives F(Uz; a) more, so w need not be moved: delta = F(Uz; a(delta)) says
+the same. To second order in z, with r_u = F(u; a), the layer with weights and bias from u, and q_u
+the gradient in delta of d'F(u; a(delta)), d held:
 
-u'g_i      =  sum_uses  d' F(u; a)                          F(u; a): the layer with weights from u
-u'H_i u_e  =  sum_uses  d_e' F(u; a) + d' F(u; a_e)         (a_e without the bias)
+u'g_i      =  d'r_u                                    sums over all uses of all layers
+u'H_i u_e  =  r_u'H r_e + q_u'r_e + r_u'q_e  =  r_u's_e + s_u'r_e,   s_e = H r_e / 2 + q_e
 
-where (a_e, d_e) are the derivatives of (a, d) along u_e: one forward-over-reverse pass for each
-direction, shared by all samples. No single sample is ever differentiated alone.
+One backward pass through the gradient's graph for each direction gives s_e of all samples, by
+reverse mode alone. No single sample is ever differentiated alone.
 
 Nothing of this is believed unseen. Each sample's result is multiplied by a weight of its own and
 the sum compared with reverse mode of the loss weighted in the same way, so that a layer that was
@@ -20,32 +23,30 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.func import grad, jvp, vjp, vmap
+from torch.func import vjp, vmap
 
 from landscape_nb.numerics import checks
-from landscape_nb.numerics.bilinear import bilinear_layers
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.operators import HessianOperator, Indices
 from landscape_nb.numerics.recording import (
     ContractionError,
-    Recorder,
     Use,
     recorded,
     sample_weights,
     tolerance,
 )
-from landscape_nb.numerics.settings import forward_mode_turns
 
 Derivatives = tuple[Tensor, Tensor, Tensor]
 
-# Of what a forward pass leaves behind, times 1 + D: held at the peak, and moved. Measured on MLPs
-# and a convolution, D = 10 and 30.
-_HELD, _MOVED = 4, 3
+# Of what a forward pass leaves behind: in graphs, and for each direction. Measured on MLPs, a
+# convolution and a transformer, D = 10, 16 and 30.
+_HELD, _EACH = 8, 4
 _BLOCKS = 8  # times that all B of a chunk are held: chosen here
-# More at once is slower, by measurement on the same: new memory costs more than one more chunk.
-_CACHED = 2**27
-_ALONE = 2**23  # bytes that could be moved while the calls for one chunk are prepared: measured
+# What a forward pass of one chunk leaves at most: more is slower, for it does not stay in the
+# processor's cache. Measured on the same.
+_CACHED = 2**23
 
 
 def contracted_derivatives(
@@ -63,18 +64,18 @@ def contracted_derivatives(
 
 def _checked_block(loss: EmpiricalLoss, w: Tensor, U: Tensor, batch: Indices) -> Derivatives:
     try:
-        recorder = Recorder(loss)
-        values, uses = recorded(recorder, w, batch)
-        passed = through_layers(uses, blocks_of(loss, U))
+        values, uses = recorded(loss, w, batch, twice=True)
+        passed = through_layers(uses, U)
         reverse = HessianOperator(WeightedLoss(loss), w, batch)
         c = refuse_wrong_gradients(reverse, U, batch, *gradients(uses, passed))
-        d_e, a_e = tangents(recorder, w, U, batch, uses)
-        B, size = curvatures(uses, passed, d_e, a_e)
-        del d_e, a_e, uses, passed
+        B, size = curvatures(uses, passed, second_derivatives(uses, passed))
+        del uses, passed
         B = refuse_wrong_curvatures(reverse, U, batch, B, size)
     except (ContractionError, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # an operation without a forward mode, a layer called in a new way
+    except (
+        Exception
+    ) as error:  # an operation without a second derivative, a layer called in a new way
         raise ContractionError(
             f"Layer contraction does not work for this model ({checks.first_line(error)}). Use "
             "method='reverse'."
@@ -82,93 +83,91 @@ def _checked_block(loss: EmpiricalLoss, w: Tensor, U: Tensor, batch: Indices) ->
     return values, c, B
 
 
-def tangents(
-    recorder: Recorder, w: Tensor, U: Tensor, batch: Indices, uses: list[Use]
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Derivatives of every use's d and features along the columns of U, (D, ...) each."""
-    zeros = [torch.zeros_like(use.d) for use in uses]
-
-    def recorded_again(w: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        def total(added: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-            losses, notes = recorder.losses(w, batch, added), recorder.notes
-            kept = zip(notes, uses, strict=True)
-            return losses.sum(), [w[:0] if use.fixed else note[1] for note, use in kept]
-
-        d, features = grad(total, has_aux=True)(zeros)
-        return d, features
-
-    def along(u: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        return jvp(recorded_again, (w,), (u,))[1]
-
-    with forward_mode_turns:
-        try:
-            return vmap(along, in_dims=1)(U)
-        except (MemoryError, torch.OutOfMemoryError):
-            raise
-        except Exception:  # an operation that can't be batched: one direction after the other
-            each = [along(u) for u in U.unbind(1)]
-    d_e, a_e = ([*map(torch.stack, zip(*part, strict=True))] for part in zip(*each, strict=True))
-    return d_e, a_e
-
-
 Passed = list[tuple[Tensor, Tensor | None]]
 
 
-def through_layers(uses: list[Use], blocks: dict[str, Tensor]) -> Passed:
-    """For each use F(u; a), (m, D, outputs), and what pulls d back to the features; None if 0."""
-    passed: Passed = []
+@torch.no_grad()
+def through_layers(uses: list[Use], U: Tensor) -> Passed:
+    """For each use r, (D, ...) like d, and the gradient of d'r in the features; None if fixed."""
+    rows, passed = U.T.contiguous(), Passed()
     for use in uses:
-        outputs, pulled = _through(use, blocks)
+        r, pulled = _through(use, rows)
         if use.layer.bias is not None:
-            outputs = outputs + use.layer.widened(blocks[use.layer.bias], use.d)
-        rows = use.by_sample(outputs.expand(-1, *use.d.shape))
-        passed.append((rows, None if pulled is None else use.by_sample(pulled)))
+            r = r + use.layer.widened(along(rows, use.layer.bias), use.d)
+        passed.append((r.expand(-1, *use.d.shape), pulled))
     return passed
 
 
-def _through(use: Use, blocks: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
-    product, weight = use.layer.product, use.layer.weight
-    if weight is None:
+def along(rows: Tensor, parameter: Tensor) -> Tensor:
+    """What directions (D, N) are for a view of w, (D, ...)."""
+    shape, strides, start = parameter.shape, parameter.stride(), parameter.storage_offset()
+    return rows.as_strided((len(rows), *shape), (rows.shape[1], *strides), start)
+
+
+def _through(use: Use, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+    product, features = use.layer.product, use.layer.features
+    if use.layer.weight is None:
         return use.d.new_zeros(1), None
+    weights = along(rows, use.layer.weight)
+    if use.layer.matrix:
+        pulled = None if use.fixed else _matrices(weights.mT, use.d)
+        return _matrices(weights, features), pulled
     if use.fixed:
-        return vmap(lambda W: product(W, use.features))(blocks[weight]), None
+        return vmap(lambda W: product(W, features))(weights), None
 
     def both(W: Tensor) -> tuple[Tensor, Tensor]:
-        output, pull, *_ = vjp(partial(product, W), use.features)
+        output, pull, *_ = vjp(partial(product, W), features)
         return output, pull(use.d)[0]
 
-    outputs, pulled = vmap(both)(blocks[weight])
-    return outputs, pulled
+    r, pulled = vmap(both)(weights)
+    return r, pulled
+
+
+def _matrices(W: Tensor, x: Tensor) -> Tensor:
+    """All W_j x, (D, ...), as one matrix of all rows: half the time that one for each takes."""
+    return F.linear(x, W.flatten(0, 1)).unflatten(-1, W.shape[:2]).movedim(-2, 0)
 
 
 def gradients(uses: list[Use], passed: Passed) -> tuple[Tensor, Tensor]:
-    """c, (m, D), and the size of the terms that it sums: sum over uses of d' F(u; a)."""
+    """c, (m, D), and the size of the terms that it sums: over uses of d'r."""
     terms = [
-        (rows @ use.by_sample(use.d[None]).mT)[:, :, 0]
-        for use, (rows, _) in zip(uses, passed, strict=True)
+        (use.by_sample(r) @ use.by_sample(use.d[None]).mT)[:, :, 0]
+        for use, (r, _) in zip(uses, passed, strict=True)
     ]
     return sum(terms[1:], terms[0]), torch.stack([term.norm() for term in terms]).norm()
 
 
-def curvatures(
-    uses: list[Use], passed: Passed, d_e: list[Tensor], a_e: list[Tensor]
-) -> tuple[Tensor, Tensor]:
-    """B, (m, D, D), and the size of its terms: sum over uses of d_e' F(u; a) + d' F(u; a_e)."""
-    B, sizes = d_e[0].new_zeros(uses[0].m, len(d_e[0]), len(d_e[0])), []
-    for use, (rows, pulled), of_d, of_a in zip(uses, passed, d_e, a_e, strict=True):
-        pairs = [(rows, of_d)] if pulled is None else [(rows, of_d), (pulled, of_a)]
-        for left, right in pairs:
-            term = left @ use.by_sample(right).mT
-            B = B.add_(term)
-            sizes.append(term.norm())
-    return B, torch.stack(sizes).norm()
+def second_derivatives(uses: list[Use], passed: Passed) -> list[Tensor]:
+    """For each use s, (D, ...) like r."""
+    D, added = len(passed[0][0]), [use.added for use in uses]
+    pairs = [(use.half, r) for use, (r, _) in zip(uses, passed, strict=True)]
+    pairs += [
+        (use.layer.features, q) for use, (_, q) in zip(uses, passed, strict=True) if q is not None
+    ]
+    pairs = [(output, along) for output, along in pairs if output.requires_grad]
+    if not pairs:  # linear in w
+        return [torch.zeros_like(r) for r, _ in passed]
+    each = [
+        torch.autograd.grad(
+            [output for output, _ in pairs],
+            added,
+            [along[e] for _, along in pairs],
+            retain_graph=True,
+            materialize_grads=True,
+        )
+        for e in range(D)
+    ]
+    return [torch.stack(parts) for parts in zip(*each, strict=True)]
 
 
-def blocks_of(loss: EmpiricalLoss, U: Tensor) -> dict[str, Tensor]:
-    """The columns of U as parameters, (D, shape) of each by name."""
-    layout, D = loss.layout, U.shape[1]
-    shapes = dict(zip(layout.names, layout.shapes, strict=True))
-    return {n: U[s].T.reshape(D, *shapes[n]) for n, s in layout.slices().items()}
+def curvatures(uses: list[Use], passed: Passed, second: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """B, (m, D, D), and the size of its terms: over uses of r's + s'r."""
+    terms = [
+        use.by_sample(r) @ use.by_sample(s).mT
+        for use, (r, _), s in zip(uses, passed, second, strict=True)
+    ]
+    half = sum(terms[1:], terms[0])
+    return half + half.mT, torch.stack([term.norm() for term in terms]).norm()
 
 
 # -- comparison ------------------------------------------------------------------------------------
@@ -213,17 +212,16 @@ def refuse_wrong_gradients(
 def refuse_wrong_curvatures(
     reverse: HessianOperator, U: Tensor, batch: Indices, B: Tensor, size: Tensor
 ) -> Tensor:
-    """The B_i made symmetric, if the weighted sum of B_i z is right along a generic direction z.
+    """The B_i again, if the weighted sum of B_i z is right along a generic direction z.
 
     Raises:
-        ContractionError: they differ by more than rounding, or a B_i is not symmetric.
+        ContractionError: they differ by more than rounding.
     """
     z = torch.arange(1, U.shape[1] + 1, dtype=U.dtype, device=U.device).cos()
-    _refuse("curvatures (not symmetric)", (B - B.mT).norm(), size, size)
     product = len(B) * (reverse @ (U @ z))
     off = (sample_weights(batch, B) @ (B @ z) - U.T @ product).norm()
     _refuse("curvatures", off, size * z.norm(), product)
-    return (B + B.mT) / 2
+    return B
 
 
 def _refuse(what: str, off: Tensor, size: Tensor, vector: Tensor) -> None:
@@ -240,9 +238,12 @@ def _refuse(what: str, off: Tensor, size: Tensor, vector: Tensor) -> None:
 
 
 def held_bytes(loss: EmpiricalLoss, w: Tensor, D: int, sample: int) -> int:
-    """Bytes for one sample: tangents of what a forward pass leaves behind, and all of B."""
-    tangents = _HELD * (1 + D) * loss.activation_bytes(w, sample)
-    return tangents + _BLOCKS * D**2 * w.element_size()
+    """Bytes for one sample: graphs, what goes through the layers, and all of B."""
+    return _held(loss.activation_bytes(w, sample), w, D)
+
+
+def _held(activations: int, w: Tensor, D: int) -> int:
+    return (_HELD + _EACH * D) * activations + _BLOCKS * D**2 * w.element_size()
 
 
 def direction_bytes(w: Tensor, D: int) -> int:
@@ -251,17 +252,13 @@ def direction_bytes(w: Tensor, D: int) -> int:
 
 
 def chunk_length(loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: Indices, memory: float) -> int:
-    """Samples at a time: as memory allows, and no more than are worth the memory's traffic."""
-    room = min(memory - direction_bytes(w, U.shape[1]), _CACHED)
-    return max(1, int(room / held_bytes(loss, w, U.shape[1], int(samples[0]))))
+    """Samples at a time: as memory allows, and no more than the cache is good for."""
+    D, activations = U.shape[1], loss.activation_bytes(w, int(samples[0]))
+    fitting = (memory - direction_bytes(w, D)) / _held(activations, w, D)
+    return max(1, int(min(fitting, _CACHED / max(1, activations))))
 
 
-def cost_bytes(loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: Indices, memory: float) -> float:
-    """Bytes to move for one sample; infinite where it does not fit memory or the layers."""
+def fits(loss: EmpiricalLoss, w: Tensor, U: Tensor, samples: Indices, memory: float) -> bool:
+    """Whether memory holds a sample and the directions."""
     D = U.shape[1]
-    each, fixed = held_bytes(loss, w, D, int(samples[0])), direction_bytes(w, D)
-    if each + fixed > memory or not bilinear_layers(loss.uncalled, loss.layout.names):
-        return float("inf")
-    together = min(len(samples), chunk_length(loss, w, U, samples, memory))
-    moved = _MOVED * (1 + D) * loss.activation_bytes(w, int(samples[0]))
-    return moved + (fixed + _ALONE) / together
+    return held_bytes(loss, w, D, int(samples[0])) + direction_bytes(w, D) <= memory

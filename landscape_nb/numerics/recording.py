@@ -1,19 +1,20 @@
-"""What a forward and a backward pass leave at every layer, and which sample each number is of.
+"""What a forward and a backward pass leave at every use of the parameters, sample by sample.
 
-A private copy of the module is called, so that nothing is ever noted on anyone else's. The
-dimension that counts samples is looked for among those that could, and where several could it is
-seen by weighting the samples: their weights are found again in the gradients.
+Every parameter is a view of one flat vector, by which it is known wherever a model reads it: as a
+layer's own, shared by several, or by hand. The dimension that counts samples is looked for among
+those that could, and where several could it is seen by weighting the samples: their weights are
+found again in the gradients.
 """
 
-import copy
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
-from landscape_nb.numerics.bilinear import BilinearLayer, bilinear_layers
+from landscape_nb.numerics.bilinear import BilinearLayer, bilinear_layer
 from landscape_nb.numerics.devices import on_cpu
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.operators import Indices
@@ -25,23 +26,28 @@ class ContractionError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Use:
-    """One call of one layer.
+    """One use of parameters.
 
     Attributes:
-        layer: what the layer does.
-        features: what its weight multiplied, m samples in it.
+        layer: what is done with them; its features are differentiable in what is added.
         d: gradient of the losses' sum in the output, of the output's shape.
+        added: zeros that were added to the output.
+        half: d / 2, differentiable in what is added if that was asked for.
         m: number of samples.
         before: product of the dimensions in front of the sample's: 1 if the sample comes first.
-        fixed: whether the features do not depend on w: they are the model's inputs.
     """
 
     layer: BilinearLayer
-    features: Tensor
     d: Tensor
+    added: Tensor
+    half: Tensor
     m: int
     before: int
-    fixed: bool
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the features do not depend on w: they are the model's inputs."""
+        return not self.layer.features.requires_grad
 
     def by_sample(self, rows: Tensor) -> Tensor:
         """Outputs or features of b directions, (b, ...), as (m, b, numbers of one sample)."""
@@ -49,64 +55,91 @@ class Use:
         return split.permute(2, 0, 1, 3).reshape(self.m, len(rows), -1)
 
 
-class Recorder:
-    """A private copy of the loss's module, which notes what goes through its layers.
+class Recorder(TorchFunctionMode):
+    """While it is entered, notes every use of a vector of parameters in this thread.
+
+    Zeros are added to the result of each.
 
     Args:
-        loss: the empirical loss.
-
-    Raises:
-        ContractionError: a trainable parameter belongs to no layer that is known.
+        w: (N,), contiguous; every view of it is a parameter.
     """
 
-    def __init__(self, loss: EmpiricalLoss) -> None:
-        shared = {id(p): p for p in loss.uncalled.parameters()}
-        module = copy.deepcopy(loss.uncalled, shared)
-        self.layers = bilinear_layers(module, loss.layout.names)
-        if not self.layers:
+    def __init__(self, w: Tensor) -> None:
+        super().__init__()
+        self._address = w.untyped_storage().data_ptr()
+        self.notes = list[tuple[BilinearLayer, Tensor]]()
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Called in place of every function of torch."""
+        named = kwargs or {}
+        taken = [t for t in _tensors([args, named]) if self._is_of_w(t)]
+        output = function(*args, **named)
+        if taken and function is Tensor.mul and type(args[1]) is int and args[1] == 1:
+            return args[0]  # `ParameterLayout.unflatten` copies in this way
+        if not taken or all(map(self._is_of_w, _tensors(output))):  # another view of w, or its size
+            return output
+        layer = bilinear_layer(function, args, named)
+        if layer is not None:  # of what is frozen there is nothing to know
+            own = {
+                name: t
+                for name in ("weight", "bias")
+                if (t := getattr(layer, name)) is not None and self._is_of_w(t)
+            }
+            layer = replace(layer, **{"weight": None, "bias": None, **own})
+        if layer is None or len(own) != len(taken):
             raise ContractionError(
-                "Layer contraction needs every trainable parameter to belong to a layer that it "
-                "knows (linear, convolution, embedding, normalisation), and some here does not. "
-                "Use method='reverse'."
+                "Layer contraction knows parameters that are used in a linear function, a "
+                "convolution, an embedding or a normalisation, and here one is used in "
+                f"{getattr(function, '__name__', function)}. Use method='reverse'."
             )
-        self.loss = loss.with_module(module)
-        for part, layer in self.layers.items():  # first of all hooks: the layer's own output
-            part.register_forward_hook(partial(self._note, layer), prepend=True, with_kwargs=True)
-
-    def losses(self, w: Tensor, batch: Indices, added: list[Tensor] | None) -> Tensor:
-        """The losses with something added to the output of every use; None: zeros, noted."""
-        self._added, self.notes = added, list[tuple[BilinearLayer, Tensor, Tensor]]()
-        return self.loss.losses_at(w, batch)
-
-    def _note(
-        self, layer: BilinearLayer, _: nn.Module, args: Any, named: Any, output: Tensor
-    ) -> Tensor:
-        features = layer.features(args[0] if args else next(iter(named.values())))
-        if self._added is None:
-            more = torch.zeros_like(output, requires_grad=True)
-        else:
-            more = self._added[len(self.notes)]
-        self.notes.append((layer, features, more))
+        more = torch.zeros_like(output, requires_grad=True)
+        self.notes.append((layer, more))
         return output + more
+
+    def _is_of_w(self, t: Tensor) -> bool:
+        return t.untyped_storage().data_ptr() == self._address
+
+
+def _tensors(parts: Any) -> Iterator[Tensor]:
+    """Tensors in lists, tuples and dicts."""
+    if isinstance(parts, Tensor):
+        yield parts
+    elif isinstance(parts, list | tuple):
+        for part in parts:
+            yield from _tensors(part)
+    elif isinstance(parts, dict):
+        yield from _tensors([*parts.values()])
 
 
 @torch.enable_grad()
-def recorded(recorder: Recorder, w: Tensor, batch: Indices) -> tuple[Tensor, list[Use]]:
-    """Losses (m,) of a batch and every use of every layer."""
-    m = len(batch)
-    losses = recorder.losses(w.detach(), batch, None)
-    notes, recorder.notes = recorder.notes, []
-    if not notes or losses.shape != (m,):
-        raise ContractionError("No known layer was called. Use method='reverse'.")
-    outputs, r = [note[2] for note in notes], sample_weights(batch, w)
+def recorded(
+    loss: EmpiricalLoss, w: Tensor, batch: Indices, twice: bool = False
+) -> tuple[Tensor, list[Use]]:
+    """Losses (m,) of a batch and every use of a parameter; twice: to be differentiated again.
 
-    def slopes(total: Tensor) -> tuple[Tensor, ...]:
-        return torch.autograd.grad(total, outputs, materialize_grads=True, retain_graph=True)
+    Raises:
+        ContractionError: parameters are used in a way that is not known.
+    """
+    m, w = len(batch), w.detach().contiguous()
+    with Recorder(w) as recorder:
+        losses = loss.losses_at(w, batch)
+    if not recorder.notes or losses.shape != (m,):
+        raise ContractionError("No parameter was used. Use method='reverse'.")
+    layers, outputs = zip(*recorder.notes, strict=True)
+    r = sample_weights(batch, w)
 
-    ones = slopes(losses.sum())
+    def slopes(total: Tensor, twice: bool = False) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(
+            total, outputs, materialize_grads=True, retain_graph=True, create_graph=twice
+        )
+
+    halves = slopes(losses.sum() / 2, twice)
+    ones = [2 * half.detach() for half in halves]
     weighted: tuple[Tensor, ...] = ()
     uses = []
-    for j, (layer, features, output) in enumerate(notes):
+    for j, (layer, output) in enumerate(zip(layers, outputs, strict=True)):
         found = _places(tuple(output.shape[: layer.leading(output)]), m)
         if len(found) > 1:  # which dimension counts samples is seen by weighting them
             weighted = weighted or slopes((r * losses).sum())
@@ -116,7 +149,7 @@ def recorded(recorder: Recorder, w: Tensor, batch: Indices) -> tuple[Tensor, lis
                 f"Of a layer's output {tuple(output.shape)} no dimension counts the {m} samples. "
                 "Use method='reverse'."
             )
-        uses.append(Use(layer, features.detach(), ones[j], m, found[0], not features.requires_grad))
+        uses.append(Use(layer, ones[j], output, halves[j], m, found[0]))
     return losses.detach().to(w.dtype), uses
 
 

@@ -8,6 +8,7 @@ work. g_i'v needs no gradient either: it is c_i of layer contraction along the o
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,6 @@ from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.operators import HessianOperator, Indices
 from landscape_nb.numerics.recording import (
     ContractionError,
-    Recorder,
     Use,
     recorded,
     tolerance,
@@ -33,9 +33,9 @@ def gradient_energies(
 ) -> tuple[Tensor, Tensor]:
     """|g_i|^2 (m,) and g_i'v (m,) of single samples' gradients, without the L2 term.
 
-    Exact up to rounding. Costs about four forward passes over the samples where every trainable
-    parameter belongs to a layer that `landscape_nb.numerics.bilinear` knows, and the numbers agree
-    with reverse mode: g_i'v and g_i'x along another direction x, as sums over samples with unequal
+    Exact up to rounding. Costs about four forward passes over the samples where every use of a
+    parameter is one that `landscape_nb.numerics.bilinear` knows, and the numbers agree with
+    reverse mode: g_i'v and g_i'x along another direction x, as sums over samples with unequal
     weights, and |g_i|^2 of two samples alone. Else it costs `sample_gradients`.
 
     Args:
@@ -97,15 +97,13 @@ def samples_at_once(loss: EmpiricalLoss, w: Tensor, samples: Indices) -> int:
 
 
 def _contracted(loss: EmpiricalLoss, w: Tensor, batch: Indices, v: Tensor) -> tuple[Tensor, Tensor]:
-    recorder = Recorder(loss)
     generic = torch.arange(1, len(w) + 1, dtype=w.dtype, device=w.device).cos()
     V = torch.stack([generic, v], dim=1)
-    _, uses = recorded(recorder, w, batch)
-    blocks = contraction.blocks_of(loss, V)
+    _, uses = recorded(loss, w, batch)
     reverse = HessianOperator(contraction.WeightedLoss(loss), w, batch)
-    dots, size = contraction.gradients(uses, contraction.through_layers(uses, blocks))
+    dots, size = contraction.gradients(uses, contraction.through_layers(uses, V))
     contraction.refuse_wrong_gradients(reverse, V, batch, dots, size)
-    squares = torch.stack([_of_parameter(loss, uses, name) for name in loss.layout.names]).sum(0)
+    squares = torch.stack([_of_parameter(*of_one) for of_one in _by_parameter(uses, len(w))]).sum(0)
     for j in {0, len(batch) - 1}:
         alone = loss.gradient(w, batch[j : j + 1]).square().sum()
         if not abs(float(squares[j] - alone)) <= tolerance(w) * float(alone):
@@ -113,17 +111,36 @@ def _contracted(loss: EmpiricalLoss, w: Tensor, batch: Indices, v: Tensor) -> tu
     return squares, dots[:, 1]
 
 
-def _of_parameter(loss: EmpiricalLoss, uses: list[Use], name: str) -> Tensor:
+Uses = list[Use]
+
+
+def _by_parameter(uses: Uses, N: int) -> list[tuple[Tensor, Uses, Uses]]:
+    """Each parameter with its uses as a weight and as a bias."""
+    found: dict[Any, tuple[Tensor, Uses, Uses]] = {}
+    for use in uses:
+        for j, p in enumerate((use.layer.weight, use.layer.bias)):
+            if p is not None:
+                key = p.storage_offset(), p.shape, p.stride()
+                _, *kinds = found.setdefault(key, (p, [], []))
+                kinds[j].append(use)
+    entries = torch.zeros(1, N)
+    for p, *_ in found.values():
+        contraction.along(entries, p).add_(1)
+    if entries.max() > 1:
+        raise ContractionError("A parameter is used in two forms: its gradients do not add up.")
+    return [*found.values()]
+
+
+def _of_parameter(p: Tensor, weighing: Uses, biasing: Uses) -> Tensor:
     """|gradient of one parameter|^2 of each sample, (m,)."""
-    shape = dict(zip(loss.layout.names, loss.layout.shapes, strict=True))[name]
-    biases = [_bias_gradient(use, shape) for use in uses if use.layer.bias == name]
-    weighing = [use for use in uses if use.layer.weight == name]
+    shape, some = p.shape, [*weighing, *biasing][0]
+    biases = [_bias_gradient(use, shape) for use in biasing]
     if not biases and weighing and _inner_is_shorter(weighing, shape):
-        inner = weighing[0].layer.inner
+        inner = some.layer.inner
         a, d = (torch.cat(parts, 1) for parts in zip(*map(_positions, weighing), strict=True))
         assert inner is not None
         return (inner(a) * (d @ d.mT)).flatten(1).sum(1)
-    whole = uses[0].d.new_zeros(uses[0].m, *shape)
+    whole = some.d.new_zeros(some.m, *shape)
     for gradient in biases + [_weight_gradient(use, shape) for use in weighing]:
         whole = whole + gradient
     return whole.flatten(1).square().sum(1)
@@ -131,7 +148,10 @@ def _of_parameter(loss: EmpiricalLoss, uses: list[Use], name: str) -> Tensor:
 
 def _inner_is_shorter(uses: list[Use], shape: torch.Size) -> bool:
     """Whether T^2 inner products of features and gradients are less work than T outer products."""
-    if uses[0].layer.inner is None or len({use.features.is_floating_point() for use in uses}) > 1:
+    if (
+        uses[0].layer.inner is None
+        or len({use.layer.features.is_floating_point() for use in uses}) > 1
+    ):
         return False  # a tied embedding adds to what a linear layer does
     positions = sum(_positions(use)[1].shape[1] for use in uses)
     return positions * sum(shape) < shape.numel()
@@ -139,10 +159,10 @@ def _inner_is_shorter(uses: list[Use], shape: torch.Size) -> bool:
 
 def _positions(use: Use) -> tuple[Tensor, Tensor]:
     """Features (m, T, ...) and gradients (m, T, ...) of each sample's positions."""
-    lead = use.layer.leading(use.d)
-    a, d = (use.by_sample(t[None]) for t in (use.features, use.d))
+    lead, features = use.layer.leading(use.d), use.layer.features.detach()
+    a, d = (use.by_sample(t[None]) for t in (features, use.d))
     return (
-        a.reshape(use.m, -1, *use.features.shape[lead:]),
+        a.reshape(use.m, -1, *features.shape[lead:]),
         d.reshape(use.m, -1, *use.d.shape[lead:]),
     )
 

@@ -180,7 +180,6 @@ def derivatives_at_once(
     c_i = d/ds_i (U'G) and B_i = d/ds_i (U' dG/dw U), one backward pass for all samples together.
     Exact. Their sums are known besides, G'U and U' dG/dw U with s = 1: where they differ, or
     PyTorch has no third derivative of the model, `sample_derivatives` takes samples one by one.
-    (Its forward mode would need 0.3 s at its first use.)
     """
     try:
         found = _by_weights(loss, w, U, samples)

@@ -25,7 +25,6 @@ from landscape_nb.numerics import checks
 from landscape_nb.numerics.devices import normal
 from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.operators import Indices
-from landscape_nb.numerics.samples import ForwardModeError
 from landscape_nb.numerics.settings import forward_mode_turns
 from landscape_nb.theory.criteria import Estimate, mean_and_standard_error
 from landscape_nb.theory.increment import increment
@@ -35,6 +34,10 @@ _HELD = 2 * 2**_ORDER  # times a forward pass's intermediates that are held: cho
 # Against differences of reverse-mode products: a step in units of the parameters, and the share by
 # which derivatives may differ, which kinks exceed by far. Chosen here.
 _STEP, _APART = 1e-2, 0.1
+
+
+class ForwardModeError(ValueError):
+    """Higher derivatives in nested forward mode are missing, or wrong."""
 
 
 @dataclass(frozen=True, eq=False)

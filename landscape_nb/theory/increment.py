@@ -12,8 +12,8 @@ The difference of gradients is kept (not g^(k+1) alone), because training never 
 gradient exactly.
 
 For one k, 2 D Hessian-vector products. For a grid of k at one w, two engines, both exact:
-* "samples": second derivatives of every single sample along U, by layer contraction, in forward or
-  in reverse mode (`landscape_nb.numerics.samples`), then running sums: serves every k at once;
+* "samples": second derivatives of every single sample along U, by layer contraction or in reverse
+  mode (`landscape_nb.numerics.samples`), then running sums: serves every k at once;
 * "segments": reverse-mode products of each segment between grid points, added up: D products
   over the data for the whole grid.
 """
@@ -186,23 +186,20 @@ def increment_models(
         w: (N,), the same for every k.
         U: (N, D), orthonormal columns, the same for every k.
         ks: increasing numbers of samples, each 1..n-1; every k up to n-1 if you like.
-        method: "segments"; "contraction", "forward" or "reverse", derivatives of every sample in
-            that way; or "auto": when the grid is dense (more than one k in eight samples, chosen
-            here) every sample in the way that moves the fewest bytes, else segments.
+        method: "segments"; "contraction" or "reverse", derivatives of every sample in that way; or
+            "auto": when the grid is dense (more than one k in eight samples, chosen here) every
+            sample by contraction where that serves, else in reverse mode; for other grids segments.
         memory: bytes of intermediate results that may be held; `loss.memory` if not given.
 
     Returns:
         `IncrementModels` with a (K,), c (K, D), B (K, D, D).
 
     Raises:
-        ValueError: an argument does not fit; as `ForwardModeError` where "forward" was asked of a
-            model whose forward-mode derivatives are missing or wrong, as `ContractionError` where
-            "contraction" was asked of a model that it does not serve ("auto" then goes another
-            way).
+        ValueError: an argument does not fit; as `ContractionError` where "contraction" was asked of
+            a model that it does not serve ("auto" then goes another way).
 
-    Costs: "contraction" about 5 (1 + D) forward passes over all samples, "forward" about
-    5 (1 + D)^2, "reverse" and "segments" D products over the data, one sample or one segment at a
-    time.
+    Costs: "contraction" and "segments" D products over the data, "reverse" D products of each
+    sample alone.
 
     >>> from landscape_nb.problems.toys import quadratics
     >>> loss = EmpiricalLoss(*quadratics(5, 3).parts)
@@ -213,14 +210,12 @@ def increment_models(
     """
     w, U = _checked(loss, w, U)
     grid = checks.prefix_lengths(ks, loss.num_samples - 1, high_means="there must be a next sample")
-    if method not in ("auto", "contraction", "forward", "reverse", "segments"):
+    if method not in ("auto", "contraction", "reverse", "segments"):
         raise ValueError(
-            "method must be 'auto', 'contraction', 'forward', 'reverse' or 'segments'; got "
+            "method must be 'auto', 'contraction', 'reverse' or 'segments'; got "
             f"{checks.shown(method)}."
         )
-    if method in ("contraction", "forward", "reverse") or (
-        method == "auto" and 8 * len(grid) >= grid[-1]
-    ):
+    if method in ("contraction", "reverse") or (method == "auto" and 8 * len(grid) >= grid[-1]):
         blocks = derivative_blocks(loss, w, U, range(grid[-1] + 1), method, memory)
         return IncrementModels(torch.tensor(grid), *_by_running_sums(blocks, w, U, grid))
     return IncrementModels(torch.tensor(grid), *_by_segments(within(loss, memory), w, U, grid))

@@ -349,7 +349,6 @@ def increment_ways(samples: int) -> dict[str, tuple[int, Callable[..., Models]]]
     return {
         "20 k, fresh graphs (the paper's way)": (1, paper),
         "20 k, segments": (ROUNDS, partial(engine, ks=grid, method="segments")),
-        f"all {samples - 1} k, forward": (1, partial(engine, ks=every, method="forward")),
         f"all {samples - 1} k, reverse": (ROUNDS, partial(engine, ks=every, method="reverse")),
         f"all {samples - 1} k, auto": (ROUNDS, partial(engine, ks=every, method="auto")),
     }
@@ -362,7 +361,7 @@ def increment_run(name: str, kind: str, w: Tensor, U: Tensor) -> Measured:
     way = increment_ways(samples)[name][1]
     toy = Language.toy()
     V = torch.eye(len(toy.w))[:, :2]
-    for method in ("segments", "reverse", "forward"):
+    for method in ("segments", "reverse", "contraction"):
         ln.increment_models(toy.loss, toy.w, V, [1, 2], method=method)
     return measured(lambda: way(problem, w, U), partial(prepare, problem, name))
 
@@ -418,11 +417,6 @@ def compare_increments(kind: str) -> None:
             f"| {median(row.megabytes for row in rows):.0f} "
             f"| {error(found, exact):.0e} |"
         )
-    *_, forward, reverse, auto = (rows[0].out[2] for rows in runs.values())
-    same = [
-        way for way, B in (("forward", forward), ("reverse", reverse)) if np.array_equal(B, auto)
-    ]
-    print(f"\nauto's numbers are, bit for bit, those of: {' and '.join(same) or 'neither'}")
 
 
 def error(found: Models, exact: Models) -> float:
