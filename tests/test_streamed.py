@@ -315,6 +315,21 @@ def test_a_tensor_is_inputs_and_targets():
         assert_same(loss.per_sample(torch.ones(12, **F64)), expected)
 
 
+def test_a_model_that_takes_any_argument_gets_every_entry():
+    class Any(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = network()
+
+        def forward(self, scale=1.0, **entries):
+            assert set(entries) == {"x", "labels"}
+            return self.inner(entries["x"]) * scale
+
+    loss = streamed([{"x": x, "labels": y, "scale": 0 * y[:, None] + 1} for x, y in EIGHT],
+                    Any(), of_dict)  # fmt: skip
+    assert_same(loss.per_sample(loss.w0), in_memory().per_sample(loss.w0))
+
+
 def test_a_dict_whose_entries_forward_does_not_name_goes_whole():
     class Whole(nn.Module):
         def __init__(self):
@@ -349,6 +364,14 @@ class Global(Anew):
 
     def __iter__(self):
         return iter(torch.randperm(n).tolist())
+
+
+class AtOnce:
+    """The same again, drawn when a pass begins and not when its first batch is asked for."""
+
+    def __iter__(self):
+        order = torch.randperm(n)
+        return iter([(X[order], Y[order])])
 
 
 class Shorter:
@@ -392,6 +415,7 @@ REFUSED = {
 CHANGED = {
     "another order each time": (loader(sampler=Anew()), "Batch 0 is another one.*shuffle=False"),
     "global random numbers": (loader(sampler=Global()), "Batch 0 is another one"),
+    "drawn at once": (AtOnce(), "Batch 0 is another one"),
     "augmented": (Augmented(), "Batch 0 is another one.*no random transformation"),
     "fewer": (Shorter(), "batches ended after 2 of 4"),
     "more": (Longer(), "batches went on after 3"),
@@ -481,6 +505,8 @@ def test_an_error_of_the_loader_is_carried_over_and_nothing_hangs(memory):
     assert isinstance(caught.value.__cause__, OSError)
     assert all_end()
     batches.fails = None
+    late = range(24, n)
+    assert_same(loss.per_sample(w, late), memory.per_sample(w, late))
     assert_same(loss.per_sample(w), memory.per_sample(w))
 
 
@@ -534,6 +560,7 @@ def test_a_quantity_costs_as_many_passes_as_it_has_sums(memory):
     """Segments and candidates are read forwards: no pass for each of them."""
     batches = Counted()
     loss, w = streamed(batches), memory.w0
+    assert batches.passes <= 3  # the audit's samples are held
     counts = {}
     for name in ("gradient", "hvp", "hessian", *(q for q in QUANTITIES if "increments by" in q),
                  "every increment", "next samples", "chosen next samples",

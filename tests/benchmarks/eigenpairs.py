@@ -1,16 +1,21 @@
 """Top-10 eigenpairs of an MLP on digits: ours, curvlinops with ARPACK, the paper's method.
 
 Run by hand: python tests/benchmarks/eigenpairs.py
+             python tests/benchmarks/eigenpairs.py sizes      # N = 1e3 to 1e6, float64 and float32
 
 All values are judged against the dense Hessian and all residuals are recomputed with fresh
 products, whatever a method says of itself. Rounds differ in the random start and are interleaved;
 a ratio compares two methods within one round.
 """
 
+import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from statistics import median
+from time import process_time
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -145,6 +150,87 @@ def compare(problem: Problem, w: Tensor, point: str) -> None:
         )
 
 
+class Size(NamedTuple):
+    """An MLP on the first n digits, so many L-BFGS iterations from its start."""
+
+    widths: list[int]
+    n: int
+    rounds: int
+
+
+SIZES = {
+    "1e3": Size([64, 12, 12, 10], 1000, 9),
+    "3e3": Size([64, 32, 32, 10], 1000, 9),
+    "1e4": Size([64, 100, 50, 10], 1000, 5),
+    "1e5": Size([64, 400, 180, 10], 400, 3),
+    "1e6": Size([64, 1200, 760, 10], 200, 3),
+}
+
+
+def sizes(names: list[str]) -> None:
+    """Ours against the cheapest right eigsh on our own products; seconds of the process."""
+    head = "N | dtype | ours: products | s | residual | right | eigsh: tol, ncv | products | s"
+    print(f"| {head} | residual | right | ours / eigsh |\n{'|---' * 12}|")
+    for name, dtype in product(names, (torch.float64, torch.float32)):
+        size = SIZES[name]
+        inputs, labels = ln.data.digits(size.n)
+        cross_entropy = nn.CrossEntropyLoss(reduction="none")
+        model = ln.models.MLP(size.widths, generator=torch.Generator().manual_seed(0))
+        exact = ln.EmpiricalLoss(model.double(), cross_entropy, inputs, labels, l2=L2)
+        w = ln.fit(exact, size.n, max_iterations=20).w
+        true = ln.top_eigenpairs(exact, w, size.n, D, tol=1e-8).values
+        loss = ln.EmpiricalLoss(model.to(dtype), cross_entropy, inputs.to(dtype), labels, l2=L2)
+
+        here = w.to(dtype)
+
+        def judged(pairs: Pairs, true: Tensor = true, exact=exact, w=w, n=size.n) -> Judged:
+            values, order = pairs.values.double().sort(descending=True)
+            U = pairs.vectors[:, order].double()
+            residuals = (exact.hvp(w, U, n) - U * values).norm(dim=0)
+            right = int(((values - true).abs() <= 0.01 * true.abs()).sum())
+            return Judged(pairs.products, float(residuals.max() / true[0]), 0.0, right)
+
+        def by_eigsh(seed: int, tol: float, ncv: int, loss=loss, w=here, n=size.n) -> Pairs:
+            H = loss.hessian_operator(w, n)
+            kind = np.float64 if w.dtype == torch.float64 else np.float32
+            A = LinearOperator(
+                H.shape, matvec=lambda v: H(torch.from_numpy(v.ravel())).numpy(), dtype=kind
+            )
+            v0 = np.random.default_rng(seed).standard_normal(len(w)).astype(kind)
+            values, vectors = eigsh(A, D, which="LA", tol=tol, ncv=ncv, v0=v0)
+            return Pairs(torch.tensor(values), torch.tensor(vectors), H.products)
+
+        def by_us(seed: int, loss=loss, w=here, n=size.n) -> Pairs:
+            g = torch.Generator().manual_seed(seed)
+            pairs = ln.top_eigenpairs(loss, w, n, D, TOL, generator=g)
+            return Pairs(pairs.values, pairs.vectors, pairs.hvp_count)
+
+        settings = []
+        for tol, ncv in ARPACK_SETTINGS:
+            runs = [judged(by_eigsh(seed, tol, ncv)) for seed in range(3)]
+            if all(j.residual <= TOL and j.right == D for j in runs):
+                settings.append((sum(j.products for j in runs), tol, ncv))
+        tol, ncv = min(settings)[1:]
+        seconds: dict[str, list[float]] = {"ours": [], "eigsh": []}
+        found: dict[str, list[Judged]] = {"ours": [], "eigsh": []}
+        for seed in range(size.rounds):
+            for method, run in (("ours", by_us), ("eigsh", partial(by_eigsh, tol=tol, ncv=ncv))):
+                start = process_time()
+                pairs = run(seed)
+                seconds[method].append(process_time() - start)
+                found[method].append(judged(pairs))
+        cells = [
+            f"{spread([j.products for j in found[m]])} | {median(seconds[m]):.3f} "
+            f"| {max(j.residual for j in found[m]):.0e} | {spread([j.right for j in found[m]])}"
+            for m in seconds
+        ]
+        print(
+            f"| {len(w)} | {str(dtype)[6:]} | {cells[0]} | {tol:g}, {ncv} | {cells[1]} "
+            f"| {ratio(seconds['ours'], seconds['eigsh']):.2f} |",
+            flush=True,
+        )
+
+
 def price_of_a_product(problem: Problem, w: Tensor) -> None:
     """One Hessian-vector product in units of one gradient."""
     v = torch.randn(len(w), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -179,6 +265,9 @@ def price_of_a_product(problem: Problem, w: Tensor) -> None:
 
 def main() -> None:
     use_one_thread()
+    if sys.argv[1:2] == ["sizes"]:
+        print(versions("torch", "scipy"))
+        return sizes(sys.argv[2:] or list(SIZES))
     warnings.filterwarnings("ignore", module="curvlinops")
     print(versions("torch", "scipy", "curvlinops-for-pytorch"))
     problem = Problem([64, 32, 32, 10])
