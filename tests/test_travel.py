@@ -165,6 +165,7 @@ def results():
 # Not results: what lives only while a function runs, and what has its own files and tests.
 INSIDE = {"_Probe", "_Candidate", "TrainingRun", "SetupReport", "Probe", "UsedOutputs", "_Search"}
 INSIDE |= {"BilinearLayer", "Use", "WeightedLoss", "Task", "_File", "Opened", "Processes"}
+INSIDE |= {"_Place"}
 
 
 def test_every_result_of_the_numerics_and_the_theory_is_among_them(results):

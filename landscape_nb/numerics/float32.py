@@ -11,8 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape_nb.numerics import batches
-
 # Bytes that a forward pass leaves behind, at least: below, PyTorch's own overhead outweighs what
 # float32 saves. Measured on MLPs: 1.0 MB gained nothing, 1.7 MB a third of the time.
 WORTHWHILE = 1.5e6
@@ -32,14 +30,11 @@ def in_float32(loss: Any, samples: range | Tensor) -> Any | None:
         return None
     if not hasattr(loss, "with_module") or loss.takes_turns:
         return None
-    parts = {
-        name: batches.changed(batches.rows(getattr(loss, name), samples), _single)
-        for name in ("inputs", "targets")
-    }
+    loss_fn = None
     if isinstance(loss.loss_fn, nn.Module):
-        parts["loss_fn"] = copy.deepcopy(loss.loss_fn).float()
-    module = copy.deepcopy(loss.uncalled).float()
-    return loss.with_module(module, w0=loss.w0.float(), num_samples=len(samples), **parts)
+        loss_fn = copy.deepcopy(loss.loss_fn).float()
+    twin = loss.with_module(copy.deepcopy(loss.uncalled).float(), loss_fn, loss.w0.float())
+    return twin.with_samples(loss.samples.only(samples, _single))
 
 
 def _single(leaf: Any) -> Any:

@@ -115,8 +115,8 @@ class EmpiricalLoss:
         """The loss of data that do not fit memory, read batch by batch in every evaluation.
 
         The same numbers as from memory, up to rounding; of the samples two batches are held at any
-        time, on the model's device. Building it takes three passes over them, a value, a gradient
-        or a Hessian-vector product one (several columns at once: still one).
+        time, on the model's device. Building it takes three to four passes over them, a value, a
+        gradient or a Hessian-vector product one (several columns at once: still one).
 
         A batch is a pair, (inputs, targets), as `TensorDataset` makes it; or a dict, as the
         collators of Hugging Face make it, which is both: the model is given those of its entries

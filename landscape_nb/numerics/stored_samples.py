@@ -230,7 +230,7 @@ class HeldBatches(BatchedSamples):
 Samples = StoredSamples | BatchedSamples
 
 _NOT_IN_MEMORY = (
-    "This loss reads its samples in batches and holds no {0}. For some samples' take "
+    "This loss reads its samples in batches and holds no {0}. For some of them take "
     "`loss.samples.rows(indices)`."
 )
 
