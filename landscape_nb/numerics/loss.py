@@ -33,9 +33,9 @@ from landscape_nb.numerics.operators import (
 # The graph of a gradient holds about so many times what a forward pass leaves behind. Measured on
 # an MLP and a transformer.
 _GRAPH_OF_GRADIENT = 4
-# Bytes of single samples' gradients at once. Four times as much took 0.9 to 1.4 times as long, on
-# the same, and held 100 MB more.
-_AT_ONCE = 2**27
+# Bytes of single samples' gradients at once. All that fit 1e9 took 0.8 to 1.9 times as long, on
+# the same, and held up to 190 MB more.
+_AT_ONCE = 2**26
 LossFunction = Callable[[Any, Any], Tensor]
 
 
