@@ -52,7 +52,7 @@ WORK = {
         f"increments, {method}": lambda l, method=method: parts(
             ln.increment_models(l, l.w0, directions(l), range(1, 11), method=method)
         )
-        for method in ("auto", "contraction", "forward", "reverse", "segments")
+        for method in ("auto", "contraction", "reverse", "segments")
     },
     "next samples": lambda l: parts(ln.next_sample_models(l, l.w0, directions(l), 8)),
     "criteria": lambda l: (

@@ -11,9 +11,9 @@ from landscape_nb.numerics.operators import DifferentiableLoss, Indices, refuse_
 from landscape_nb.numerics.stored_samples import BatchedSamples, StoredSamples
 
 _AT_ONCE, _COMPARED = 256, 32  # samples: chosen here
-# Bytes held for those at once. Four times as much took 0.9 to 1.4 times as long, on an MLP and a
-# transformer, and held 100 MB more.
-_BYTES = 2**27
+# Bytes held for those at once. All that fit 1e9 took 0.8 to 1.9 times as long, on an MLP and a
+# transformer, and held up to 190 MB more.
+_BYTES = 2**26
 _HELD = 4  # times that what one sample's pass leaves behind is held: as for the loss's own batches
 
 

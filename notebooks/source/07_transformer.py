@@ -747,6 +747,8 @@ print("gradient, 4 directions: top", catch["few_top"], " bottom", catch["few_bot
 # %%
 text, build, judge = run.loss([*range(8), *held_out[:96]]), range(8, 72), range(72, 104)
 eight = ln.top_eigenpairs(text, text.w0, 8, D, tol=2e-2, start=tops[0].vectors).vectors
+
+# %%
 principal = ln.gradient_subspace(text, text.w0, 8, build, D)
 fixed = {"top": eight, "principal": principal, "random": bases["random"][0]}
 live = transformer_probes.gradient_shares(text, 8, judge, fixed)
