@@ -11,6 +11,7 @@ from torch.func import hessian
 
 import landscape_nb as ln
 from landscape_nb.numerics import checks
+from landscape_nb.numerics.krylov import lanczos_quadrature
 from landscape_nb.numerics.operators import as_operator
 
 A = randn(6, 6) + randn(6, 6).T
@@ -134,3 +135,38 @@ def test_old_names_of_modules_are_the_modules_themselves():
         ln.novelty  # noqa: B018
     with pytest.raises(ModuleNotFoundError):
         import landscape_nb.novelty
+
+
+class HeldTwice(ln.ProductOperator):
+    """A on vectors (x, x) of which one half is held here: what is summed counts twice."""
+
+    def total(self, x):
+        return 2 * x
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("D", [1, 4, 120], ids="D={}".format)
+def test_all_that_is_summed_over_parameters_goes_through_the_operator(D, dtype):
+    """The sum of each half is that of one: pairs are those of A, vectors shorter by sqrt(2)."""
+    A = randn(120, 120)
+    A = (A + A.T).to(dtype)
+    start = randn(120, 2, seed=1).to(dtype)
+    whole = ln.ProductOperator(lambda V: A @ V, A[0])
+    halves = HeldTwice(lambda V: A @ V, A[0])
+    near = dict(rtol=0, atol=1e-9 if dtype == torch.float64 else 1e-4)
+    for settings in ({}, {"start": start}):
+        one, two = (ln.largest_eigenpairs(H, D, **settings) for H in (whole, halves))
+        torch.testing.assert_close(two.values, one.values, **near)
+        torch.testing.assert_close(2**0.5 * two.vectors, one.vectors, **near)
+        torch.testing.assert_close(two.residuals, one.residuals, **near)
+        if D < 120 and dtype == torch.float64:
+            assert one.residuals.max() > 1e-7  # else nothing is compared
+        assert two.hvp_count == one.hvp_count
+    torch.testing.assert_close((-halves).total(A), 2 * A)
+    known = ln.largest_eigenpairs(halves, 3)
+    quadratures = [
+        lanczos_quadrature(H, randn(120, seed=2).to(dtype), 8, factor * known.vectors)
+        for H, factor in ((whole, 2**0.5), (halves, 1.0))
+    ]
+    for one, two in zip(*quadratures, strict=True):
+        torch.testing.assert_close(one, two, **near)

@@ -14,6 +14,7 @@ Two certificates come with the pairs:
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics import checks
-from landscape_nb.numerics.certificate import EXTRA, Certificate, certify
+from landscape_nb.numerics.certificate import EXTRA, SPOTS, Certificate, certify, spot_check
 from landscape_nb.numerics.krylov import KrylovBasis
 from landscape_nb.numerics.operators import SymmetricOperator, takes_operator
 from landscape_nb.numerics.progress import progress_bar
@@ -108,8 +109,9 @@ class Search:
                 f"relative_to must be 'wanted' or 'spectrum'; got {self.relative_to!r}."
             )
         if start is not None:
-            start = checks.directions(start, H, "start").reshape(N, -1)
-            if not torch.isfinite(start).all():
+            vector = H.new_vector()
+            start = checks.directions(start, vector, "start").reshape(len(vector), -1)
+            if float(H.largest((~torch.isfinite(start)).any().double())):
                 raise ValueError(
                     "start must be finite; it holds NaN or infinity. Leave start out for a cold "
                     "start."
@@ -158,16 +160,23 @@ def largest_eigenpairs(
     N = H.shape[0]
     D = checks.whole_number("D", D, 1, N, f"N = {N} is the number of trainable parameters; lower D")
     search = dataclasses.replace(search or Search(), **settings).checked(H, D)
+    pairs = _by_a_cheaper_operator(H, D, search)
+    if pairs is not None:
+        return pairs
     found = _found(H, D, search)  # the basis is gone now: the certificate takes its memory
     assert search.max_basis is not None
-    proof = certify(H, found.values, found.vectors, found.r, max(8, search.max_basis // 4))
+    if found.strayed is not None:
+        return _confirmed(H, found, found.strayed)
+    values = found.values.to(H.device, H.dtype)
+    proof = certify(H, values, found.vectors, found.r, max(8, search.max_basis // 4))
+    proof = dataclasses.replace(proof, asymmetry=max(proof.asymmetry, found.asymmetry))
     pairs = Eigenpairs(
-        values=found.values,
+        values=values,
         vectors=found.vectors,
         # no product is right beyond rounding, whatever was measured
         residuals=proof.residuals.clamp(min=found.rounding).to(H.device, H.dtype),
         gap=found.gap,
-        hvp_count=found.products + len(found.values) + EXTRA,
+        hvp_count=found.products + len(values) + EXTRA,
         noise=proof.noise,
     )
     refusal = _refusal(found, pairs, proof, D, search.tol)
@@ -176,10 +185,53 @@ def largest_eigenpairs(
     return pairs
 
 
+def _confirmed(H: SymmetricOperator, found: "_Found", strayed: float) -> Eigenpairs:
+    """Pairs whose account a spot check confirms: D products more would say nothing else."""
+    residuals = torch.hypot(found.claimed, torch.tensor(strayed, dtype=torch.float64))
+    return Eigenpairs(
+        values=found.values.to(H.device, H.dtype),
+        vectors=found.vectors,
+        residuals=residuals.clamp(min=found.rounding).to(H.device, H.dtype),
+        gap=found.gap,
+        hvp_count=found.products,
+        noise=found.noise,
+    )
+
+
+def _by_a_cheaper_operator(H: SymmetricOperator, D: int, search: Search) -> Eigenpairs | None:
+    """The pairs found with `H.cheaper()` and confirmed by products of H; None if that fails.
+
+    The rule: where there is such an operator, and as long as the residuals allowed are a hundred of
+    its roundings at least. A spot check compares products of H itself with the account of the
+    cheaper ones: values, residuals and completeness then hold for H to within what it reports.
+    """
+    assert search.generator is not None
+    if search.tol < _ROUNDINGS * torch.finfo(torch.float32).eps:
+        return None
+    cheaper = H.cheaper()
+    if cheaper is None:
+        return None
+    own = torch.Generator(search.generator.device)
+    own.set_state(search.generator.get_state())
+    start = None if search.start is None else search.start.to(cheaper.dtype)
+    try:
+        found = _found(cheaper, D, dataclasses.replace(search, start=start, generator=own), H)
+    except (ValueError, RuntimeError):
+        return None  # an overflow in float32, for one
+    if found.strayed is None:
+        return None
+    search.generator.set_state(own.get_state())
+    U = found.vectors.to(H.dtype)
+    # orthonormal to float32's precision so far: U (U'U)^(-1/2)
+    values, Y = torch.linalg.eigh(H.total(U.T @ U))
+    U = U @ (Y / values.sqrt()) @ Y.T
+    return _confirmed(H, found._replace(vectors=U), found.strayed)
+
+
 class _Found(NamedTuple):
     """Pairs by the solver's own account, and what a certificate of them needs."""
 
-    values: Tensor
+    values: Tensor  # in float64
     vectors: Tensor
     claimed: Tensor  # residuals, (D,), in float64
     gap: float
@@ -188,16 +240,21 @@ class _Found(NamedTuple):
     allowed: float  # largest residual
     rounding: float  # of the largest magnitude seen
     r: Tensor  # (N,), a unit vector, half of it from the basis
+    asymmetry: float  # of the products so far
+    strayed: float | None  # what a spot check adds to the residuals; None: it did not confirm them
+    noise: float  # by that check
 
 
-def _found(H: SymmetricOperator, D: int, search: Search) -> _Found:
+def _found(
+    H: SymmetricOperator, D: int, search: Search, judge: SymmetricOperator | None = None
+) -> _Found:
+    """The pairs of H, with a spot check by products of `judge`, H itself if not given."""
     N, generator, max_products = H.shape[0], search.generator, search.max_products
     assert generator is not None and max_products is not None and search.max_basis is not None
     basis = KrylovBasis(H, search.max_basis)
 
     def start_at_random() -> None:
-        x = torch.randn(N, dtype=torch.float64, generator=generator, device=generator.device)
-        if not basis.start(x.to(H.device)):
+        if not basis.start(H.random_vector(generator)):
             raise RuntimeError("no direction is left to start from: Q and F span the whole space.")
 
     if search.start is not None:
@@ -211,39 +268,60 @@ def _found(H: SymmetricOperator, D: int, search: Search) -> _Found:
         nonlocal seen
         seen = max(seen, float(theta.abs().max()))
         scale = seen if search.relative_to == "spectrum" else float(theta[:D].abs().max())
+        if judge is not None and search.tol * scale < _ROUNDINGS * torch.finfo(H.dtype).eps * seen:
+            raise ValueError("The tolerance is out of reach of the cheaper operator.")
         # below ten roundings of the largest value there is nothing left to resolve
         return max(search.tol * scale, 10 * torch.finfo(H.dtype).eps * seen)
 
     def stop(D: int, converged: bool) -> _Found:
         theta, Y = basis.ritz()
         rows = basis.vectors(Y[:, :D])
-        for u in rows:  # fix the sign: largest component positive
-            u *= u[u.abs().argmax()].sign()
-        allowed = bound(theta)
+        # fix the sign: largest component positive
+        ends = H.largest(torch.stack([rows.amax(1), -rows.amin(1)]))
+        rows[ends[1] > ends[0]] *= -1
+        allowed, rounding = bound(theta), torch.finfo(H.dtype).eps * seen
+        claimed, strayed, noise = basis.residual_norms(Y[:, :D]), None, basis.asymmetry
+        products = basis.products
+        if converged:
+            off, size = spot_check(judge or H, basis, Y[:, :D], generator)
+            noise, products = max(noise, size), products + SPOTS
+            # More than rounding, and the whole certificate is asked.
+            if max(off, noise) <= _ROUNDINGS * rounding and float(claimed.max()) <= allowed:
+                strayed = off
         return _Found(
-            values=theta[:D].to(H.device, H.dtype),
+            values=theta[:D],
             vectors=rows.T,
-            claimed=basis.residual_norms(Y[:, :D]),
+            claimed=claimed,
             gap=float(theta[D - 1] - theta[D]) if basis.count > D else float("inf"),
-            products=basis.products,
+            products=products,
             converged=converged,
             allowed=allowed,
-            rounding=torch.finfo(H.dtype).eps * seen,
+            rounding=rounding,
             r=_direction(basis, generator),
+            asymmetry=basis.asymmetry,
+            strayed=strayed,
+            noise=noise,
         )
 
-    complete = False
+    complete, look = False, 0
     with progress_bar(
         desc="finding eigenpairs", unit=" products", disable=not search.progress
     ) as bar:
         while True:
             bar.update(basis.products - bar.n)
-            if basis.count < D:  # too small to hold D pairs: extend as Lanczos does
-                residuals, open_pairs = basis.S[:, -1:], 1
+            if basis.count < max(D, look if basis.open_ends == 1 else 0):
+                residuals, open_pairs = None, 1  # too early for a look: extend as Lanczos does
             else:
                 theta, Y = basis.ritz()
                 norms = basis.residual_norms(Y[:, :D])
-                unconverged = norms > bound(theta)
+                allowed = bound(theta)
+                unconverged = norms > allowed
+                # residuals fall by a factor of 5 a step at most, as a rule: seen on MLPs
+                look = (
+                    basis.count + int(math.log(max(float(norms.max()) / allowed, 1), 5))
+                    if allowed
+                    else 0
+                )
                 open_pairs = int(unconverged.sum())
                 if open_pairs == 0 and (complete or basis.count == N):
                     return stop(D, converged=True)
@@ -258,6 +336,7 @@ def _found(H: SymmetricOperator, D: int, search: Search) -> _Found:
                 return stop(min(D, basis.count), converged=False)
             if basis.count + 1 > basis.capacity:
                 basis.make_room(D, 1)
+                look = 0
                 continue
             if basis.open_ends == 0:
                 start_at_random()
@@ -265,9 +344,9 @@ def _found(H: SymmetricOperator, D: int, search: Search) -> _Found:
                 basis.extend(residuals)
 
 
-# Steps of the search for a missed pair: at least, at most. Chosen here.
-# With 5 steps at least, the search missed one doubled eigenvalue in sixty near the bulk.
-LEAST_SEARCH, LONGEST_SEARCH = 12, 40
+# The search for a missed copy: how likely it may be that one is there and was not seen, and steps
+# at most. Chosen here.
+MISS, LONGEST_SEARCH = 0.05, 40
 
 
 def _nothing_larger(
@@ -275,29 +354,39 @@ def _nothing_larger(
 ) -> bool:
     """Search the complement of the basis from a random start; False if a larger value turns up.
 
-    Lanczos steps stay in the basis, so nothing is wasted. The search ends when the largest value
-    seen in the complement has settled clearly below the smallest wanted one, or after
-    LONGEST_SEARCH steps.
+    Lanczos steps stay in the basis, so nothing is wasted. With the orthonormal polynomials p_j of
+    the steps so far, x'p_i(H) p_j(H) x = 1 if i = j, else 0, an eigenvector u of a value t has
+
+        (u'x)^2 <= 1 / sum_j p_j(t)^2                           (Christoffel function; well known)
+
+    and no eigenvalue that x has met at t or above was overlooked while all p_j(t) > 0 (Sturm). Of
+    a random unit vector x in M dimensions (u'x)^2 is about z^2 / M, z standard normal. So the
+    search ends as soon as a missed copy would have to have |z| below what chance gives with
+    probability MISS; or after LONGEST_SEARCH steps.
     """
     basis.make_room(D, LONGEST_SEARCH)
     theta = basis.ritz()[0]
     wanted, allowed = theta[:D], bound(theta)
-    first = basis.count
+    t, first = float(wanted[-1]) + allowed, basis.count
+    seen = basis.H.shape[0] - first
+    enough = seen * 2 / (math.pi * MISS**2)
     start_at_random()
+    before, p, total, beta = 0.0, 1.0, 1.0, 0.0
     for step in range(1, LONGEST_SEARCH + 1):
-        if bool((basis.ritz()[0][:D] > wanted + allowed).any()):
+        j = basis.count - 1
+        before, p = p, (t - float(basis.T[j, j])) * p - beta * before
+        beta = float(basis.S[:, -1:].norm())
+        if beta == 0:
+            # the basis spans everything that H can reach from this start
+            return not bool((basis.ritz()[0][:D] > wanted + allowed).any())
+        p /= beta
+        total += p * p
+        if p <= 0 and bool((basis.ritz()[0][:D] > wanted + allowed).any()):
             return False
-        if basis.count == basis.capacity:
+        if basis.count == basis.capacity or (p > 0 and total >= enough):
             return True
-        t, y = torch.linalg.eigh(basis.T[first:, first:])
-        beyond = float((basis.S[:, first:] @ y[:, -1]).norm())
-        # three residuals: one says only that some eigenvalue is near t. Chosen here.
-        if step >= LEAST_SEARCH and t[-1] + 3 * beyond <= wanted[-1]:
-            return True
-        if float(basis.S[:, -1:].norm()) == 0:
-            return True  # the basis spans everything that H can reach from this start
         if step < LONGEST_SEARCH:
-            basis.extend(basis.S[:, -1:])
+            basis.extend()
     return True
 
 
@@ -310,9 +399,9 @@ def _direction(basis: KrylovBasis, generator: torch.Generator) -> Tensor:
     own = torch.Generator(generator.device)
     own.set_state(generator.get_state())
     z = torch.randn(basis.count, 1, dtype=torch.float64, generator=own, device=own.device)
-    g = torch.randn(basis.H.shape[0], dtype=torch.float64, generator=own, device=own.device)
-    r = basis.vectors(z.cpu() / z.cpu().norm())[0].double() + (g / g.norm()).to(basis.H.device)
-    return (r / r.norm()).to(basis.H.dtype)
+    g = basis.H.random_vector(own)
+    r = basis.vectors(z.cpu() / z.cpu().norm())[0].double() + g / basis.norm(g)
+    return (r / basis.norm(r)).to(basis.H.dtype)
 
 
 # Roundings of the largest magnitude seen by which fresh products may differ from the solver's

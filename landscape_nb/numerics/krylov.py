@@ -14,6 +14,7 @@ best Ritz vectors are kept (thick-restart Lanczos: Wu and Simon, SIAM J. Matrix 
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,23 +37,31 @@ class KrylovBasis:
     Attributes:
         Q: (capacity, N), the basis; its first `count` rows are in use.
         F: (p, N), the open directions, as rows.
-        T: (m, m), H in the basis.
-        S: (p, m), what H adds to the basis, in the p open directions.
+        count: m, the number of basis vectors.
+        products: how many were taken.
+        asymmetry: largest norm of a column of Q'HQ - (Q'HQ)', of its part above the diagonal: each
+            product is projected on all of Q, though symmetry gives all entries but one.
     """
 
     def __init__(self, H: SymmetricOperator, capacity: int) -> None:
         self.H, self.capacity = H, capacity
+        vector = H.new_vector()
         # One basis vector per row: each is contiguous.
-        self.Q = torch.empty(capacity, H.shape[0], dtype=H.dtype, device=H.device)
-        self.F = self.Q.new_empty(0, H.shape[0])
-        self.T = torch.empty(0, 0, dtype=torch.float64)
-        self.S = torch.empty(0, 0, dtype=torch.float64)
-        self.products = 0
+        self.Q = vector.new_empty(capacity, len(vector))
+        self.F = self.Q.new_empty(0, len(vector))
+        # NumPy's: of so few numbers, PyTorch's own overhead would cost more than a product
+        self._T, self._S = np.zeros((capacity, capacity)), np.zeros((0, capacity))
+        self.count, self.products, self.asymmetry = 0, 0, 0.0
 
     @property
-    def count(self) -> int:
-        """m, the number of basis vectors."""
-        return self.T.shape[0]
+    def T(self) -> Tensor:
+        """(m, m), H in the basis."""
+        return torch.from_numpy(self._T[: self.count, : self.count])
+
+    @property
+    def S(self) -> Tensor:
+        """(p, m), what H adds to the basis, in the p open directions."""
+        return torch.from_numpy(self._S[:, : self.count])
 
     @property
     def open_ends(self) -> int:
@@ -61,111 +70,127 @@ class KrylovBasis:
 
     def ritz(self) -> tuple[Tensor, Tensor]:
         """Ritz values, descending, and their coefficients."""
-        theta, Y = torch.linalg.eigh(self.T)
-        return theta.flip(0), Y.flip(1)
+        theta, Y = np.linalg.eigh(self._T[: self.count, : self.count])
+        return torch.from_numpy(theta[::-1].copy()), torch.from_numpy(Y[:, ::-1].copy())
 
     def residual_norms(self, Y: Tensor) -> Tensor:
         """|H u - theta u| of Ritz vectors u = Q y, by the decomposition's own account."""
         return (self.S @ Y).norm(dim=0)
 
+    def norm(self, x: Tensor) -> float:
+        """|x| of a vector of the space, summed in float64."""
+        x = x.double()
+        return float(self.H.total(x @ x)) ** 0.5
+
     def start(self, x: Tensor) -> bool:
         """Open a new end along x, (N,), and take one step; False if x lies in the span already."""
-        q, _, _, _ = self._outside(x.double())
+        q, _, _, _ = self._outside(x)
         if q is None:
             return False
-        self._append(q.to(self.Q), torch.zeros(self.count, dtype=torch.float64))
+        self._append(q.to(self.Q), np.zeros(self.count))
         return True
 
-    def extend(self, C: Tensor) -> None:
-        """Add to the basis the open direction that matters most to the residuals F C, (p, b)."""
-        if len(C) > 1:
-            self._bring_to_front(torch.linalg.svd(C)[0][:, 0])
-        q, row = self.F[0], self.S[0]
-        self.F, self.S = self.F[1:], self.S[1:]
-        self._append(q / float(q.double().norm()), row)
+    def extend(self, C: Tensor | None = None) -> None:
+        """Add to the basis the open direction that matters most to the residuals F C, (p, b).
 
-    def _bring_to_front(self, c: Tensor) -> None:
+        Without C, the newest.
+        """
+        if self.open_ends > 1:
+            c = self.S[:, -1:] if C is None else C
+            self._bring_to_front(torch.linalg.svd(c)[0][:, 0].numpy())
+        q, row = self.F[0], self._S[0, : self.count]
+        self.F, self._S = self.F[1:], self._S[1:]
+        self._append(q / self.norm(q), row)
+
+    def _bring_to_front(self, c: np.ndarray) -> None:
         """Make the unit vector F c the first column of F, by a reflection; F S stays what it is."""
-        v = c.clone()
+        v = c.copy()
         v[0] -= 1
-        if float(v.norm()) > 1e-14:
-            v = v / v.norm()
-            self.S = self.S - 2 * torch.outer(v, v @ self.S)
-            f = v.to(self.F)
+        length = float(np.linalg.norm(v))
+        if length > 1e-14:
+            v = v / length
+            self._S = self._S - 2 * np.outer(v, v @ self._S)
+            f = torch.from_numpy(v).to(self.F)
             self.F = self.F - 2 * torch.outer(f, f @ self.F)
 
-    def _append(self, q: Tensor, row: Tensor) -> None:
+    def _append(self, q: Tensor, row: np.ndarray) -> None:
         """Add q, orthonormal to Q and F, with row = Q'Hq known; costs one product."""
         m, p = self.count, self.open_ends
         product = self.H.multiply(q[:, None])[:, 0]
         self.products += 1
-        if not torch.isfinite(product).all():
+        if float(self.H.largest((~torch.isfinite(product)).any().double())):
             raise ValueError(
                 "A Hessian-vector product is not finite: the loss is not twice differentiable at "
                 "this w (a square root or a division at zero?) or its curvature overflows."
             )
         self.Q[m] = q
-        T = torch.zeros(m + 1, m + 1, dtype=torch.float64)
-        T[:m, :m], T[m, :m], T[:m, m] = self.T, row, row
-        S = torch.zeros(p + 1, m + 1, dtype=torch.float64)
-        S[:p, :m] = self.S
-        self.T = T
-        f, h, s, beta = self._outside(product.double(), row)
-        T[m, m], S[:p, m], S[p, m] = h[m], s, beta
-        if f is None:
-            self.S = S[:p]
-        else:
-            self.S = S
+        self.count, self._T[m, :m], self._T[:m, m] = m + 1, row, row
+        f, h, s, beta = self._outside(product, row)
+        self._T[m, m] = h[m]
+        self.asymmetry = max(self.asymmetry, float(np.linalg.norm(h[:m] - row)))
+        S = np.zeros((p + (f is not None), self.capacity))
+        S[:p] = self._S
+        S[:p, m] = s
+        if f is not None:
+            S[p, m] = beta
             self.F = torch.cat([self.F, f.to(self.F)[None]])
+        self._S = S
 
     def _outside(
-        self, x: Tensor, row: Tensor | None = None
-    ) -> tuple[Tensor | None, Tensor, Tensor, float]:
+        self, x: Tensor, row: np.ndarray | None = None
+    ) -> tuple[Tensor | None, np.ndarray, np.ndarray, float]:
         """Unit vector along the part of x outside Q and F (None if rounding), and Q'x, F'x, norm.
 
         `row`, if given, is Q'x but for its last entry: removing it first saves a pass over Q.
         """
-        h = torch.zeros(self.count, dtype=torch.float64)
-        s = torch.zeros(self.open_ends, dtype=torch.float64)
-        scale = float(x.norm())
+        h, s = np.zeros(self.count), np.zeros(self.open_ends)
+        x = x.to(torch.float64, copy=True)  # an operator may keep what it returned
+        left = scale = self.norm(x)
         if scale == 0:
             return None, h, s, 0.0
         if row is not None:
-            known = row.nonzero()[:, 0]
+            known = np.flatnonzero(row)
             if 4 * len(known) < self.count:
                 h[known] = row[known]
                 for j in known.tolist():
-                    x = x - float(row[j]) * self.Q[j].double()
-            newest = self.Q[self.count - 1].double()
-            h[-1] = newest @ x
-            x = x - float(h[-1]) * newest
-        left = float(x.norm())
+                    x.sub_(self.Q[j], alpha=float(row[j]))
+            newest = self.Q[self.count - 1]
+            h[-1] = float(self.H.total(newest.double() @ x))
+            x.sub_(newest, alpha=float(h[-1]))
+            left = self.norm(x)
         # what is left below is rounding, of the products or of these sums. Chosen here.
         rounding = min(1e-8, 100 * torch.finfo(self.Q.dtype).eps) * scale
         while left > rounding:
             before = left
             g = self._project(x)
-            x = x - self._combine(g)
+            self._remove(g, x)
+            g = g.cpu().numpy()
             h, s = h + g[: len(h)], s + g[len(h) :]
-            left = float(x.norm())
+            left = self.norm(x)
             # Once more if much was removed, with its rounding (Daniel et al., 1976): 0.7.
             if left > 0.7 * before:
-                return x / left, h, s, left
+                return x.div_(left), h, s, left
         return None, h, s, 0.0
 
     def _project(self, x: Tensor) -> Tensor:
         """Q'x and F'x, one after the other, summed in float64."""
         Q, like = self.Q[: self.count], x.to(self.Q)
-        step = like.numel() if Q.dtype == torch.float64 else _BLOCK
-        total = x.new_zeros(self.count)
-        for i in range(0, len(like), step):
-            total += (Q[:, i : i + step] @ like[i : i + step]).double()
-        return torch.cat([total, self.F.double() @ x]).cpu()
+        step = max(1, len(like)) if Q.dtype == torch.float64 else _BLOCK
+        parts = [
+            (Q[:, i : i + step] @ like[i : i + step]).double() for i in range(0, len(like), step)
+        ]
+        total = parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+        return self.H.total(torch.cat([total, self.F.double() @ x]) if self.open_ends else total)
 
-    def _combine(self, y: Tensor) -> Tensor:
-        """Q y1 + F y2 for y = (y1, y2)."""
-        m, y = self.count, y.to(self.Q.device)
-        return (y[:m].to(self.Q) @ self.Q[:m]).double() + y[m:] @ self.F.double()
+    def _remove(self, y: Tensor, x: Tensor) -> None:
+        """Take Q y1 + F y2 from x, for y = (y1, y2); in place."""
+        m, Q = self.count, self.Q[: self.count]
+        if Q.dtype == x.dtype:
+            x.addmv_(Q.T, y[:m], alpha=-1)
+        else:
+            x.sub_(y[:m].to(Q) @ Q)
+        if self.open_ends:
+            x.sub_(y[m:] @ self.F.double())
 
     def _parts(self) -> Iterator[tuple[slice, Tensor]]:
         """Columns of Q in float64, piece by piece, so that no float64 copy is ever held."""
@@ -182,6 +207,15 @@ class KrylovBasis:
             out[:, columns] = Y @ Q
         return out
 
+    def strayed(self, y: Tensor, HV: Tensor) -> Tensor:
+        """|H v - (Q T + F S) y|, (b,), of products H v, (N, b), with v = Q y, (m, b)."""
+        Ty, Sy = (self.T @ y).to(HV.device), (self.S @ y).to(HV.device)
+        squares = torch.zeros(y.shape[1], dtype=torch.float64, device=HV.device)
+        for rows, Q in self._parts():
+            off = HV[rows].double() - Q.T @ Ty - self.F[:, rows].double().T @ Sy
+            squares += off.square().sum(0)
+        return self.H.total(squares).sqrt().cpu()
+
     def make_room(self, D: int, vectors: int) -> None:
         """Restart with the best Ritz vectors if the new vectors would not fit."""
         if self.count + vectors <= self.capacity or self.capacity == self.H.shape[0]:
@@ -191,8 +225,9 @@ class KrylovBasis:
         rows = Y[:, :kept].T.to(self.Q.device)
         for columns, Q in self._parts():
             self.Q[:kept, columns] = rows @ Q
-        self.S = self.S @ Y[:, :kept]
-        self.T = torch.diag(theta[:kept])
+        self._S[:, :kept] = (self.S @ Y[:, :kept]).numpy()
+        self._T[:kept, :kept] = np.diag(theta[:kept].numpy())
+        self.count = kept
 
 
 def lanczos_quadrature(
@@ -215,10 +250,10 @@ def lanczos_quadrature(
     """
 
     def outside(V: Tensor) -> Tensor:
-        return V if known is None else V - known @ (known.T @ V)
+        return V if known is None else V - known @ H.total(known.T @ V)
 
     H = as_operator(H, like=x)
-    inside = ProductOperator(lambda V: outside(H.multiply(V)), x)
+    inside = ProductOperator(lambda V: outside(H.multiply(V)), H)
     *_, basis = _growing(inside, outside(x), steps)
     nodes, Y = torch.linalg.eigh(basis.T)
     return nodes, Y[0].square()
@@ -256,7 +291,7 @@ def ritz_after_each_step(
 
 def _growing(H: SymmetricOperator, x: Tensor, steps: int) -> Iterator[KrylovBasis]:
     """The basis of one Krylov space after each step, until there is nothing left to add."""
-    basis = KrylovBasis(H, min(steps, len(x)))
+    basis = KrylovBasis(H, min(steps, H.shape[0]))
     basis.start(x)
     yield basis
     while basis.count < basis.capacity and basis.open_ends:

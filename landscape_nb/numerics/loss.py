@@ -154,6 +154,11 @@ class EmpiricalLoss:
         return view
 
     @property
+    def takes_turns(self) -> bool:
+        """Whether threads share state that can't be copied with the module."""
+        return self._module.in_turns
+
+    @property
     def uncalled(self) -> nn.Module:
         """The copy of the module that is never called, only copied: it has no cache."""
         return self._module.uncalled

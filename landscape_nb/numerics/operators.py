@@ -21,6 +21,7 @@ from torch import Tensor
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.batches import used_outputs
 from landscape_nb.numerics.blocks import dense
+from landscape_nb.numerics.float32 import in_float32
 
 Indices = range | Tensor  # of samples, from 0
 Samples = int | Indices  # the first k, or just these
@@ -59,6 +60,10 @@ class DifferentiableLoss(Protocol):
 class SymmetricOperator:
     """A symmetric (N, N) matrix of which only products are known.
 
+    A solver's vectors are as long as `new_vector()`, and what it sums over their entries goes
+    through `total`: so an operator may hold only this process's part of every vector, and says
+    with `new_vector`, `total`, `largest` and `random_vector` how the parts belong together.
+
     Args:
         like: (N,), a vector of the space that it acts on.
 
@@ -96,7 +101,18 @@ class SymmetricOperator:
 
     def __neg__(self) -> "ProductOperator":
         """The operator -H, whose products count for H too."""
-        return ProductOperator(lambda columns: -self.multiply(columns), self.new_vector())
+        return ProductOperator(
+            lambda columns: -self.multiply(columns),
+            self,
+            lambda: None if (cheaper := self.cheaper()) is None else -cheaper,
+        )
+
+    def cheaper(self) -> "SymmetricOperator | None":
+        """This matrix to float32's precision, by products of half the cost; None if there is none.
+
+        Whether it is nearly the same is for the caller to find out.
+        """
+        return None
 
     def multiply(self, columns: Tensor) -> Tensor:
         """H V for a solver's own columns (N, b), which fit: counted, not checked again."""
@@ -116,6 +132,21 @@ class SymmetricOperator:
         """A vector of the space, (N,), zero."""
         return torch.zeros(self.shape[0], dtype=self.dtype, device=self.device)
 
+    def random_vector(self, generator: torch.Generator) -> Tensor:
+        """N standard normal numbers in float64: of a draw of all N, what is held here."""
+        draw = torch.randn(
+            self.shape[0], dtype=torch.float64, generator=generator, device=generator.device
+        )
+        return draw.to(self.device)
+
+    def total(self, x: Tensor) -> Tensor:
+        """What was summed over the entries held here, summed over all; here that is all."""
+        return x
+
+    def largest(self, x: Tensor) -> Tensor:
+        """The elementwise largest of what was found among the entries held here, over all."""
+        return x
+
     def _checked(self, V: Any) -> Tensor:
         return checks.directions(V, self)
 
@@ -126,14 +157,46 @@ class SymmetricOperator:
 class ProductOperator(SymmetricOperator):
     """The operator of a function that multiplies columns, (N, b) -> (N, b).
 
+    Args:
+        function: the product.
+        like: (N,), a vector of the space; or an operator, whose space it is.
+        cheaper: makes what `cheaper` returns.
+
     >>> A = torch.tensor([[2.0, 1.0], [1.0, 0.0]])
     >>> (ProductOperator(lambda V: A @ V, A[0]) @ torch.ones(2)).tolist()
     [3.0, 1.0]
     """
 
-    def __init__(self, function: Callable[[Tensor], Tensor], like: Tensor) -> None:
-        super().__init__(like)
-        self._function = function
+    def __init__(
+        self,
+        function: Callable[[Tensor], Tensor],
+        like: "Tensor | SymmetricOperator",
+        cheaper: Callable[[], SymmetricOperator | None] = lambda: None,
+    ) -> None:
+        space = SymmetricOperator(like) if isinstance(like, Tensor) else like
+        super().__init__(space.new_vector())
+        self.shape, self._function, self._space = space.shape, function, space
+        self._cheaper = cheaper
+
+    def cheaper(self) -> SymmetricOperator | None:
+        """As was given."""
+        return self._cheaper()
+
+    def new_vector(self) -> Tensor:
+        """A vector of the space, zero."""
+        return self._space.new_vector()
+
+    def random_vector(self, generator: torch.Generator) -> Tensor:
+        """Standard normal numbers in float64."""
+        return self._space.random_vector(generator)
+
+    def total(self, x: Tensor) -> Tensor:
+        """Summed over all processes that hold parts of a vector."""
+        return self._space.total(x)
+
+    def largest(self, x: Tensor) -> Tensor:
+        """The elementwise largest over all processes that hold parts of a vector."""
+        return self._space.largest(x)
 
     def _product(self, columns: Tensor) -> Tensor:
         return self._function(columns)
@@ -169,6 +232,15 @@ class HessianOperator(SymmetricOperator):
                 self._product(self._w.new_empty(len(self._w), 0))
         assert self._gradient is not None
         return self._gradient
+
+    def cheaper(self) -> "HessianOperator | None":
+        """The same by float32 throughout, for a loss in float64 large enough."""
+        samples = [*self._batches]
+        try:
+            twin = in_float32(self._loss, samples[0]) if len(samples) == 1 else None
+            return twin and HessianOperator(twin, self._w.float(), len(samples[0]))
+        except Exception:  # a module with constants of its own in float64, for one
+            return None
 
     def _product(self, columns: Tensor) -> Tensor:
         out, total = self._loss.l2 * columns, self._loss.l2 * self._w

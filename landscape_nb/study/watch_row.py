@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics import batches, checks
-from landscape_nb.numerics.devices import normal, on_cpu, widened, widest
+from landscape_nb.numerics.devices import on_cpu, widened
 from landscape_nb.numerics.eigensolver import ConvergenceError, Search, largest_eigenpairs
 from landscape_nb.numerics.krylov import KrylovBasis
 from landscape_nb.numerics.loss import EmpiricalLoss
@@ -149,18 +149,17 @@ def tracked_pairs(
     """
     N = H.shape[0]
     basis = KrylovBasis(H, min(N, max(products, D)))
-    x = normal(N, generator=generator)
-    x = (x / x.norm()).to(H.device, widest(H.device))
+    x = H.random_vector(generator)
+    x = x / basis.norm(x)
     if start is not None:
         last = widened(start).sum(1)
-        x = last / last.norm() + 0.1 * x
+        x = last / basis.norm(last) + 0.1 * x
     basis.start(x)
     while basis.count < basis.capacity:
         if basis.open_ends:
             basis.extend(basis.S[:, -1:])
         else:  # all that H reaches from x
-            x = normal(N, generator=generator).to(H.device, widest(H.device))
-            if basis.count >= D or not basis.start(x):
+            if basis.count >= D or not basis.start(H.random_vector(generator)):
                 break
     theta, Y = basis.ritz()
     return theta[:D], basis.vectors(Y[:, :D]).T, basis.residual_norms(Y[:, :D])

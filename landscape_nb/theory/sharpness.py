@@ -41,7 +41,7 @@ def adaptive_hessian(loss: EmpiricalLoss, w: Tensor, k: Samples) -> ProductOpera
     """
     w = checks.parameter_vector(w, loss.w0)
     H, scale = loss.without_l2().hessian_operator(w, k), w.abs()[:, None]
-    return ProductOperator(lambda columns: scale * H.multiply(scale * columns), w)
+    return ProductOperator(lambda columns: scale * H.multiply(scale * columns), H)
 
 
 def relative_flatness(loss: EmpiricalLoss, w: Tensor, k: Samples, layer: str) -> float:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics import checks
-from landscape_nb.numerics.devices import factorised, normal, on_cpu, widened
+from landscape_nb.numerics.devices import factorised, on_cpu, widened
 from landscape_nb.numerics.eigensolver import Eigenpairs
 from landscape_nb.numerics.krylov import lanczos_quadrature
 from landscape_nb.numerics.operators import SymmetricOperator, takes_operator
@@ -194,8 +194,8 @@ def spectral_density(
     m, longest = min(steps, unknown), 0
     nodes, weights = torch.zeros(2, P, m, dtype=torch.float64)
     for row in range(P if m else 0):
-        x = normal(N, generator=generator)
-        t, shares = lanczos_quadrature(H, x.to(H.device, H.dtype), m, U)
+        x = H.random_vector(generator).to(H.dtype)
+        t, shares = lanczos_quadrature(H, x, m, U)
         nodes[row, : len(t)], nodes[row, len(t) :] = t, t[-1]
         weights[row, : len(t)] = shares * unknown / N
         longest = max(longest, len(t))
