@@ -24,6 +24,7 @@ from torch import Tensor
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.certificate import EXTRA, SPOTS, Certificate, certify, spot_check
+from landscape_nb.numerics.devices import normal, on_cpu, widened
 from landscape_nb.numerics.krylov import KrylovBasis
 from landscape_nb.numerics.operators import SymmetricOperator, takes_operator
 from landscape_nb.numerics.progress import progress_bar
@@ -111,7 +112,7 @@ class Search:
         if start is not None:
             vector = H.new_vector()
             start = checks.directions(start, vector, "start").reshape(len(vector), -1)
-            if float(H.largest((~torch.isfinite(start)).any().double())):
+            if float(H.largest((~torch.isfinite(start)).any().float())):
                 raise ValueError(
                     "start must be finite; it holds NaN or infinity. Leave start out for a cold "
                     "start."
@@ -260,7 +261,7 @@ def _found(
     if search.start is not None:
         # Their sum, not the vectors themselves: one product instead of d, and a Krylov space from
         # a vector inside the wanted subspace reaches all of it.
-        basis.start(search.start.double().sum(1))
+        basis.start(widened(search.start).sum(1))
 
     seen = 0.0  # largest magnitude so far: a restart drops the other end of the spectrum
 
@@ -398,9 +399,9 @@ def _direction(basis: KrylovBasis, generator: torch.Generator) -> Tensor:
     """
     own = torch.Generator(generator.device)
     own.set_state(generator.get_state())
-    z = torch.randn(basis.count, 1, dtype=torch.float64, generator=own, device=own.device)
+    z = on_cpu(normal(basis.count, 1, generator=own))
     g = basis.H.random_vector(own)
-    r = basis.vectors(z.cpu() / z.cpu().norm())[0].double() + g / basis.norm(g)
+    r = widened(basis.vectors(z / z.norm())[0]) + g / basis.norm(g)
     return (r / basis.norm(r)).to(basis.H.dtype)
 
 

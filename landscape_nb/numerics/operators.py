@@ -21,6 +21,7 @@ from torch import Tensor
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.batches import used_outputs
 from landscape_nb.numerics.blocks import dense
+from landscape_nb.numerics.devices import normal, widest
 from landscape_nb.numerics.float32 import in_float32
 
 Indices = range | Tensor  # of samples, from 0
@@ -133,11 +134,9 @@ class SymmetricOperator:
         return torch.zeros(self.shape[0], dtype=self.dtype, device=self.device)
 
     def random_vector(self, generator: torch.Generator) -> Tensor:
-        """N standard normal numbers in float64: of a draw of all N, what is held here."""
-        draw = torch.randn(
-            self.shape[0], dtype=torch.float64, generator=generator, device=generator.device
-        )
-        return draw.to(self.device)
+        """Standard normal numbers, as wide as may be: of a draw of all N, what is held here."""
+        draw = normal(self.shape[0], generator=generator)
+        return draw.to(self.device, widest(self.device))
 
     def total(self, x: Tensor) -> Tensor:
         """What was summed over the entries held here, summed over all; here that is all."""
