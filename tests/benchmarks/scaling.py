@@ -110,9 +110,11 @@ def slope(points: list[Point], part: Callable[[Point], float]) -> float:
     return float(line(points, part).slope)
 
 
-def interval(points: list[Point], part: Callable[[Point], float]) -> float:
-    """Half of the slope's 95 % interval."""
-    return float(stats.t.ppf(0.975, len(points) - 2) * line(points, part).stderr)
+def with_interval(points: list[Point], part: Callable[[Point], float]) -> str:
+    """The slope and its 95 % interval."""
+    half = float(stats.t.ppf(0.975, len(points) - 2) * line(points, part).stderr)
+    middle = slope(points, part)
+    return f"{middle:.2f} ({middle - half:.2f} to {middle + half:.2f})"
 
 
 def extrapolated(
@@ -151,14 +153,14 @@ def table(name: str, points: list[Point], beyond: int | None = None) -> None:
 
     for p in points:
         row(f"{p.x}", [f"{p.products}", *(f"{part(p):{form}}" for part, form in COLUMNS.values())])
-    parts = COLUMNS.values()
-    row("slope", ["", *(f"{slope(points, f):.2f} ± {interval(points, f):.2f}" for f, _ in parts)])
+    *parts, _ = COLUMNS.values()  # the closed form knows D alone: no line
+    row("slope", ["", *(with_interval(points, part) for part, _ in parts), ""])
     if beyond:
         cells = [""]
         for part, form in parts:
             middle, low, high = (f"{x:{form}}" for x in extrapolated(points, part, beyond))
             cells.append(f"{middle} ({low} to {high})")
-        row(f"{beyond}, **extrapolated**", cells)
+        row(f"{beyond}, **extrapolated**", [*cells, ""])
     print(
         f"\nSlope of seconds of a solve per product: "
         f"{slope(points, lambda p: p.solve / p.products):.2f}",
