@@ -114,7 +114,7 @@ def certify(
         chosen = slice(start, min(start + width, D + EXTRA))
         V = torch.cat([U[:, chosen], _columns(r, x, chosen, D)], dim=1)
         HV = H.multiply(V)
-        if float(H.largest((~torch.isfinite(HV)).any().float())):
+        if float(H.largest(widened((~torch.isfinite(HV)).any()))):
             raise ValueError(
                 "A Hessian-vector product is not finite though those before it were: the operator "
                 "is not linear, or its curvature overflows."

@@ -112,7 +112,7 @@ class Search:
         if start is not None:
             vector = H.new_vector()
             start = checks.directions(start, vector, "start").reshape(len(vector), -1)
-            if float(H.largest((~torch.isfinite(start)).any().float())):
+            if float(H.largest(widened((~torch.isfinite(start)).any()))):
                 raise ValueError(
                     "start must be finite; it holds NaN or infinity. Leave start out for a cold "
                     "start."

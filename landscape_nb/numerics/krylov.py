@@ -119,7 +119,7 @@ class KrylovBasis:
         m, p = self.count, self.open_ends
         product = self.H.multiply(q[:, None])[:, 0]
         self.products += 1
-        if float(self.H.largest((~torch.isfinite(product)).any().float())):
+        if float(self.H.largest(widened((~torch.isfinite(product)).any()))):
             raise ValueError(
                 "A Hessian-vector product is not finite: the loss is not twice differentiable at "
                 "this w (a square root or a division at zero?) or its curvature overflows."
