@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from landscape_nb.numerics.devices import in_float64, normal, on_cpu, widened, widest
 from landscape_nb.numerics.krylov import KrylovBasis
 from landscape_nb.numerics.operators import SymmetricOperator
 
@@ -104,28 +105,29 @@ def certify(
     c = _weights(D).to(U)
     x = _MULTIPLE * (U @ c + r)
     last = torch.tensor([-1.0, 1 / _MULTIPLE], dtype=torch.float64)
-    b = torch.cat([-c.double().cpu(), last]).to(U.device)
-    theta = torch.zeros(D + EXTRA, dtype=torch.float64, device=U.device)
+    b = torch.cat([-on_cpu(c), last]).to(U.device, widest(U.device))
+    theta = widened(U.new_zeros(D + EXTRA))
     theta[:D] = values
-    squares, G = torch.zeros_like(theta), theta.new_zeros(D + 1, D + EXTRA)
+    squares = in_float64(torch.zeros_like(theta))
+    G = squares.new_zeros(D + 1, D + EXTRA)
     off = theta.new_zeros(len(U))
     for start in range(0, D + EXTRA, width):
         chosen = slice(start, min(start + width, D + EXTRA))
         V = torch.cat([U[:, chosen], _columns(r, x, chosen, D)], dim=1)
         HV = H.multiply(V)
-        if float(H.largest((~torch.isfinite(HV)).any().double())):
+        if float(H.largest(widened((~torch.isfinite(HV)).any()))):
             raise ValueError(
                 "A Hessian-vector product is not finite though those before it were: the operator "
                 "is not linear, or its curvature overflows."
             )
         for rows in _pieces(len(U), D + 2 * width):
-            w, v, Hv = U[rows].double(), V[rows].double(), HV[rows].double()
-            squares[chosen] += (Hv - v * theta[chosen]).square().sum(0)
-            G[:D, chosen] += w.T @ Hv
-            G[D, chosen] += r[rows].double() @ Hv
+            w, v, Hv = widened(U[rows]), widened(V[rows]), widened(HV[rows])
+            squares[chosen] += in_float64((Hv - v * theta[chosen]).square().sum(0))
+            G[:D, chosen] += in_float64(w.T @ Hv)
+            G[D, chosen] += in_float64(widened(r[rows]) @ Hv)
             off[rows] += Hv @ b[chosen]
         del V, HV
-    lengths = torch.stack([off.square().sum(), x.double().square().sum()])
+    lengths = in_float64(torch.stack([off.square().sum(), widened(x).square().sum()]))
     sums = H.total(torch.cat([squares[:D], lengths, G[:, : D + 1].flatten()])).cpu()
     squares, lengths, G = sums[:D], sums[D : D + 2], sums[D + 2 :].view(D + 1, D + 1)
     return Certificate(
@@ -156,8 +158,8 @@ def spot_check(
     """
     own = torch.Generator(generator.device)
     own.set_state(generator.get_state())
-    draw = torch.randn(sum(Y.shape), SPOTS, dtype=torch.float64, generator=own, device=own.device)
-    c, z = draw.cpu().split([Y.shape[1], Y.shape[0]])
+    draw = on_cpu(normal(sum(Y.shape), SPOTS, generator=own))
+    c, z = draw.split([Y.shape[1], Y.shape[0]])
     z = torch.where((z * (Y @ c)).sum(0) < 0, -z, z)  # so that the sum of both can't vanish
     y = Y @ (c / c.norm(dim=0)) + z / z.norm(dim=0)
     y *= _MULTIPLE / y.norm(dim=0)

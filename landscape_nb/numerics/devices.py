@@ -43,6 +43,11 @@ def on_cpu(x: Tensor) -> Tensor:
     return x.cpu().double()
 
 
+def in_float64(x: Tensor) -> Tensor:
+    """The same numbers in float64: where they are, or on the CPU if their device has none."""
+    return x.double() if widest(x.device) == torch.float64 else on_cpu(x)
+
+
 def inner_products(A: Tensor, B: Tensor) -> Tensor:
     """A'B of two blocks of vectors as columns, (N, a) and (N, b): (a, b) in float64, on the CPU.
 
@@ -55,7 +60,7 @@ def inner_products(A: Tensor, B: Tensor) -> Tensor:
     if A.dtype == B.dtype == torch.float64:
         return (A.T @ B).cpu()
     if widest(A.device) != torch.float64:
-        return _by_blocks(A, B)
+        return sums_of_blocks(A, B)
     total = torch.zeros(A.shape[1], B.shape[1], dtype=torch.float64, device=A.device)
     step = max(_BLOCK, _PIECE // (A.shape[1] + B.shape[1]))
     for i in range(0, len(A), step):
@@ -63,10 +68,11 @@ def inner_products(A: Tensor, B: Tensor) -> Tensor:
     return total.cpu()
 
 
-def _by_blocks(A: Tensor, B: Tensor) -> Tensor:
+def sums_of_blocks(A: Tensor, B: Tensor) -> Tensor:
+    """A'B by sums of 4096 products in their own precision, which add up `in_float64`; in one go."""
     whole = len(A) // _BLOCK * _BLOCK
     left, right = (X[:whole].reshape(whole // _BLOCK, _BLOCK, X.shape[1]) for X in (A, B))
-    return on_cpu(left.mT @ right).sum(0) + on_cpu(A[whole:].T @ B[whole:])
+    return in_float64(left.mT @ right).sum(0) + in_float64(A[whole:].T @ B[whole:])
 
 
 def factorised(factorisation: Callable[..., R], A: Tensor, **options: Any) -> R:

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.certificate import EXTRA, SPOTS, Certificate, certify, spot_check
+from landscape_nb.numerics.devices import normal, on_cpu, widened
 from landscape_nb.numerics.krylov import KrylovBasis
 from landscape_nb.numerics.missed_copies import LONGEST_SEARCH, nothing_larger
 from landscape_nb.numerics.operators import SymmetricOperator, takes_operator
@@ -113,7 +114,7 @@ class Search:
         if start is not None:
             vector = H.new_vector()
             start = checks.directions(start, vector, "start").reshape(len(vector), -1)
-            if float(H.largest((~torch.isfinite(start)).any().double())):
+            if float(H.largest(widened((~torch.isfinite(start)).any()))):
                 raise ValueError(
                     "start must be finite; it holds NaN or infinity. Leave start out for a cold "
                     "start."
@@ -264,7 +265,7 @@ def _found(
     if search.start is not None:
         # Their sum, not the vectors themselves: one product instead of d, and a Krylov space from
         # a vector inside the wanted subspace reaches all of it.
-        basis.start(search.start.double().sum(1))
+        basis.start(widened(search.start).sum(1))
 
     seen = 0.0  # largest magnitude so far: a restart drops the other end of the spectrum
 
@@ -284,8 +285,8 @@ def _found(
         ends = H.largest(torch.stack([rows.amax(1), -rows.amin(1)]))
         rows[ends[1] > ends[0]] *= -1
         allowed, rounding = bound(theta), torch.finfo(H.dtype).eps * seen
-        claimed, strayed, noise = basis.residual_norms(Y[:, :D]), None, basis.asymmetry
-        products = basis.products
+        claimed, strayed = basis.residual_norms(Y[:, :D]), None
+        noise, products = basis.asymmetry, basis.products
         if converged:
             off, size = spot_check(judge or H, basis, Y[:, :D], generator)
             noise, products = max(noise, size), products + SPOTS
@@ -307,10 +308,8 @@ def _found(
             noise=noise,
         )
 
-    complete, look = False, 0
-    with progress_bar(
-        desc="finding eigenpairs", unit=" products", disable=not search.progress
-    ) as bar:
+    complete, look, hidden = False, 0, not search.progress
+    with progress_bar(desc="finding eigenpairs", unit=" products", disable=hidden) as bar:
         while True:
             bar.update(basis.products - bar.n)
             if basis.count < max(D, look if basis.open_ends == 1 else 0):
@@ -356,9 +355,9 @@ def _direction(basis: KrylovBasis, generator: torch.Generator) -> Tensor:
     """
     own = torch.Generator(generator.device)
     own.set_state(generator.get_state())
-    z = torch.randn(basis.count, 1, dtype=torch.float64, generator=own, device=own.device)
+    z = on_cpu(normal(basis.count, 1, generator=own))
     g = basis.H.random_vector(own)
-    r = basis.vectors(z.cpu() / z.cpu().norm())[0].double() + g / basis.norm(g)
+    r = widened(basis.vectors(z / z.norm())[0]) + g / basis.norm(g)
     return (r / basis.norm(r)).to(basis.H.dtype)
 
 

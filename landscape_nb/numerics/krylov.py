@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape_nb.numerics.devices import in_float64, sums_of_blocks, widened, widest
 from landscape_nb.numerics.operators import ProductOperator, SymmetricOperator, as_operator
 
 _PIECE = 2**18  # numbers converted to float64 at once (2 MB): chosen here
@@ -83,8 +84,8 @@ class KrylovBasis:
 
     def norm(self, x: Tensor) -> float:
         """|x| of a vector of the space, summed in float64."""
-        x = x.double()
-        return float(self.H.total(x @ x)) ** 0.5
+        x = widened(x)
+        return float(self.H.total(in_float64(x @ x))) ** 0.5
 
     def start(self, x: Tensor) -> bool:
         """Open a new end along x, (N,), and take one step; False if x lies in the span already."""
@@ -144,7 +145,7 @@ class KrylovBasis:
         `row`, if given, is Q'x but for its last entry: removing it first saves a pass over Q.
         """
         h, s = np.zeros(self.count), np.zeros(self.open_ends)
-        x = x.to(torch.float64, copy=True)  # an operator may keep what it returned
+        x = x.to(widest(x.device), copy=True)  # an operator may keep what it returned
         if row is not None:
             known = np.flatnonzero(row)
             if 4 * len(known) < self.count:
@@ -152,7 +153,7 @@ class KrylovBasis:
                 for j in known.tolist():
                     x.sub_(self.Q[j], alpha=float(row[j]))
             newest = self.Q[self.count - 1]
-            h[-1] = float(self.H.total(newest.double() @ x))
+            h[-1] = float(self.H.total(in_float64(widened(newest) @ x)))
             x.sub_(newest, alpha=float(h[-1]))
         left = self.norm(x)
         scale = math.hypot(left, float(np.linalg.norm(h)))
@@ -178,33 +179,37 @@ class KrylovBasis:
     def _project(self, x: Tensor) -> Tensor:
         """Q'x and F'x, one after the other, summed in float64."""
         Q, like = self.Q[: self.count], x.to(self.Q)
-        step = max(1, len(like)) if Q.dtype == torch.float64 else _BLOCK
-        parts = [
-            (Q[:, i : i + step] @ like[i : i + step]).double() for i in range(0, len(like), step)
-        ]
-        total = parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
-        return self.H.total(torch.cat([total, self.F.double() @ x]) if self.open_ends else total)
+        if Q.device.type != "cpu" and Q.dtype != torch.float64:  # a launch for each block is slow
+            total = sums_of_blocks(Q.T, like[:, None])[:, 0]
+        else:
+            step = max(1, len(like)) if Q.dtype == torch.float64 else _BLOCK
+            starts = range(0, len(like), step)
+            parts = [(Q[:, i : i + step] @ like[i : i + step]).double() for i in starts]
+            total = parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+        if self.open_ends:
+            total = torch.cat([total, in_float64(widened(self.F) @ x)])
+        return self.H.total(total)
 
     def _remove(self, y: Tensor, x: Tensor) -> None:
         """Take Q y1 + F y2 from x, for y = (y1, y2); in place."""
         m, Q = self.count, self.Q[: self.count]
         if Q.dtype == x.dtype:
-            x.addmv_(Q.T, y[:m], alpha=-1)
+            x.addmv_(Q.T, y[:m].to(x), alpha=-1)
         else:
             x.sub_(y[:m].to(Q) @ Q)
         if self.open_ends:
-            x.sub_(y[m:] @ self.F.double())
+            x.sub_(y[m:].to(x) @ widened(self.F))
 
     def _parts(self) -> Iterator[tuple[slice, Tensor]]:
         """Columns of Q in float64, piece by piece, so that no float64 copy is ever held."""
         step = max(1024, _PIECE // (self.count + 1))
         for i in range(0, self.Q.shape[1], step):
             columns = slice(i, i + step)
-            yield columns, self.Q[: self.count, columns].double()
+            yield columns, widened(self.Q[: self.count, columns])
 
     def vectors(self, Y: Tensor) -> Tensor:
         """Q Y as rows, (b, N), in the precision of the products."""
-        Y = Y.T.to(self.Q.device)
+        Y = Y.T.to(self.Q.device, widest(self.Q.device))
         out = self.Q.new_empty(len(Y), self.Q.shape[1])
         for columns, Q in self._parts():
             out[:, columns] = Y @ Q
@@ -212,11 +217,11 @@ class KrylovBasis:
 
     def strayed(self, y: Tensor, HV: Tensor) -> Tensor:
         """|H v - (Q T + F S) y|, (b,), of products H v, (N, b), with v = Q y, (m, b)."""
-        Ty, Sy = (self.T @ y).to(HV.device), (self.S @ y).to(HV.device)
-        squares = torch.zeros(y.shape[1], dtype=torch.float64, device=HV.device)
+        Ty, Sy = (x.to(HV.device, widest(HV.device)) for x in (self.T @ y, self.S @ y))
+        squares = in_float64(HV.new_zeros(y.shape[1]))
         for rows, Q in self._parts():
-            off = HV[rows].double() - Q.T @ Ty - self.F[:, rows].double().T @ Sy
-            squares += off.square().sum(0)
+            off = widened(HV[rows]) - Q.T @ Ty - widened(self.F[:, rows]).T @ Sy
+            squares += in_float64(off.square().sum(0))
         return self.H.total(squares).sqrt().cpu()
 
     def make_room(self, D: int, vectors: int) -> None:
@@ -225,7 +230,7 @@ class KrylovBasis:
             return
         theta, Y = self.ritz()
         kept = min(D + max(5, (self.capacity - D) // 2), self.capacity - vectors)
-        rows = Y[:, :kept].T.to(self.Q.device)
+        rows = Y[:, :kept].T.to(self.Q.device, widest(self.Q.device))
         for columns, Q in self._parts():
             self.Q[:kept, columns] = rows @ Q
         self._S[:, :kept] = (self.S @ Y[:, :kept]).numpy()

@@ -249,10 +249,9 @@ class EmpiricalLoss:
     ) -> "EmpiricalLoss":
         """The same of another module (not copied) with the same layout, and of other parts."""
         view = copy.copy(self)
-        view._module = self._module.of(module)
+        view._module, view.w0 = self._module.of(module), self.w0 if w0 is None else w0
         if loss_fn is not None:
             view._loss_fn = Copies(loss_fn)
-        view.w0 = self.w0 if w0 is None else w0
         return view
 
     def with_samples(self, samples: StoredSamples | BatchedSamples) -> "EmpiricalLoss":
