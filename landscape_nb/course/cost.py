@@ -1,20 +1,14 @@
 """What a notebook cost to run: seconds on the clock and memory at its peak."""
 
-import ctypes
 import sys
 import time
 from pathlib import Path
-from typing import Any
-
-from IPython.core.getipython import get_ipython
 
 
 class Cost:
     """A stop-watch that also knows the largest memory this process has held.
 
-    Make one in a notebook's first cell and print its line in the last. From then on the kernel
-    hands back, after each cell, the memory that its allocator holds on to (where the C library is
-    GNU's): 110 of 780 MB in the transformer's notebook.
+    Make one in a notebook's first cell and print its line in the last.
 
     Args:
         start: `time.perf_counter()` at the beginning; now, if not given. Give it where importing
@@ -27,9 +21,6 @@ class Cost:
 
     def __init__(self, start: float | None = None) -> None:
         self._start = time.perf_counter() if start is None else start
-        shell = get_ipython()
-        if shell is not None and _hand_back not in shell.events.callbacks["post_run_cell"]:
-            shell.events.register("post_run_cell", _hand_back)
 
     @property
     def seconds(self) -> float:
@@ -51,13 +42,6 @@ class Cost:
         over = seconds > budget_s or (memory is not None and memory > budget_mb)
         verdict = "; over budget on this machine" if over else ""
         return f"Cost: {seconds:.1f} s, {held} (budget {budget_s:g} s, {budget_mb:g} MB{verdict})"
-
-
-def _hand_back(_: Any = None) -> None:
-    """Give pages that hold nothing back to the system; pieces in use between them stay."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
 
 
 def peak_memory_mb() -> float | None:
