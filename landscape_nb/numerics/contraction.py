@@ -20,7 +20,6 @@ missed, a term that is wrong and samples that are permuted all show.
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from landscape_nb.numerics import checks
@@ -92,10 +91,9 @@ def through_layers(uses: list[Use], U: Tensor) -> Passed:
 def _through(use: Use, rows: Tensor) -> tuple[Tensor, Tensor | None]:
     layer = use.layer
     weights, biases = (p if p is None else along(rows, p) for p in (layer.weight, layer.bias))
+    if weights is not None and layer.several is not None:
+        return layer.several(weights, biases, layer.features, None if use.fixed else use.d)
     pulled = None
-    if layer.matrix and weights is not None:
-        r = _matrices(weights, layer.features, biases)
-        return r, None if use.fixed else _matrices(weights.mT, use.d)
     if weights is None:
         r = use.d.new_zeros(1)
     else:
@@ -115,12 +113,6 @@ def _both(use: Use, W: Tensor) -> tuple[Tensor, Tensor | None]:
         features = use.layer.features.detach().requires_grad_()
         r = use.layer.product(W, features)
         return r.detach(), torch.autograd.grad(r, features, use.d)[0]
-
-
-def _matrices(W: Tensor, x: Tensor, biases: Tensor | None = None) -> Tensor:
-    """All W_j x + b_j, (D, ...), as one matrix of all rows: half the time that one each takes."""
-    b = biases if biases is None else biases.flatten()
-    return F.linear(x, W.flatten(0, 1), b).unflatten(-1, W.shape[:2]).movedim(-2, 0)
 
 
 def gradients(uses: list[Use], passed: Passed) -> tuple[Tensor, Tensor]:

@@ -8,13 +8,14 @@ found again in the gradients.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from landscape_nb.numerics.bilinear import BilinearLayer, bilinear_layer
+from landscape_nb.numerics.bilinear import BilinearLayer, bilinear_layer, is_bilinear
 from landscape_nb.numerics.devices import on_cpu
 from landscape_nb.numerics.operators import DifferentiableLoss, Indices
 
@@ -74,6 +75,9 @@ class Recorder(TorchFunctionMode):
         """Called in place of every function of torch."""
         named = kwargs or {}
         taken = [t for t in _tensors([args, named]) if self._is_of_w(t)]
+        if taken and isinstance(function, FunctionType) and not is_bilinear(function):
+            with self:  # attention, for one, is made of linear functions
+                return _unasked(function)(*args, **named)
         output = function(*args, **named)
         if taken and function is Tensor.mul and type(args[1]) is int and args[1] == 1:
             return args[0]  # `ParameterLayout.unflatten` copies in this way
@@ -99,6 +103,19 @@ class Recorder(TorchFunctionMode):
 
     def _is_of_w(self, t: Tensor) -> bool:
         return t.untyped_storage().data_ptr() == self._address
+
+
+def _unasked(function: FunctionType) -> FunctionType:
+    """The same function of torch's, that does not ask first whether another takes its place."""
+    names = function.__globals__ | dict.fromkeys(_QUESTIONS, lambda *_: False)
+    same = FunctionType(
+        function.__code__, names, function.__name__, function.__defaults__, function.__closure__
+    )
+    same.__kwdefaults__ = function.__kwdefaults__
+    return same
+
+
+_QUESTIONS = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
 
 
 def _tensors(parts: Any) -> Iterator[Tensor]:
