@@ -5,6 +5,8 @@ that is forgotten, a use that is forgotten, samples that are permuted.
 """
 
 import copy
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,7 +15,7 @@ from draws import F64, generator, randn
 from torch import nn
 
 import landscape_nb as ln
-from landscape_nb.numerics import contraction, recording, sample_norms
+from landscape_nb.numerics import contraction, recording, sample_norms, single_gradients
 from landscape_nb.numerics import samples as samples_module
 from landscape_nb.numerics.recording import ContractionError
 from landscape_nb.numerics.sample_norms import gradient_energies
@@ -78,6 +80,11 @@ def through_time(parts, x):
 def time_first(parts, x):
     h = torch.tanh(parts["a"](x.transpose(0, 1)))
     return parts["b"](h + h.mean(0)).mean(0)
+
+
+def by_time(x):
+    x = x.transpose(0, 1)
+    return x[:1], x, x.sin()
 
 
 def folded(parts, x):
@@ -229,6 +236,17 @@ SERVED = {
     "parameters by hand": lambda: (Raw(), cross_entropy, X4, classes(high=2)),
     "weight read by hand": lambda: (by_hand(nn.functional.linear), *SEQUENCE),
     "weight read by hand in parts": lambda: (by_hand(in_parts), *SEQUENCE),
+    "attention": lambda: (
+        By(lambda parts, x: parts["b"](parts["a"](x, x, x)[0]),
+           a=nn.MultiheadAttention(4, 2, batch_first=True), b=nn.Linear(4, 2)),
+        squares, randn(7, 5, 4), randn(7, 5, 2)),
+    "attention, time first, other keys and values": lambda: (
+        By(lambda parts, x: parts["b"](parts["a"](*by_time(x), need_weights=False)[0][0]),
+           a=nn.MultiheadAttention(4, 2), b=nn.Linear(4, 2)),
+        squares, randn(7, 5, 4), randn(7, 2)),
+    "encoder layer": lambda: (
+        nn.TransformerEncoderLayer(4, 2, 6, batch_first=True).eval(), squares, randn(7, 5, 4),
+        randn(7, 5, 4)),
     "transformer, tied by hand": lambda: (
         tiny_transformer(), ln.models.sequence_loss, tokens(), tokens(seed=4)),
     "quadratics": lambda: ln.toys.quadratics(7, 5).parts,
@@ -538,6 +556,60 @@ def test_lengths_of_single_gradients(case, memory, no_gradients):
     same(found, [g.square().sum(1), g @ v], 1e-12)
     strided = gradient_energies(loss, loss.w0, range(1, 6, 2))
     same(strided, [g[1:6:2].square().sum(1), torch.zeros(3, **F64)], 1e-12)
+
+
+@pytest.mark.parametrize("case", SERVED)
+def test_single_gradients_layer_by_layer(case, monkeypatch):
+    monkeypatch.setattr(single_gradients, "_by_vmap", lambda *_: pytest.fail("vmap was used"))
+    loss = build(SERVED[case], l2=0.3)
+    g = torch.stack([loss.without_l2().gradient(loss.w0, range(i, i + 1)) for i in range(7)])
+    same([loss.sample_gradients(loss.w0, 7)], [g], 1e-12)
+    same([loss.sample_gradients(loss.w0, torch.tensor([5, 1, 2]))], [g[[5, 1, 2]]], 1e-12)
+
+
+@pytest.mark.parametrize("lost", ["a use", "the order of samples"])
+def test_wrong_single_gradients_are_taken_in_another_way(lost, monkeypatch):
+    true_gradients, calls = single_gradients.parameter_gradients, []
+
+    def wrong(p, weighing, biasing):
+        calls.append(p)
+        right = true_gradients(p, weighing, biasing)
+        if lost == "a use":
+            return 0 * right if len(calls) == 2 else right
+        return right.flip(0)
+
+    monkeypatch.setattr(single_gradients, "parameter_gradients", wrong)
+    loss = build(SERVED["MLP"])
+    g = torch.stack([loss.gradient(loss.w0, range(i, i + 1)) for i in range(7)])
+    same([loss.sample_gradients(loss.w0, 7)], [g], 1e-12)
+    assert len(calls) == 6
+
+
+def test_the_usual_way_loads_no_compiler():
+    """It would cost every learner half a second and 40 MB."""
+    script = """
+import sys, torch, landscape_nb as ln
+from landscape_nb.numerics.sample_norms import gradient_energies
+config = ln.models.TransformerConfig(6, context=5, width=8, depth=1, heads=2, kv_heads=1)
+x, y = ln.data.digits(20)
+t = torch.randint(6, (20, 5))
+transformer = ln.models.DecoderTransformer(config)
+for model, loss_fn, x, y in (
+    (ln.models.MLP([64, 4, 10]), torch.nn.CrossEntropyLoss(reduction="none"), x, y),
+    (transformer, ln.models.sequence_loss, t, t.flip(1)),
+):
+    loss = ln.EmpiricalLoss(model, loss_fn, x, y)
+    U = ln.random_subspace(loss.num_params, 3, torch.Generator().manual_seed(0))
+    U = U.to(loss.w0.dtype)
+    ln.increment_models(loss, loss.w0, U, range(1, 20))
+    ln.next_sample_models(loss, loss.w0, U, 10)
+    loss.sample_gradients(loss.w0, 20)
+    gradient_energies(loss, loss.w0, range(20))
+ln.log_slope(torch.arange(1, 9), 1 / torch.arange(1, 9))
+print([name for name in ("torch._dynamo", "scipy.stats") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 @pytest.mark.parametrize("case", [*REFUSED, IN_PARTS])

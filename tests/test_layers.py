@@ -870,15 +870,16 @@ def test_level_curvatures_lie_on_a_line():
     assert found.gap <= found.bound + 1e-12
 
 
-@pytest.mark.parametrize("bad", ["infinite y", "infinite x", "lengths", "infinite value"])
+@pytest.mark.parametrize("bad", ["infinite y", "infinite x", "lengths", "one x", "infinite value"])
 def test_infinities_and_unequal_lengths(bad):
     t = torch.arange(1, 6, **F64)
     infinite = torch.tensor([1.0, 2.0, 3.0, 4.0, math.inf], **F64)
-    with pytest.raises(ValueError, match="(?i)positive|finite|length"):
+    with pytest.raises(ValueError, match="(?i)positive|finite|length|different x"):
         {
             "infinite y": lambda: log_slope(t, infinite),
             "infinite x": lambda: log_slope(infinite, t),
             "lengths": lambda: exponents(t, t[:4]),
+            "one x": lambda: log_slope(torch.ones(5), t),
             "infinite value": lambda: spectrum_bic(infinite),
         }[bad]()
 

@@ -15,8 +15,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.grad import conv1d_input, conv2d_input, conv3d_input
 
 Product = Callable[[Tensor, Tensor], Tensor]
+Several = Callable[[Tensor, Tensor | None, Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,19 +32,24 @@ class BilinearLayer:
         own: dimensions of the output that one position's numbers take.
         trailing: dimensions behind these (the pixels of an image); None: whatever the output has
             past one dimension for the sample and one for the channel.
+        gradients: features (m, T, ...) and gradients (m, T, ...) in the output, of m samples at T
+            positions -> each sample's gradient in the weight, (m, ...).
         inner: (m, T, ...) features at T positions -> their inner products (m, T, T), where the
             weight's gradient is an outer product at each position; else None.
-        matrix: whether the weight is a matrix that multiplies the features' last dimension.
+        several: weights (D, ...), biases (D, ...) or None, features, and d or None -> the D outputs
+            (D, ...) and, if d is given, the gradients of d'output in the features (D, ...), for
+            less than one by one; else None.
     """
 
     weight: Tensor | None
     bias: Tensor | None
     features: Tensor
     product: Product
+    gradients: Callable[[Tensor, Tensor], Tensor]
     own: int = 1
     trailing: int | None = 0
     inner: Callable[[Tensor], Tensor] | None = None
-    matrix: bool = False
+    several: Several | None = None
 
     def behind(self, output: Tensor) -> int:
         """Dimensions of an output behind the layer's own."""
@@ -60,6 +67,11 @@ class BilinearLayer:
         return bias.reshape(shape)
 
 
+def is_bilinear(function: Any) -> bool:
+    """Whether a function of torch is one of those known here."""
+    return function in _KINDS
+
+
 def bilinear_layer(function: Any, args: Any, named: Any) -> BilinearLayer | None:
     """What a call of a function of torch does; None if it is none of those known here."""
     kind = _KINDS.get(function)
@@ -70,7 +82,22 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> BilinearLa
     def product(W: Tensor, a: Tensor) -> Tensor:
         return F.linear(a, W)
 
-    return BilinearLayer(weight, bias, x, product, inner=lambda a: a @ a.mT, matrix=True)
+    return BilinearLayer(
+        weight, bias, x, product, lambda a, d: d.mT @ a, inner=lambda a: a @ a.mT,
+        several=_several_matrices,
+    )  # fmt: skip
+
+
+def _several_matrices(
+    W: Tensor, biases: Tensor | None, a: Tensor, d: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """As one matrix of all rows: half the time that one each takes."""
+
+    def product(W: Tensor, x: Tensor, biases: Tensor | None = None) -> Tensor:
+        b = biases if biases is None else biases.flatten()
+        return F.linear(x, W.flatten(0, 1), b).unflatten(-1, W.shape[:2]).movedim(-2, 0)
+
+    return product(W, a, biases), None if d is None else product(W.mT, d)
 
 
 def _matrix_product(x: Tensor, weight: Tensor) -> BilinearLayer | None:
@@ -78,7 +105,9 @@ def _matrix_product(x: Tensor, weight: Tensor) -> BilinearLayer | None:
         return None
     if weight.ndim == 2:
         return _linear(x, weight.mT)
-    return BilinearLayer(weight, None, x, lambda w, a: a @ w, own=0)
+    return BilinearLayer(
+        weight, None, x, lambda w, a: a @ w, lambda a, d: (d[..., None] * a).sum(1), own=0
+    )
 
 
 def _product(x: Tensor, other: Tensor) -> BilinearLayer | None:
@@ -86,7 +115,11 @@ def _product(x: Tensor, other: Tensor) -> BilinearLayer | None:
     x, scale = (x, other) if x.ndim > other.ndim else (other, x)
     if x.ndim == scale.ndim or x.shape[x.ndim - scale.ndim :] != scale.shape:
         return None
-    return BilinearLayer(scale, None, x, lambda W, a: W * a, own=scale.ndim)
+    return BilinearLayer(scale, None, x, torch.mul, _sums_of_products, own=scale.ndim)
+
+
+def _sums_of_products(a: Tensor, d: Tensor) -> Tensor:
+    return (a * d).sum(1)
 
 
 def _sum(x: Tensor, other: Tensor) -> BilinearLayer | None:
@@ -101,15 +134,42 @@ def _convolution(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
-    *more: Any,
-    **how: Any,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
 ) -> BilinearLayer | None:
-    def product(W: Tensor, a: Tensor) -> Tensor:
-        return convolve(a, W, None, *more, **how)
+    def product(W: Tensor, a: Tensor, samples: int = 1) -> Tensor:
+        return convolve(a, W, None, stride, padding, dilation, samples * groups)
+
+    @torch.enable_grad()
+    def gradients(a: Tensor, d: Tensor) -> Tensor:  # as groups of one image, with their own weights
+        each = torch.zeros(len(a), *weight.shape, dtype=d.dtype, device=d.device).requires_grad_()
+        images, slopes = (t.transpose(0, 1).flatten(1, 2) for t in (a, d))
+        output = product(each.flatten(0, 1), images, len(a))
+        return torch.autograd.grad(output, each, slopes)[0]
+
+    def several(
+        W: Tensor, biases: Tensor | None, a: Tensor, d: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:  # as channels of one image, put out and taken in
+        D, b, pulled = len(W), biases if biases is None else biases.flatten(), None
+        r = convolve(a, W.flatten(0, 1), b, stride, padding, dilation)
+        if d is not None:
+            size, taken = (len(a), D * a.shape[1], *a.shape[2:]), W.transpose(0, 1).flatten(1, 2)
+            pulled = _INPUT_GRADIENTS[dimensions](size, taken, d, stride, padding, dilation)
+            pulled = pulled.unflatten(1, (D, -1)).movedim(1, 0)
+        return r.unflatten(1, (D, -1)).movedim(1, 0), pulled
 
     if input.ndim != dimensions + 2:
         return None
-    return BilinearLayer(weight, bias, input, product, trailing=dimensions)
+    simple = groups == 1 and not isinstance(padding, str)
+    return BilinearLayer(
+        weight, bias, input, product, gradients, trailing=dimensions,
+        several=several if simple else None,
+    )  # fmt: skip
+
+
+_INPUT_GRADIENTS = {1: conv1d_input, 2: conv2d_input, 3: conv3d_input}
 
 
 def _embedding(
@@ -127,8 +187,13 @@ def _embedding(
     def same(a: Tensor) -> Tensor:
         return a[..., None] == a[..., None, :]
 
+    def gradients(a: Tensor, d: Tensor) -> Tensor:
+        rows = a + len(weight) * torch.arange(len(a), device=a.device)[:, None]
+        sums = d.new_zeros(len(a) * len(weight), weight.shape[1])
+        return sums.index_add_(0, rows.flatten(), d.flatten(0, 1)).view(len(a), *weight.shape)
+
     # A row for padding asks nothing more: where samples use it, no gradient may reach it anyway.
-    return BilinearLayer(weight, None, input, lambda W, a: F.embedding(a, W), inner=same)
+    return BilinearLayer(weight, None, input, lambda W, a: F.embedding(a, W), gradients, inner=same)
 
 
 def _layer_norm(
@@ -139,18 +204,22 @@ def _layer_norm(
     eps: float = 1e-5,
 ) -> BilinearLayer:
     a = F.layer_norm(input, normalized_shape, eps=eps)
-    return BilinearLayer(weight, bias, a, lambda W, a: W * a, own=len(normalized_shape))
+    return BilinearLayer(weight, bias, a, torch.mul, _sums_of_products, len(normalized_shape))
 
 
 def _rms_norm(
     input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None
 ) -> BilinearLayer:
     a = F.rms_norm(input, normalized_shape, eps=eps)
-    return BilinearLayer(weight, None, a, lambda W, a: W * a, own=len(normalized_shape))
+    return BilinearLayer(weight, None, a, torch.mul, _sums_of_products, len(normalized_shape))
 
 
 def _by_channel(W: Tensor, a: Tensor) -> Tensor:
     return W.view(-1, *[1] * (a.ndim - 2)) * a
+
+
+def _sums_by_channel(a: Tensor, d: Tensor) -> Tensor:
+    return (a * d).unsqueeze(-1).flatten(3).sum((1, 3))
 
 
 def _group_norm(
@@ -161,7 +230,7 @@ def _group_norm(
     eps: float = 1e-5,
 ) -> BilinearLayer:
     a = F.group_norm(input, num_groups, eps=eps)
-    return BilinearLayer(weight, bias, a, _by_channel, trailing=None)
+    return BilinearLayer(weight, bias, a, _by_channel, _sums_by_channel, trailing=None)
 
 
 def _batch_norm(
@@ -177,7 +246,7 @@ def _batch_norm(
     if training or running_mean is None:
         return None  # samples would be normalised by one another
     a = F.batch_norm(input, running_mean, running_var, eps=eps)
-    return BilinearLayer(weight, bias, a, _by_channel, trailing=None)
+    return BilinearLayer(weight, bias, a, _by_channel, _sums_by_channel, trailing=None)
 
 
 _KINDS: dict[Any, Callable[..., BilinearLayer | None]] = {

@@ -18,23 +18,19 @@ missed, a term that is wrong and samples that are permuted all show.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.func import vjp, vmap
 
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.loss import EmpiricalLoss
-from landscape_nb.numerics.operators import HessianOperator, Indices
+from landscape_nb.numerics.operators import Indices
 from landscape_nb.numerics.recording import (
     ContractionError,
+    Recording,
     Use,
+    along,
     recorded,
-    sample_weights,
     tolerance,
 )
 
@@ -64,13 +60,12 @@ def contracted_derivatives(
 
 def _checked_block(loss: EmpiricalLoss, w: Tensor, U: Tensor, batch: Indices) -> Derivatives:
     try:
-        values, uses = recorded(loss, w, batch, twice=True)
+        recording = recorded(loss, w, batch, twice=True)
+        uses = recording.uses
         passed = through_layers(uses, U)
-        reverse = HessianOperator(WeightedLoss(loss), w, batch)
-        c = refuse_wrong_gradients(reverse, U, batch, *gradients(uses, passed))
+        c = refuse_wrong_gradients(recording, U, *gradients(uses, passed))
         B, size = curvatures(uses, passed, second_derivatives(uses, passed))
-        del uses, passed
-        B = refuse_wrong_curvatures(reverse, U, batch, B, size)
+        B = refuse_wrong_curvatures(recording, U, B, size)
     except (ContractionError, MemoryError, torch.OutOfMemoryError):
         raise
     except (
@@ -80,7 +75,7 @@ def _checked_block(loss: EmpiricalLoss, w: Tensor, U: Tensor, batch: Indices) ->
             f"Layer contraction does not work for this model ({checks.first_line(error)}). Use "
             "method='reverse'."
         ) from error
-    return values, c, B
+    return recording.losses, c, B
 
 
 Passed = list[tuple[Tensor, Tensor | None]]
@@ -89,43 +84,35 @@ Passed = list[tuple[Tensor, Tensor | None]]
 @torch.no_grad()
 def through_layers(uses: list[Use], U: Tensor) -> Passed:
     """For each use r, (D, ...) like d, and the gradient of d'r in the features; None if fixed."""
-    rows, passed = U.T.contiguous(), Passed()
-    for use in uses:
-        r, pulled = _through(use, rows)
-        if use.layer.bias is not None:
-            r = r + use.layer.widened(along(rows, use.layer.bias), use.d)
-        passed.append((r.expand(-1, *use.d.shape), pulled))
-    return passed
-
-
-def along(rows: Tensor, parameter: Tensor) -> Tensor:
-    """What directions (D, N) are for a view of w, (D, ...)."""
-    shape, strides, start = parameter.shape, parameter.stride(), parameter.storage_offset()
-    return rows.as_strided((len(rows), *shape), (rows.shape[1], *strides), start)
+    rows = U.T.contiguous()
+    return [_through(use, rows) for use in uses]
 
 
 def _through(use: Use, rows: Tensor) -> tuple[Tensor, Tensor | None]:
-    product, features = use.layer.product, use.layer.features
-    if use.layer.weight is None:
-        return use.d.new_zeros(1), None
-    weights = along(rows, use.layer.weight)
-    if use.layer.matrix:
-        pulled = None if use.fixed else _matrices(weights.mT, use.d)
-        return _matrices(weights, features), pulled
+    layer = use.layer
+    weights, biases = (p if p is None else along(rows, p) for p in (layer.weight, layer.bias))
+    if weights is not None and layer.several is not None:
+        return layer.several(weights, biases, layer.features, None if use.fixed else use.d)
+    pulled = None
+    if weights is None:
+        r = use.d.new_zeros(1)
+    else:
+        each = [_both(use, W) for W in weights]
+        r = torch.stack([r for r, _ in each])
+        pulled = None if use.fixed else torch.stack([q for _, q in each if q is not None])
+    if biases is not None:
+        r = r + layer.widened(biases, use.d)
+    return r.expand(-1, *use.d.shape), pulled
+
+
+def _both(use: Use, W: Tensor) -> tuple[Tensor, Tensor | None]:
+    """What a layer with these weights makes of the features, and d's gradient in them."""
     if use.fixed:
-        return vmap(lambda W: product(W, features))(weights), None
-
-    def both(W: Tensor) -> tuple[Tensor, Tensor]:
-        output, pull, *_ = vjp(partial(product, W), features)
-        return output, pull(use.d)[0]
-
-    r, pulled = vmap(both)(weights)
-    return r, pulled
-
-
-def _matrices(W: Tensor, x: Tensor) -> Tensor:
-    """All W_j x, (D, ...), as one matrix of all rows: half the time that one for each takes."""
-    return F.linear(x, W.flatten(0, 1)).unflatten(-1, W.shape[:2]).movedim(-2, 0)
+        return use.layer.product(W, use.layer.features), None
+    with torch.enable_grad():
+        features = use.layer.features.detach().requires_grad_()
+        r = use.layer.product(W, features)
+        return r.detach(), torch.autograd.grad(r, features, use.d)[0]
 
 
 def gradients(uses: list[Use], passed: Passed) -> tuple[Tensor, Tensor]:
@@ -147,17 +134,18 @@ def second_derivatives(uses: list[Use], passed: Passed) -> list[Tensor]:
     pairs = [(output, along) for output, along in pairs if output.requires_grad]
     if not pairs:  # linear in w
         return [torch.zeros_like(r) for r, _ in passed]
-    each = [
-        torch.autograd.grad(
+    second = [torch.empty_like(r) for r, _ in passed]
+    for e in range(D):
+        each = torch.autograd.grad(
             [output for output, _ in pairs],
             added,
             [along[e] for _, along in pairs],
             retain_graph=True,
             materialize_grads=True,
         )
-        for e in range(D)
-    ]
-    return [torch.stack(parts) for parts in zip(*each, strict=True)]
+        for s, part in zip(second, each, strict=True):
+            s[e] = part  # while it is in the processor's cache
+    return second
 
 
 def curvatures(uses: list[Use], passed: Passed, second: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -173,53 +161,26 @@ def curvatures(uses: list[Use], passed: Passed, second: list[Tensor]) -> tuple[T
 # -- comparison ------------------------------------------------------------------------------------
 
 
-@dataclass
-class WeightedLoss:
-    """A loss whose samples carry `sample_weights`, for operators."""
-
-    loss: EmpiricalLoss
-    l2: float = 0.0
-
-    def __getattr__(self, name: str) -> Any:
-        """The rest is the loss's own."""
-        return getattr(self.loss, name)
-
-    def losses_of(self, outputs: Any, batch: Indices) -> Tensor:
-        """Weighted losses of given outputs, (m,)."""
-        losses = self.loss.losses_of(outputs, batch)
-        return losses * sample_weights(batch, losses)
-
-    def losses_at(self, w: Tensor, batch: Indices) -> Tensor:
-        """Weighted losses of a batch, (m,)."""
-        losses = self.loss.losses_at(w, batch)
-        return losses * sample_weights(batch, losses)
-
-
-def refuse_wrong_gradients(
-    reverse: HessianOperator, U: Tensor, batch: Indices, c: Tensor, size: Tensor
-) -> Tensor:
-    """The c_i again, if their weighted sum is U' times the gradient of the weighted loss.
+def refuse_wrong_gradients(recording: Recording, U: Tensor, c: Tensor, size: Tensor) -> Tensor:
+    """The c_i again, if their weighted sum is U' times the gradient of the weighted losses.
 
     Raises:
         ContractionError: they differ by more than rounding.
     """
-    gradient = len(c) * reverse.gradient
-    off = (sample_weights(batch, c) @ c - U.T @ gradient).norm()
-    _refuse("gradients", off, size, gradient)
+    gradient = recording.gradient.detach()
+    _refuse("gradients", (recording.weights @ c - U.T @ gradient).norm(), size, gradient)
     return c
 
 
-def refuse_wrong_curvatures(
-    reverse: HessianOperator, U: Tensor, batch: Indices, B: Tensor, size: Tensor
-) -> Tensor:
+def refuse_wrong_curvatures(recording: Recording, U: Tensor, B: Tensor, size: Tensor) -> Tensor:
     """The B_i again, if the weighted sum of B_i z is right along a generic direction z.
 
     Raises:
         ContractionError: they differ by more than rounding.
     """
     z = torch.arange(1, U.shape[1] + 1, dtype=U.dtype, device=U.device).cos()
-    product = len(B) * (reverse @ (U @ z))
-    off = (sample_weights(batch, B) @ (B @ z) - U.T @ product).norm()
+    product = recording.product(U @ z)
+    off = (recording.weights @ (B @ z) - U.T @ product).norm()
     _refuse("curvatures", off, size * z.norm(), product)
     return B
 

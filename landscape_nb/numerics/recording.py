@@ -8,16 +8,16 @@ found again in the gradients.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from landscape_nb.numerics.bilinear import BilinearLayer, bilinear_layer
+from landscape_nb.numerics.bilinear import BilinearLayer, bilinear_layer, is_bilinear
 from landscape_nb.numerics.devices import on_cpu
-from landscape_nb.numerics.loss import EmpiricalLoss
-from landscape_nb.numerics.operators import Indices
+from landscape_nb.numerics.operators import DifferentiableLoss, Indices
 
 
 class ContractionError(ValueError):
@@ -75,6 +75,9 @@ class Recorder(TorchFunctionMode):
         """Called in place of every function of torch."""
         named = kwargs or {}
         taken = [t for t in _tensors([args, named]) if self._is_of_w(t)]
+        if taken and isinstance(function, FunctionType) and not is_bilinear(function):
+            with self:  # attention, for one, is made of linear functions
+                return _unasked(function)(*args, **named)
         output = function(*args, **named)
         if taken and function is Tensor.mul and type(args[1]) is int and args[1] == 1:
             return args[0]  # `ParameterLayout.unflatten` copies in this way
@@ -102,6 +105,19 @@ class Recorder(TorchFunctionMode):
         return t.untyped_storage().data_ptr() == self._address
 
 
+def _unasked(function: FunctionType) -> FunctionType:
+    """The same function of torch's, that does not ask first whether another takes its place."""
+    names = function.__globals__ | dict.fromkeys(_QUESTIONS, lambda *_: False)
+    same = FunctionType(
+        function.__code__, names, function.__name__, function.__defaults__, function.__closure__
+    )
+    same.__kwdefaults__ = function.__kwdefaults__
+    return same
+
+
+_QUESTIONS = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
+
+
 def _tensors(parts: Any) -> Iterator[Tensor]:
     """Tensors in lists, tuples and dicts."""
     if isinstance(parts, Tensor):
@@ -113,44 +129,73 @@ def _tensors(parts: Any) -> Iterator[Tensor]:
         yield from _tensors([*parts.values()])
 
 
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What `recorded` returns, and the same losses in reverse mode, which knows nothing of uses.
+
+    Attributes:
+        losses: (m,), without a graph.
+        uses: every use of a parameter.
+        weights: (m,), `sample_weights`.
+        w: (N,), what the losses were evaluated at.
+        gradient: (N,), in w, of the sum of weighted losses.
+    """
+
+    losses: Tensor
+    uses: list[Use]
+    weights: Tensor
+    w: Tensor
+    gradient: Tensor
+
+    def product(self, v: Tensor) -> Tensor:
+        """The Hessian of the sum of weighted losses times v, (N,), if recorded twice."""
+        if not self.gradient.requires_grad:  # linear in w
+            return torch.zeros_like(v)
+        return torch.autograd.grad(self.gradient, self.w, v, materialize_grads=True)[0]
+
+
 @torch.enable_grad()
-def recorded(
-    loss: EmpiricalLoss, w: Tensor, batch: Indices, twice: bool = False
-) -> tuple[Tensor, list[Use]]:
-    """Losses (m,) of a batch and every use of a parameter; twice: to be differentiated again.
+def recorded(loss: DifferentiableLoss, w: Tensor, batch: Indices, twice: bool = False) -> Recording:
+    """Losses of a batch and every use of a parameter; twice: to be differentiated again.
 
     Raises:
         ContractionError: parameters are used in a way that is not known.
     """
-    m, w = len(batch), w.detach().contiguous()
+    m, w = len(batch), w.detach().clone(memory_format=torch.contiguous_format).requires_grad_()
     with Recorder(w) as recorder:
         losses = loss.losses_at(w, batch)
     if not recorder.notes or losses.shape != (m,):
         raise ContractionError("No parameter was used. Use method='reverse'.")
     layers, outputs = zip(*recorder.notes, strict=True)
-    r = sample_weights(batch, w)
+    r = sample_weights(batch, losses)
 
-    def slopes(total: Tensor, twice: bool = False) -> tuple[Tensor, ...]:
+    def slopes(total: Tensor, *of: Tensor) -> tuple[Tensor, ...]:
         return torch.autograd.grad(
-            total, outputs, materialize_grads=True, retain_graph=True, create_graph=twice
+            total, of, materialize_grads=True, retain_graph=True, create_graph=twice
         )
 
-    halves = slopes(losses.sum() / 2, twice)
+    halves = slopes(losses.sum() / 2, *outputs)
+    gradient, *weighted = slopes((r * losses).sum(), w, *outputs)
     ones = [2 * half.detach() for half in halves]
-    weighted: tuple[Tensor, ...] = ()
     uses = []
     for j, (layer, output) in enumerate(zip(layers, outputs, strict=True)):
         found = _places(tuple(output.shape[: layer.leading(output)]), m)
         if len(found) > 1:  # which dimension counts samples is seen by weighting them
-            weighted = weighted or slopes((r * losses).sum())
-            found = [p for p in found if _fits(ones[j], weighted[j], r, p)]
+            found = [p for p in found if _fits(ones[j], weighted[j].detach(), r, p)]
         if not found:
             raise ContractionError(
                 f"Of a layer's output {tuple(output.shape)} no dimension counts the {m} samples. "
                 "Use method='reverse'."
             )
         uses.append(Use(layer, ones[j], output, halves[j], m, found[0]))
-    return losses.detach().to(w.dtype), uses
+    r = r.detach().to(w.dtype)
+    return Recording(losses.detach().to(w.dtype), uses, r, w, gradient)
+
+
+def along(rows: Tensor, parameter: Tensor) -> Tensor:
+    """What rows (D, N) are for a view of w, (D, ...)."""
+    shape, strides, start = parameter.shape, parameter.stride(), parameter.storage_offset()
+    return rows.as_strided((len(rows), *shape), (rows.shape[1], *strides), start)
 
 
 def _places(leading: tuple[int, ...], m: int) -> list[int]:

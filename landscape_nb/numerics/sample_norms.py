@@ -8,22 +8,27 @@ work. g_i'v needs no gradient either: it is c_i of layer contraction along the o
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import vjp, vmap
 
 from landscape_nb.numerics import checks, contraction
 from landscape_nb.numerics.loss import EmpiricalLoss
-from landscape_nb.numerics.operators import HessianOperator, Indices
+from landscape_nb.numerics.operators import Indices
 from landscape_nb.numerics.recording import (
     ContractionError,
     Use,
+    along,
     recorded,
     tolerance,
 )
 from landscape_nb.numerics.shared_loss import by_samples
+from landscape_nb.numerics.single_gradients import (
+    OneParameter,
+    by_parameter,
+    parameter_gradients,
+    positions,
+)
 
 _HELD = 8  # times that a pass's intermediates and a layer's gradients are held: chosen here
 
@@ -99,11 +104,11 @@ def samples_at_once(loss: EmpiricalLoss, w: Tensor, samples: Indices) -> int:
 def _contracted(loss: EmpiricalLoss, w: Tensor, batch: Indices, v: Tensor) -> tuple[Tensor, Tensor]:
     generic = torch.arange(1, len(w) + 1, dtype=w.dtype, device=w.device).cos()
     V = torch.stack([generic, v], dim=1)
-    _, uses = recorded(loss, w, batch)
-    reverse = HessianOperator(contraction.WeightedLoss(loss), w, batch)
+    recording = recorded(loss, w, batch)
+    uses = recording.uses
     dots, size = contraction.gradients(uses, contraction.through_layers(uses, V))
-    contraction.refuse_wrong_gradients(reverse, V, batch, dots, size)
-    squares = torch.stack([_of_parameter(*of_one) for of_one in _by_parameter(uses, len(w))]).sum(0)
+    contraction.refuse_wrong_gradients(recording, V, dots, size)
+    squares = torch.stack([_of_parameter(*of_one) for of_one in _apart(uses, len(w))]).sum(0)
     for j in {0, len(batch) - 1}:
         alone = loss.gradient(w, batch[j : j + 1]).square().sum()
         if not abs(float(squares[j] - alone)) <= tolerance(w) * float(alone):
@@ -111,39 +116,24 @@ def _contracted(loss: EmpiricalLoss, w: Tensor, batch: Indices, v: Tensor) -> tu
     return squares, dots[:, 1]
 
 
-Uses = list[Use]
-
-
-def _by_parameter(uses: Uses, N: int) -> list[tuple[Tensor, Uses, Uses]]:
-    """Each parameter with its uses as a weight and as a bias."""
-    found: dict[Any, tuple[Tensor, Uses, Uses]] = {}
-    for use in uses:
-        for j, p in enumerate((use.layer.weight, use.layer.bias)):
-            if p is not None:
-                key = p.storage_offset(), p.shape, p.stride()
-                _, *kinds = found.setdefault(key, (p, [], []))
-                kinds[j].append(use)
-    entries = torch.zeros(1, N)
-    for p, *_ in found.values():
-        contraction.along(entries, p).add_(1)
+def _apart(uses: list[Use], N: int) -> list[OneParameter]:
+    """`by_parameter`, of which no two may share entries."""
+    found, entries = by_parameter(uses), torch.zeros(1, N)
+    for p, *_ in found:
+        along(entries, p).add_(1)
     if entries.max() > 1:
         raise ContractionError("A parameter is used in two forms: its gradients do not add up.")
-    return [*found.values()]
+    return found
 
 
-def _of_parameter(p: Tensor, weighing: Uses, biasing: Uses) -> Tensor:
+def _of_parameter(p: Tensor, weighing: list[Use], biasing: list[Use]) -> Tensor:
     """|gradient of one parameter|^2 of each sample, (m,)."""
-    shape, some = p.shape, [*weighing, *biasing][0]
-    biases = [_bias_gradient(use, shape) for use in biasing]
-    if not biases and weighing and _inner_is_shorter(weighing, shape):
-        inner = some.layer.inner
-        a, d = (torch.cat(parts, 1) for parts in zip(*map(_positions, weighing), strict=True))
+    if not biasing and _inner_is_shorter(weighing, p.shape):
+        inner = weighing[0].layer.inner
+        a, d = (torch.cat(parts, 1) for parts in zip(*map(positions, weighing), strict=True))
         assert inner is not None
         return (inner(a) * (d @ d.mT)).flatten(1).sum(1)
-    whole = some.d.new_zeros(some.m, *shape)
-    for gradient in biases + [_weight_gradient(use, shape) for use in weighing]:
-        whole = whole + gradient
-    return whole.flatten(1).square().sum(1)
+    return parameter_gradients(p, weighing, biasing).flatten(1).square().sum(1)
 
 
 def _inner_is_shorter(uses: list[Use], shape: torch.Size) -> bool:
@@ -153,30 +143,5 @@ def _inner_is_shorter(uses: list[Use], shape: torch.Size) -> bool:
         or len({use.layer.features.is_floating_point() for use in uses}) > 1
     ):
         return False  # a tied embedding adds to what a linear layer does
-    positions = sum(_positions(use)[1].shape[1] for use in uses)
-    return positions * sum(shape) < shape.numel()
-
-
-def _positions(use: Use) -> tuple[Tensor, Tensor]:
-    """Features (m, T, ...) and gradients (m, T, ...) of each sample's positions."""
-    lead, features = use.layer.leading(use.d), use.layer.features.detach()
-    a, d = (use.by_sample(t[None]) for t in (features, use.d))
-    return (
-        a.reshape(use.m, -1, *features.shape[lead:]),
-        d.reshape(use.m, -1, *use.d.shape[lead:]),
-    )
-
-
-def _bias_gradient(use: Use, shape: torch.Size) -> Tensor:
-    _, d = _positions(use)
-    return d.reshape(use.m, d.shape[1], shape.numel(), -1).sum((1, 3)).reshape(use.m, *shape)
-
-
-def _weight_gradient(use: Use, shape: torch.Size) -> Tensor:
-    """By the layer's own derivative, batched over samples."""
-    zeros = use.d.new_zeros(shape)
-
-    def one(a: Tensor, d: Tensor) -> Tensor:
-        return vjp(lambda W: use.layer.product(W, a), zeros)[1](d)[0]
-
-    return vmap(one)(*_positions(use))
+    places = sum(positions(use)[1].shape[1] for use in uses)
+    return places * sum(shape) < shape.numel()
