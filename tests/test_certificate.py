@@ -293,10 +293,10 @@ def test_autocast_inside_forward_is_refused_with_numbers(seed):
     model, x, y = classifier(seed)
     H = products_by_torch(Autocast(model), x.float(), y)
     with pytest.raises(ConvergenceError, match="autocast") as refused:
-        largest_eigenpairs(H, 5)
+        largest_eigenpairs(H, 5, tol=2e-5)
     pairs = refused.value.pairs
     claimed, found = claimed_and_found(str(refused.value))
-    assert claimed <= 1e-4 * float(pairs.values[0]) and found > max(3e-4, 5 * claimed)
+    assert claimed < 2e-5 and found > 3e-4
     again = (H @ pairs.vectors - pairs.vectors * pairs.values).double().norm(dim=0)
     torch.testing.assert_close(pairs.residuals.double(), again, rtol=1e-4, atol=1e-6)
     assert 1e-3 < pairs.noise / float(pairs.values[0]) < 3e-2

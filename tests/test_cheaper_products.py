@@ -53,10 +53,11 @@ def test_the_other_end_is_found_so_too(mlp_problem):
     torch.testing.assert_close(pairs.values, values[:2], rtol=0, atol=2e-4 * float(values[-1]))
 
 
-def test_a_tolerance_beyond_float32_takes_float64_alone(mlp_problem):
+@pytest.mark.parametrize("tol", [1e-5, 1e-6, 1e-9], ids="tol={}".format)
+def test_a_tolerance_beyond_float32_takes_float64_alone(mlp_problem, tol):
     p = mlp_problem(l2=0.1)
     H = p.loss.hessian_operator(p.w, 10)
-    pairs = largest_eigenpairs(H, 3, tol=1e-9)
+    pairs = largest_eigenpairs(H, 3, tol=tol)
     assert H.products == pairs.hvp_count
     torch.testing.assert_close(pairs.values, top(p, 3), rtol=0, atol=1e-9)
 
@@ -92,14 +93,17 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("case", OTHERS)
-def test_a_loss_that_is_another_in_float32_is_left_to_float64(mlp_problem, case):
+def test_a_loss_that_is_another_in_float32_is_left_to_float64(mlp_problem, case, monkeypatch):
     layer, loss_fn, scale, to_try = OTHERS[case]
     p = mlp_problem(l2=0.0)
     loss = EmpiricalLoss(nn.Sequential(*p.model, layer()), loss_fn, p.x, p.y)
     H = loss.hessian_operator(p.w, 10)
-    assert (H.cheaper() is not None) is to_try
+    cheaper = H.cheaper()
+    assert (cheaper is not None) is to_try
+    monkeypatch.setattr(H, "cheaper", lambda: cheaper)
     pairs = largest_eigenpairs(H, 3, generator=generator(3))
-    assert H.products == pairs.hvp_count + 2 * to_try  # the check that the attempt did not pass
+    in_vain = cheaper.products if to_try else 0
+    assert bool(in_vain) is to_try and pairs.hvp_count == H.products + in_vain
     torch.testing.assert_close(pairs.values / scale, top(p, 3), rtol=0, atol=1e-6)
     assert pairs.noise < 1e-12 * scale
 

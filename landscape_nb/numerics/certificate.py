@@ -2,8 +2,9 @@
 
 A solver's own account of its residuals assumes that its products were linear, symmetric and exact.
 Where they are not (low precision inside the model, a wrong second derivative, noise) the account
-stays perfect and the pairs are wrong. So, at the end, two more products (`spot_check`); and where
-they differ from the account by more than rounding, D + 2 more (`certify`), of
+stays perfect and the pairs are wrong. So, when the pairs have converged, two more products
+(`spot_check`); and where those differ from the account by more than 100 roundings, or the pairs
+have not converged, D + 2 more (`certify`), of
 
     U,   a direction r,   and  x = 3 (U c + r),  |c| = 1,
 
@@ -82,6 +83,9 @@ def certify(
     H: SymmetricOperator, values: Tensor, U: Tensor, r: Tensor, width: int | None = None
 ) -> Certificate:
     """The certificate of D pairs, by D + 2 products.
+
+    The solver asks for it only where a spot check, of 2 products that come on top, did not confirm
+    its account, or where the pairs have not converged.
 
     Args:
         H: the operator.
@@ -166,6 +170,20 @@ def spot_check(
     HV = H.multiply(basis.vectors(y).T.to(H.dtype))
     size = float(basis.strayed(y, HV).square().mean().sqrt()) / _MULTIPLE
     return (2 * Y.shape[1]) ** 0.5 * size, size
+
+
+def direction(basis: KrylovBasis, generator: torch.Generator) -> Tensor:
+    """A random unit vector, half from the basis and half from the whole space.
+
+    From the basis, because a fault of H there is what makes pairs wrong, and a random direction of
+    N hardly sees it. The generator's own stream stays where it is.
+    """
+    own = torch.Generator(generator.device)
+    own.set_state(generator.get_state())
+    z = on_cpu(normal(basis.count, 1, generator=own))
+    g = basis.H.random_vector(own)
+    r = widened(basis.vectors(z / z.norm())[0]) + g / basis.norm(g)
+    return (r / basis.norm(r)).to(basis.H.dtype)
 
 
 def _weights(D: int) -> Tensor:

@@ -25,8 +25,15 @@ import torch
 from torch import Tensor
 
 from landscape_nb.numerics import checks
-from landscape_nb.numerics.certificate import EXTRA, SPOTS, Certificate, certify, spot_check
-from landscape_nb.numerics.devices import normal, on_cpu, widened
+from landscape_nb.numerics.certificate import (
+    EXTRA,
+    SPOTS,
+    Certificate,
+    certify,
+    direction,
+    spot_check,
+)
+from landscape_nb.numerics.devices import widened
 from landscape_nb.numerics.krylov import KrylovBasis
 from landscape_nb.numerics.missed_copies import LONGEST_SEARCH, nothing_larger
 from landscape_nb.numerics.operators import SymmetricOperator, takes_operator
@@ -40,13 +47,18 @@ class Eigenpairs:
     Attributes:
         values: (D,), eigenvalues; descending for the top, ascending for the bottom.
         vectors: (N, D), orthonormal columns; each is fixed only up to its sign.
-        residuals: (D,), |H u - lambda u| in the units of the eigenvalues, from above: the solver's
-            account, and with it what fresh products show it to miss; or by D fresh products, where
-            they had to decide. Never below one rounding of the largest.
+        residuals: (D,), |H u - lambda u| in the units of the eigenvalues. As a rule an estimate and
+            no bound: the solver's account, and beside it (root of the sum of squares) what two
+            fresh products of random combinations show it to miss, the same for all pairs; where
+            only one pair is off, that is below a tenth of the truth in one case of a hundred at
+            most. Where those two products differ from the account by more than 100 roundings,
+            measured instead, by a fresh product for each pair. Never below one rounding of the
+            largest value.
         gap: distance from the last value to the best estimate of the next one, which may be too
             large where copies of a repeated eigenvalue exist; infinite when D = N. Around or
             below the residuals, the last columns are not determined by H.
-        hvp_count: Hessian-vector products spent, those of the certificate and in float32 too.
+        hvp_count: Hessian-vector products spent: those of the certificate too, those in float32,
+            and those of an attempt in float32 that failed.
         noise: how far products were seen to be from linear and symmetric, in the same units: one
             product's own error. A value lies within residual + noise of a true eigenvalue.
     """
@@ -84,8 +96,9 @@ class Search:
         start: (N, d), a guess of the eigenspace (a warm start: the columns are summed), or None
             for one random vector.
         generator: source of randomness; None means a fresh one seeded with 0.
-        max_products: give up after so many products; None means 40 D + 400 (chosen here). The
-            certificate's 2 come on top, or D + 4.
+        max_products: give up after so many products; None means 40 D + 400 (chosen here). On top
+            come 2 of a spot check, and D + 2 of the certificate where that fails; D + 2 alone
+            where the pairs have not converged. An attempt in float32 has its own.
         max_basis: basis vectors held at most; None means max(2 D + 30, 60) (chosen here). At least
             D + 45, room for the search. Memory is N max_basis numbers in the operator's dtype.
         progress: show a progress bar with the worst residual.
@@ -149,8 +162,9 @@ def largest_eigenpairs(
         `Eigenpairs`, in the operator's dtype. Error: residuals at most tol times the scale; noise,
         and what fresh products add to a residual, at most a tenth of that and 100 roundings of the
         largest value. Costs about 2 D + 10 products where the spectrum has a gap; D + 2 more where
-        products are less exact than their precision. Of a large loss in float64 all but two are
-        taken in float32 (values and vectors are then right to the tolerance and to 1e-7).
+        products are less exact than their precision. Of a large loss in float64, for tol >= 1.2e-5,
+        all but two are taken in float32: values are then right to about 1e-7 of the largest, or to
+        residual^2 / gap where that is more; for a smaller tol never.
 
     Raises:
         ConvergenceError: the residuals are still too large after max_products, or fresh products
@@ -164,10 +178,11 @@ def largest_eigenpairs(
     N = H.shape[0]
     D = checks.whole_number("D", D, 1, N, f"N = {N} is the number of trainable parameters; lower D")
     search = dataclasses.replace(search or Search(), **settings).checked(H, D)
-    pairs = _by_a_cheaper_operator(H, D, search)
+    pairs, spent = _by_a_cheaper_operator(H, D, search)
     if pairs is not None:
         return pairs
     found = _found(H, D, search)  # the basis is gone now: the certificate takes its memory
+    found = found._replace(products=found.products + spent)
     assert search.max_basis is not None
     if found.strayed is not None:
         return _confirmed(H, found, found.strayed)
@@ -203,34 +218,35 @@ def _confirmed(H: SymmetricOperator, found: "_Found", strayed: float) -> Eigenpa
     )
 
 
-def _by_a_cheaper_operator(H: SymmetricOperator, D: int, search: Search) -> Eigenpairs | None:
-    """The pairs found with `H.cheaper()` and confirmed by products of H; None if that fails.
+def _by_a_cheaper_operator(
+    H: SymmetricOperator, D: int, search: Search
+) -> tuple[Eigenpairs | None, int]:
+    """The pairs found with `H.cheaper()` and confirmed by products of H; products spent in vain.
 
     The rule: where there is such an operator, and as long as the residuals allowed are a hundred of
     its roundings at least. A spot check compares products of H itself with the account of the
     cheaper ones: values, residuals and completeness then hold for H to within what it reports.
     """
     assert search.generator is not None
-    if search.tol < _ROUNDINGS * torch.finfo(torch.float32).eps:
-        return None
-    cheaper = H.cheaper()
+    out_of_reach = search.tol < _ROUNDINGS * torch.finfo(torch.float32).eps
+    cheaper = None if out_of_reach else H.cheaper()
     if cheaper is None:
-        return None
+        return None, 0
     own = torch.Generator(search.generator.device)
     own.set_state(search.generator.get_state())
     start = None if search.start is None else search.start.to(cheaper.dtype)
     try:
         found = _found(cheaper, D, dataclasses.replace(search, start=start, generator=own), H)
     except (ValueError, RuntimeError):
-        return None  # an overflow in float32, for one
+        return None, cheaper.products  # an overflow in float32, for one
     if found.strayed is None:
-        return None
+        return None, found.products
     search.generator.set_state(own.get_state())
     U = found.vectors.to(H.dtype)
     # orthonormal to float32's precision so far: U (U'U)^(-1/2)
     values, Y = torch.linalg.eigh(H.total(U.T @ U))
     U = U @ (Y / values.sqrt()) @ Y.T
-    return _confirmed(H, found._replace(vectors=U), found.strayed)
+    return _confirmed(H, found._replace(vectors=U), found.strayed), 0
 
 
 class _Found(NamedTuple):
@@ -302,7 +318,7 @@ def _found(
             converged=converged,
             allowed=allowed,
             rounding=rounding,
-            r=None if strayed is not None else _direction(basis, generator),
+            r=None if strayed is not None else direction(basis, generator),
             asymmetry=basis.asymmetry,
             strayed=strayed,
             noise=noise,
@@ -320,11 +336,8 @@ def _found(
                 allowed = bound(theta)
                 unconverged = norms > allowed
                 # residuals fall by a factor of 5 a step at most, as a rule: seen on MLPs
-                look = (
-                    basis.count + int(math.log(max(float(norms.max()) / allowed, 1), 5))
-                    if allowed
-                    else 0
-                )
+                left = float(norms.max()) / allowed if allowed else 1.0
+                look = basis.count + int(math.log(max(left, 1), 5))
                 open_pairs = int(unconverged.sum())
                 if open_pairs == 0 and (complete or basis.count == N):
                     return stop(D, converged=True)
@@ -345,20 +358,6 @@ def _found(
                 start_at_random()
             else:
                 basis.extend(residuals)
-
-
-def _direction(basis: KrylovBasis, generator: torch.Generator) -> Tensor:
-    """A random unit vector, half from the basis and half from the whole space.
-
-    From the basis, because a fault of H there is what makes pairs wrong, and a random direction of
-    N hardly sees it. The generator's own stream stays where it is.
-    """
-    own = torch.Generator(generator.device)
-    own.set_state(generator.get_state())
-    z = on_cpu(normal(basis.count, 1, generator=own))
-    g = basis.H.random_vector(own)
-    r = widened(basis.vectors(z / z.norm())[0]) + g / basis.norm(g)
-    return (r / basis.norm(r)).to(basis.H.dtype)
 
 
 # Roundings of the largest magnitude seen by which fresh products may differ from the solver's

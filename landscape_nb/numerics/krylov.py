@@ -23,7 +23,7 @@ from landscape_nb.numerics.devices import in_float64, sums_of_blocks, widened, w
 from landscape_nb.numerics.operators import ProductOperator, SymmetricOperator, as_operator
 
 _PIECE = 2**18  # numbers converted to float64 at once (2 MB): chosen here
-_BLOCK = 4096  # products summed in float32 before their sum goes on in float64: chosen here
+_BLOCK = 2**14  # products summed in float32 before their sum goes on in float64: chosen here
 
 
 class KrylovBasis:
@@ -84,8 +84,8 @@ class KrylovBasis:
 
     def norm(self, x: Tensor) -> float:
         """|x| of a vector of the space, summed in float64."""
-        x = widened(x)
-        return float(self.H.total(in_float64(x @ x))) ** 0.5
+        length = torch.linalg.vector_norm(x, dtype=widest(x.device))  # converts as it goes
+        return float(self.H.total(in_float64(length).square())) ** 0.5
 
     def start(self, x: Tensor) -> bool:
         """Open a new end along x, (N,), and take one step; False if x lies in the span already."""
@@ -144,17 +144,18 @@ class KrylovBasis:
 
         `row`, if given, is Q'x but for its last entry: removing it first saves a pass over Q.
         """
-        h, s = np.zeros(self.count), np.zeros(self.open_ends)
-        x = x.to(widest(x.device), copy=True)  # an operator may keep what it returned
+        m, T = self.count, self.Q.dtype
+        h, s = np.zeros(m), np.zeros(self.open_ends)
+        x = x.detach().to(T, copy=True)  # an operator may keep what it returned
         if row is not None:
             known = np.flatnonzero(row)
-            if 4 * len(known) < self.count:
+            if 4 * len(known) < m:
                 h[known] = row[known]
-                for j in known.tolist():
-                    x.sub_(self.Q[j], alpha=float(row[j]))
-            newest = self.Q[self.count - 1]
-            h[-1] = float(self.H.total(in_float64(widened(newest) @ x)))
-            x.sub_(newest, alpha=float(h[-1]))
+                for j, c in zip(known.tolist(), row[known].tolist(), strict=True):
+                    x.sub_(self.Q[j], alpha=c)
+            newest = self.Q[m - 1]
+            h[-1] = alpha = self._inner(newest, x)
+            x.sub_(newest, alpha=alpha)
         left = self.norm(x)
         scale = math.hypot(left, float(np.linalg.norm(h)))
         if not math.isfinite(scale):
@@ -163,42 +164,45 @@ class KrylovBasis:
                 "this w (a square root or a division at zero?) or its curvature overflows."
             )
         # what is left below is rounding, of the products or of these sums. Chosen here.
-        rounding = min(1e-8, 100 * torch.finfo(self.Q.dtype).eps) * scale
+        rounding = min(1e-8, 100 * torch.finfo(T).eps) * scale
         while left > rounding:
             before = left
             g = self._project(x)
             self._remove(g, x)
             more = g.cpu().numpy()
-            h, s = h + more[: len(h)], s + more[len(h) :]
+            h += more[:m]
+            s += more[m:]
             left = self.norm(x)
             # Once more if much was removed, with its rounding (Daniel et al., 1976): 0.7.
             if left > 0.7 * before:
                 return x.div_(left), h, s, left
         return None, h, s, 0.0
 
+    def _inner(self, x: Tensor, y: Tensor) -> float:
+        """x'y, summed in float64."""
+        return float(self.H.total(in_float64(widened(x) @ widened(y))))
+
     def _project(self, x: Tensor) -> Tensor:
-        """Q'x and F'x, one after the other, summed in float64."""
-        Q, like = self.Q[: self.count], x.to(self.Q)
-        if Q.device.type != "cpu" and Q.dtype != torch.float64:  # a launch for each block is slow
-            total = sums_of_blocks(Q.T, like[:, None])[:, 0]
-        else:
-            step = max(1, len(like)) if Q.dtype == torch.float64 else _BLOCK
-            starts = range(0, len(like), step)
-            parts = [(Q[:, i : i + step] @ like[i : i + step]).double() for i in starts]
+        """Q'x and F'x, one after the other: sums of blocks, which add up in float64."""
+        Q, N = self.Q[: self.count], len(x)
+        if Q.dtype == torch.float64:
+            total = Q @ x
+        elif Q.device.type == "cpu":
+            starts = range(0, N, _BLOCK)
+            parts = [torch.mv(Q[:, i : i + _BLOCK], x[i : i + _BLOCK]).double() for i in starts]
             total = parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+        else:  # a launch for each block is slow
+            total = sums_of_blocks(Q.T, x[:, None])[:, 0]
         if self.open_ends:
-            total = torch.cat([total, in_float64(widened(self.F) @ x)])
+            total = torch.cat([total, in_float64(widened(self.F) @ widened(x))])
         return self.H.total(total)
 
     def _remove(self, y: Tensor, x: Tensor) -> None:
         """Take Q y1 + F y2 from x, for y = (y1, y2); in place."""
-        m, Q = self.count, self.Q[: self.count]
-        if Q.dtype == x.dtype:
-            x.addmv_(Q.T, y[:m].to(x), alpha=-1)
-        else:
-            x.sub_(y[:m].to(Q) @ Q)
+        y = y.to(x)
+        x.addmv_(self.Q[: self.count].T, y[: self.count], alpha=-1)
         if self.open_ends:
-            x.sub_(y[m:].to(x) @ widened(self.F))
+            x.addmv_(self.F.T, y[self.count :], alpha=-1)
 
     def _parts(self) -> Iterator[tuple[slice, Tensor]]:
         """Columns of Q in float64, piece by piece, so that no float64 copy is ever held."""

@@ -1,7 +1,12 @@
-"""Top-10 eigenpairs of an MLP on digits: ours, curvlinops with ARPACK, the paper's method.
+"""Top-10 eigenpairs of an MLP on digits: ours, peers, and the paper's method.
+
+hessian-eigenthings is measured where it is importable: the newest release on the package index is
+1.0.0a5; newer alphas are in its public repository only.
 
 Run by hand: python tests/benchmarks/eigenpairs.py
-             python tests/benchmarks/eigenpairs.py sizes      # N = 1e3 to 1e6, float64 and float32
+             python tests/benchmarks/eigenpairs.py sizes      # N = 1e3 to 1e6, float64 and float32;
+                                                              # eight minutes
+             python tests/benchmarks/eigenpairs.py sizes 1e4  # one size
 
 All values are judged against the dense Hessian and all residuals are recomputed with fresh
 products, whatever a method says of itself. Rounds differ in the random start and are interleaved;
@@ -12,7 +17,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
-from itertools import product
+from itertools import groupby, product
 from statistics import median
 from time import process_time
 from typing import NamedTuple
@@ -26,6 +31,11 @@ from setting import L2, Judged, Pairs, Problem, n, ratio, timed, use_one_thread,
 from torch import Tensor, nn
 
 import landscape_nb as ln
+
+try:
+    import hessian_eigenthings as eigenthings
+except ImportError:
+    eigenthings = None
 
 D = 10
 TOL = 1e-4
@@ -92,6 +102,19 @@ def paper(problem: Problem, w: Tensor, seed: int) -> Pairs:
     return Pairs(*deflated_power_iteration(apply, len(w), D, torch.Generator().manual_seed(seed)))
 
 
+def eigenthings_lanczos(problem: Problem, w: Tensor, seed: int) -> Pairs:
+    """The algebraically largest, re-orthogonalised, by 40 steps at most; no L2 term."""
+    nn.utils.vector_to_parameters(w, problem.model.parameters())
+    H = eigenthings.HessianOperator(
+        problem.model,
+        [(problem.inputs, problem.labels)],
+        eigenthings.supervised_loss(nn.CrossEntropyLoss()),
+    )
+    options = {"which": "LA", "tol": TOL, "reorthogonalize": True, "max_iter": 40}
+    found = eigenthings.lanczos(H, k=D, seed=seed, **options)
+    return Pairs(found.eigenvalues + L2, found.eigenvectors.T, found.iterations)
+
+
 def cheapest_arpack(problem: Problem, w: Tensor, true: Tensor) -> tuple[float, int]:
     """The setting with fewest products that meets our bound in three rounds out of three."""
     found = []
@@ -122,6 +145,8 @@ def compare(problem: Problem, w: Tensor, point: str) -> None:
         "our products + eigsh, cheapest": partial(our_products_arpack, tol=tol, ncv=ncv),
         "the paper's method": paper,
     }
+    if eigenthings is not None:
+        methods["hessian-eigenthings, Lanczos"] = eigenthings_lanczos
     seconds: dict[str, list[float]] = {name: [] for name in methods}
     judged: dict[str, list[Judged]] = {name: [] for name in methods}
     for seed in range(ROUNDS):
@@ -156,19 +181,23 @@ class Size(NamedTuple):
     widths: list[int]
     n: int
     rounds: int
+    tried: int  # random starts for which a setting of eigsh must be right to be chosen
 
 
 SIZES = {
-    "1e3": Size([64, 12, 12, 10], 1000, 9),
-    "3e3": Size([64, 32, 32, 10], 1000, 9),
-    "1e4": Size([64, 100, 50, 10], 1000, 5),
-    "1e5": Size([64, 400, 180, 10], 400, 3),
-    "1e6": Size([64, 1200, 760, 10], 200, 3),
+    "1e3": Size([64, 12, 12, 10], 1000, 9, 3),
+    "3e3": Size([64, 32, 32, 10], 1000, 9, 3),
+    "1e4": Size([64, 100, 50, 10], 1000, 5, 3),
+    "1e5": Size([64, 400, 180, 10], 400, 3, 2),
+    "1e6": Size([64, 1200, 760, 10], 100, 2, 1),
 }
 
 
 def sizes(names: list[str]) -> None:
-    """Ours against the cheapest right eigsh on our own products; seconds of the process."""
+    """Ours against the cheapest right eigsh on our own products; seconds of the process.
+
+    `right` counts values within 1% of those by our own solver at tol 1e-6, in float64.
+    """
     head = "N | dtype | ours: products | s | residual | right | eigsh: tol, ncv | products | s"
     print(f"| {head} | residual | right | ours / eigsh |\n{'|---' * 12}|")
     for name, dtype in product(names, (torch.float64, torch.float32)):
@@ -178,7 +207,7 @@ def sizes(names: list[str]) -> None:
         model = ln.models.MLP(size.widths, generator=torch.Generator().manual_seed(0))
         exact = ln.EmpiricalLoss(model.double(), cross_entropy, inputs, labels, l2=L2)
         w = ln.fit(exact, size.n, max_iterations=20).w
-        true = ln.top_eigenpairs(exact, w, size.n, D, tol=1e-8).values
+        true = ln.top_eigenpairs(exact, w, size.n, D, tol=1e-6).values
         loss = ln.EmpiricalLoss(model.to(dtype), cross_entropy, inputs.to(dtype), labels, l2=L2)
 
         here = w.to(dtype)
@@ -206,10 +235,12 @@ def sizes(names: list[str]) -> None:
             return Pairs(pairs.values, pairs.vectors, pairs.hvp_count)
 
         settings = []
-        for tol, ncv in ARPACK_SETTINGS:
-            runs = [judged(by_eigsh(seed, tol, ncv)) for seed in range(3)]
-            if all(j.residual <= TOL and j.right == D for j in runs):
-                settings.append((sum(j.products for j in runs), tol, ncv))
+        for ncv, loosest_first in groupby(ARPACK_SETTINGS, key=lambda setting: setting[1]):
+            for tol, _ in loosest_first:
+                runs = [judged(by_eigsh(seed, tol, ncv)) for seed in range(size.tried)]
+                if all(j.residual <= TOL and j.right == D for j in runs):
+                    settings.append((sum(j.products for j in runs), tol, ncv))
+                    break  # a smaller tol takes as many products or more
         tol, ncv = min(settings)[1:]
         seconds: dict[str, list[float]] = {"ours": [], "eigsh": []}
         found: dict[str, list[Judged]] = {"ours": [], "eigsh": []}
@@ -269,7 +300,10 @@ def main() -> None:
         print(versions("torch", "scipy"))
         return sizes(sys.argv[2:] or list(SIZES))
     warnings.filterwarnings("ignore", module="curvlinops")
-    print(versions("torch", "scipy", "curvlinops-for-pytorch"))
+    peers = ["curvlinops-for-pytorch"] + ["hessian-eigenthings"] * (eigenthings is not None)
+    print(versions("torch", "scipy", *peers))
+    if eigenthings is None:
+        print("hessian-eigenthings is not installed: not measured.")
     problem = Problem([64, 32, 32, 10])
     print(f"{problem.name}, float64, n = {n}, L2 = {L2:g}; {ROUNDS} rounds; right: within 1%")
     early = ln.fit(problem.loss, n, max_iterations=20)
