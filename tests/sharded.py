@@ -2,6 +2,7 @@
 
 import itertools
 import multiprocessing
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -36,6 +37,7 @@ FIRST = 3
 SOME = ([0, 2], [1, 2, 5, 6, 7])  # of each process's own samples
 
 
+LENGTHS = (3, 1, 4, 4, 2)  # of batches
 SECONDS = 120  # for all processes together: they start slowly on a busy machine
 
 # -- starting them ---------------------------------------------------------------------------------
@@ -44,9 +46,11 @@ SECONDS = 120  # for all processes together: they start slowly on a busy machine
 def answers_of(ask, count, folder, **problem):
     """What ask(rank, **problem) returned in each of so many processes; killed if they hang."""
     torch.save(problem, folder / "problem.pt")
-    spawn = multiprocessing.get_context("spawn")
+    # not forked from here, where threads may run; what all import is imported once
+    start = multiprocessing.get_context("forkserver")
+    start.set_forkserver_preload(["sharded", "torch._dynamo"])
     processes = [
-        spawn.Process(target=_member, args=(ask, rank, count, str(folder)), daemon=True)
+        start.Process(target=_member, args=(ask, rank, count, str(folder)), daemon=True)
         for rank in range(count)
     ]
     deadline = time.monotonic() + SECONDS
@@ -156,13 +160,49 @@ def shared_answers(rank, w, V, U):
     budget.time = SimpleNamespace(perf_counter=lambda: next(ticks))
     found["timed"] = str(budget.timed_budget(loss, 9, 0.1))
     found["rows"] = spread_vectors(loss.here, w, V)
+    found["streamed"], found["reading"] = streamed_answers(w, V, U)
     found["refused"] = [_refusal(call) for call in wrong_calls(rank, loss, w)]
     found["in step"] = loss.value(w, 5)
     return found
 
 
-def questions(loss, w, V, U):
-    """Everything that a diagnosis asks of a loss, by name; tensors."""
+class Read:
+    """Batches of unequal length, as pairs; it notes which are read."""
+
+    def __init__(self, *tensors, lengths=LENGTHS):
+        self.batches = list(zip(*(x.split(lengths) for x in tensors), strict=True))
+        self.read = []
+
+    def __iter__(self):
+        for number, batch in enumerate(self.batches):
+            self.read.append(number)
+            yield batch
+
+
+def make_streamed_loss():
+    """The samples of `make_loss`, read batch by batch, and what notes the reading."""
+    loss = make_loss()
+    batches = Read(loss.inputs, loss.targets)
+    cross_entropy = torch.nn.CrossEntropyLoss(reduction="none")
+    return EmpiricalLoss.from_batches(loss.model, cross_entropy, batches, loss.l2), batches
+
+
+def streamed_answers(w, V, U):
+    """What a shared loss says whose samples are streamed, and what was read for a product."""
+    loss, batches = make_streamed_loss()
+    shared = SharedLoss(loss)
+    found, mine = questions(shared, w, V, U, studies=False), shared.mine(range(sum(LENGTHS)))
+    loss.samples.batch(0)  # a pass ends; the next one begins at a known place
+    H = shared.hessian_operator(w, sum(LENGTHS))
+    H.multiply(V)
+    batches.read.clear()
+    H.multiply(V)
+    [thread.join() for thread in threading.enumerate() if "ahead" in thread.name]
+    return found, (mine.start, mine.stop, batches.read)
+
+
+def questions(loss, w, V, U, studies=True):
+    """Everything that a diagnosis asks of a loss, by name; tensors. With `studies` two of them."""
     some = torch.tensor([13, 2, 7, 7, 0])
     H = loss.hessian_operator(w, 9)
     pairs = top_eigenpairs(loss, w, 9, 3, tol=1e-11)
@@ -187,7 +227,7 @@ def questions(loss, w, V, U):
         "outputs": loss.outputs(w, 6),
         "in batches": torch.tensor(float(in_batches(loss, w, U, range(4, 14)))),
     }
-    for method in ("contraction", "forward", "reverse"):
+    for method in ("contraction", "reverse"):
         each = sample_derivatives(loss, w, U, range(3, 14), method)
         found[f"derivatives, {method}"] = torch.cat([x.flatten() for x in each])
     little = dict(memory=8 * 8 * 4 * 3)  # three samples' B at a time
@@ -201,7 +241,7 @@ def questions(loss, w, V, U):
         full = full_space_table(loss, [w], [9], num_probes=4, size=size, generator=g)
         found[f"moments, {size}"] = torch.cat([table.curvature, table.gradient, table.cross])
         found[f"moments of all directions, {size}"] = torch.cat([full.curvature, full.gradient])
-    for name, at in (("given", w), ("trained", None)):
+    for name, at in (("given", w), ("trained", None)) if studies else ():
         d = diagnose(loss, 9, at, D=2, budget=budget.Budget(5, 40, 6, 3), progress=False)
         numbers = [d.value, d.unseen_value, d.grad_norm, d.lowest, d.delta1, d.tolerance]
         numbers += [d.trace.value, d.local_sigma, d.forecast.exponent, *d.pairs.values]
@@ -210,7 +250,8 @@ def questions(loss, w, V, U):
         found[f"diagnosis where w is {name}"] = torch.tensor(
             [float(x or 0) for x in numbers], dtype=torch.float64
         )
-    found["fit"] = fit(loss, 9, tol=1e-9).w
+    if studies:
+        found["fit"] = fit(loss, 9, tol=1e-9).w
     return found
 
 

@@ -5,6 +5,7 @@ torch.func with its eigenpairs by eigh. Two and three processes: with three ther
 fewer samples than processes, and rows that do not divide evenly.
 """
 
+import itertools
 import os
 import signal
 import subprocess
@@ -14,11 +15,12 @@ import time
 import pytest
 import torch
 from killing import HANGS
-from sharded import answers_of, make_loss, questions, shared_answers
+from sharded import LENGTHS, answers_of, make_loss, questions, shared_answers
 from test_shards import close, needs_gloo
 from torch.func import hessian
 
 from landscape_nb import random_subspace
+from landscape_nb.__main__ import main
 from landscape_nb.study.budget import default_budget, shared_budget
 
 pytestmark = needs_gloo
@@ -65,6 +67,27 @@ def test_every_answer_is_that_of_one_process(answers, loss, point):
     # a fit ends wherever the gradient is small: rounding decides how far from the minimiser
     lowest = float(torch.linalg.eigvalsh(loss.hessian(one, 9))[0])
     assert 0 < (several - one).norm() <= 1.1 * 2 * 1e-9 / lowest
+
+
+def test_every_answer_of_streamed_samples_is_that_of_one_process(answers, loss, point):
+    """Of a process that holds all in memory."""
+    for kind, numbers in questions(loss, **point, studies=False).items():
+        torch.testing.assert_close(
+            answers[-1]["streamed"][kind], numbers,
+            rtol=1e-10, atol=1e-10, msg=lambda m, k=kind: f"{k}: {m}",
+        )  # fmt: skip
+
+
+def test_a_process_works_on_whole_batches_and_reads_none_beyond_them(answers):
+    starts, stop = [*itertools.accumulate(LENGTHS, initial=0)], 0
+    for found in answers:
+        start, end, read = found["reading"]
+        assert start == stop < end and start in starts
+        last = starts.index(end) - 1
+        assert {*read} <= {*range(last + 2)}  # one is read ahead
+        assert last in read or start == starts[last]  # of a single batch the graph is kept
+        stop = end
+    assert stop == sum(LENGTHS)
 
 
 def test_all_processes_hold_the_same_bits(answers):
@@ -172,35 +195,50 @@ with over_processes(make_loss) as (loss, first):
 """
 
 
-def launched(folder, *program, **variables):
-    """Run a program in two processes by torchrun: its words, its status, and when it ended."""
+def start(folder, *program, **variables):
+    """Start a program in two processes by torchrun."""
     (folder / "mine.py").write_text(MODULE)
     (folder / "solve.py").write_text(SOLVE)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    ended = subprocess.run(
+    return subprocess.Popen(
         [*command, "--standalone", *program],
-        cwd=folder, capture_output=True, text=True, timeout=HANGS,
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, **variables},
     )  # fmt: skip
-    return ended.stdout, ended.stderr, ended.returncode, time.time()
 
 
-def alone(folder, *program):
-    ended = subprocess.run(
-        [sys.executable, *program], cwd=folder, capture_output=True, text=True, timeout=HANGS
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+def end(started):
+    """Its words, its status, and when it ended."""
+    try:
+        words, errors = started.communicate(timeout=HANGS)
+    finally:
+        started.terminate()
+    return words, errors, started.returncode, time.time()
 
 
-REPORT = ("-m", "landscape_nb", "report", "mine:make_loss", "-D", "3")
+REPORT = ("report", "mine:make_loss", "-D", "3")
+# In one start of all processes: a mistake, then the report.
+BOTH = """
+import sys
+from landscape_nb.__main__ import main
+
+report = sys.argv[1:]
+assert main([*report, "-k", "14"]) == 2
+assert main(report) == 0
+"""
 
 
-def test_a_report_by_torchrun_is_that_of_one_process(tmp_path):
-    words, errors, status, _ = launched(tmp_path, *REPORT)
+def test_a_report_by_torchrun_is_that_of_one_process(tmp_path, monkeypatch, capsys):
+    """And a mistake is said once, after which the processes join again."""
+    (tmp_path / "both.py").write_text(BOTH)
+    words, errors, status, _ = end(start(tmp_path, "both.py", *REPORT))
     assert status == 0, errors
+    assert errors.count("landscape_nb: k must be") == 1
     assert [path.name for path in tmp_path.glob("*.html")] == ["report.html"]
-    expected = alone(tmp_path, *REPORT)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main([*REPORT, "--output", "alone.html"]) == 0
+    expected = capsys.readouterr().out.replace("alone.html", "report.html")
 
     def without_time(text):
         head, _, rest = text.partition("\nTime: ")
@@ -209,27 +247,32 @@ def test_a_report_by_torchrun_is_that_of_one_process(tmp_path):
     assert without_time(words) == without_time(expected)  # printed once, by one process
 
 
-@pytest.mark.parametrize(
-    ("program", "dies"),
-    [(REPORT, "1"), (("solve.py",), "0")],
-    ids=["the second in a report", "the first in a solve"],
-)
-def test_a_killed_worker_ends_all_within_a_minute(tmp_path, program, dies):
-    by = str(int(signal.SIGKILL))
-    words, errors, status, ended = launched(tmp_path, *program, DIES=dies, BY=by)
+PROGRAMS = {
+    "the second in a report": (("-m", "landscape_nb", *REPORT), "1"),
+    "the first in a solve": (("solve.py",), "0"),
+}
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """What became of programs one of whose two workers was killed, by name; all side by side."""
+    by, started = str(int(signal.SIGKILL)), {}
+    for name, (program, dies) in PROGRAMS.items():
+        folder = tmp_path_factory.mktemp("killed")
+        started[name] = folder, start(folder, *program, DIES=dies, BY=by)
+    return {name: (folder, *end(each)) for name, (folder, each) in started.items()}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_killed_worker_ends_all_within_a_minute(killed, name):
+    folder, words, errors, status, ended = killed[name]
     assert status != 0
     assert "A worker was lost: another of the 2 processes" in errors or (
         "landscape_nb: ended by SIGTERM: a worker was lost" in errors
     )
-    assert ended - float((tmp_path / "died").read_text()) < 60
-    left = {path.name for path in tmp_path.iterdir() if path.is_file()}
+    assert ended - float((folder / "died").read_text()) < 60
+    left = {path.name for path in folder.iterdir() if path.is_file()}
     assert left == {"mine.py", "solve.py", "died"}  # no report, no draft of one
     assert words == ""
     running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
-    assert str(tmp_path) not in running and "mine:make_loss" not in running
-
-
-def test_a_mistake_is_said_once(tmp_path):
-    _, errors, status, _ = launched(tmp_path, *REPORT, "-k", "14")
-    assert status != 0
-    assert errors.count("landscape_nb: k must be") == 1
+    assert str(folder) not in running and "mine:make_loss" not in running

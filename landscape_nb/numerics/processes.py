@@ -7,14 +7,16 @@ However long a piece of work takes, whoever is at work still shows that it lives
 """
 
 import atexit
+import itertools
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from itertools import pairwise
 from typing import Any
 from zlib import crc32
@@ -22,10 +24,12 @@ from zlib import crc32
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from landscape_nb.numerics import checks
 
 SILENCE = 20.0  # seconds without a sign of life after which a process is lost: chosen here
+_ALWAYS = timedelta(days=7)  # no limit for anyone at work: who lives is seen by signs of life
 _BEAT = 1.0  # seconds between signs of life: chosen here
 _ELSEWHERE = (
     "The processes are at different places of the program: what they compute must not depend on "
@@ -74,9 +78,14 @@ class Processes:
         """How many there are."""
         return dist.get_world_size(self.group)
 
-    def parts(self, total: int) -> list[slice]:
-        """Each process's part of `total` things in a row; sizes differ by one at most."""
+    def parts(self, total: int, borders: Sequence[int] = ()) -> list[slice]:
+        """Each process's part of `total` things in a row; sizes differ by one at most.
+
+        With `borders`, in increasing order, parts end at those nearest to such ends.
+        """
         ends = [total * number // self.count for number in range(self.count + 1)]
+        if borders:
+            ends = [min(borders, key=lambda border, end=end: abs(border - end)) for end in ends]
         return [slice(start, end) for start, end in pairwise(ends)]
 
     def part(self, total: int) -> slice:
@@ -93,9 +102,8 @@ class Processes:
         """The elementwise largest of every process's x."""
         return self._reduced(x, dist.ReduceOp.MAX)
 
-    def joined(self, rows: Tensor, total: int) -> Tensor:
-        """Every process's rows one below the other: `part` of `total` of them from each."""
-        parts = self.parts(total)
+    def joined(self, rows: Tensor, parts: list[slice]) -> Tensor:
+        """Every process's rows one below the other: so many from each as its part is long."""
         padded = rows.new_zeros(_longest(parts), *rows.shape[1:])  # gloo asks for equal shapes
         padded[: len(rows)] = rows
         found = [torch.empty_like(padded) for _ in parts]
@@ -202,8 +210,9 @@ def joined_processes() -> Iterator[Processes | None]:
         yield Processes()
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    # The time limit is for no one at work: who lives is seen by signs of life.
-    dist.init_process_group(backend, timeout=timedelta(days=7))
+    store, number, count = _met()
+    store = dist.PrefixStore(f"landscape_nb/{next(_joinings)}", store)
+    dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=_ALWAYS)
     try:
         with _signs_of_life():
             yield Processes()
@@ -215,6 +224,17 @@ def joined_processes() -> Iterator[Processes | None]:
         raise
     dist.destroy_process_group()
 
+
+@cache
+def _met() -> tuple[Any, int, int]:
+    """Where all processes meet, this one's number, and how many there are.
+
+    Kept: a program may join several times, and must not find what was said the last time.
+    """
+    return next(iter(rendezvous("env://", timeout=_ALWAYS)))
+
+
+_joinings = itertools.count()
 
 # -- signs of life --------------------------------------------------------------------------------
 

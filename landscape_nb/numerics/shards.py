@@ -139,7 +139,9 @@ class ShardedVectorsOperator(ShardedHessianOperator):
         return torch.cat(parts, dim=1) if parts else columns.clone()
 
     def _few(self, columns: Tensor) -> Tensor:
-        return super()._product(self._processes.joined(columns, self.shape[0]))
+        return super()._product(
+            self._processes.joined(columns, self._processes.parts(self.shape[0]))
+        )
 
     def _summed(self, x: Tensor) -> Tensor:
         return self._processes.part_of_sum(x)

@@ -11,6 +11,10 @@ Every process makes the same loss and runs the same program. Wherever that asks 
 samples, each process works on its part of them, and all receive the whole: losses and derivatives
 of single samples are gathered, means and products added up. So all see the same numbers, go the
 same way, and end with the one-process result up to rounding.
+
+Samples that are streamed (`from_batches`) are read by every process for itself. In a pass it reads
+from the first batch to one after the last of its part, for an iterable can't be entered in the
+middle; it differentiates its part alone, and holds two batches at any time.
 """
 
 from collections.abc import Callable, Iterator
@@ -91,7 +95,20 @@ class SharedLoss(EmpiricalLoss):
 
     def mine(self, chosen: Indices) -> Indices:
         """This process's part of the chosen samples."""
-        return chosen[self.processes.part(len(chosen))]
+        reading, _ = self.samples.in_order(chosen)
+        return reading[self.parts(reading)[self.processes.number]]
+
+    def parts(self, reading: Indices) -> list[slice]:
+        """Each process's part of samples in the order of reading.
+
+        Streamed ones are cut between batches where they lie in as many as there are processes or
+        more, so that no two processes work on one batch.
+        """
+        ends = [0]
+        for run in self.samples.pieces(reading, len(reading)):
+            ends.append(ends[-1] + len(run))
+        enough = len(ends) > self.processes.count
+        return self.processes.parts(len(reading), ends if enough else ())
 
 
 def by_samples(
@@ -110,12 +127,14 @@ def by_samples(
     """
     if not isinstance(loss, SharedLoss):
         return rows(loss, chosen)
-    mine = loss.mine(chosen)
+    reading, back = loss.samples.in_order(chosen)
+    parts = loss.parts(reading)
+    mine = reading[parts[loss.processes.number]]
     with loss.processes.together("w", w, {"w": w, "samples": _named(chosen)}, "of each sample"):
         # where there are more processes than samples, one row tells the shapes
-        found = rows(loss.here, mine if len(mine) else chosen[:1])
-    cut = (part[: len(mine)] for part in found)
-    return cast(Rows, tuple(loss.processes.joined(part, len(chosen)) for part in cut))
+        found = rows(loss.here, mine if len(mine) else reading[:1])
+    whole = (loss.processes.joined(part[: len(mine)], parts) for part in found)
+    return cast(Rows, tuple(part if back is None else part[back] for part in whole))
 
 
 def _named(chosen: Indices) -> Tensor:
