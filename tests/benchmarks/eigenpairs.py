@@ -102,15 +102,15 @@ def paper(problem: Problem, w: Tensor, seed: int) -> Pairs:
     return Pairs(*deflated_power_iteration(apply, len(w), D, torch.Generator().manual_seed(seed)))
 
 
-def eigenthings_lanczos(problem: Problem, w: Tensor, seed: int) -> Pairs:
-    """The algebraically largest, re-orthogonalised, by 40 steps at most; no L2 term."""
+def eigenthings_lanczos(problem: Problem, w: Tensor, seed: int, steps: int) -> Pairs:
+    """The algebraically largest, re-orthogonalised, by so many steps; no L2 term."""
     nn.utils.vector_to_parameters(w, problem.model.parameters())
     H = eigenthings.HessianOperator(
         problem.model,
         [(problem.inputs, problem.labels)],
         eigenthings.supervised_loss(nn.CrossEntropyLoss()),
     )
-    options = {"which": "LA", "tol": TOL, "reorthogonalize": True, "max_iter": 40}
+    options = {"which": "LA", "tol": TOL, "reorthogonalize": True, "max_iter": steps}
     found = eigenthings.lanczos(H, k=D, seed=seed, **options)
     return Pairs(found.eigenvalues + L2, found.eigenvectors.T, found.iterations)
 
@@ -127,6 +127,16 @@ def cheapest_arpack(problem: Problem, w: Tensor, true: Tensor) -> tuple[float, i
         if all(j.residual <= TOL and j.right == D for j in judged):
             found.append((sum(j.products for j in judged), tol, ncv))
     return min(found)[1:]
+
+
+def fewest_steps(problem: Problem, w: Tensor, true: Tensor) -> int:
+    """Steps of hessian-eigenthings that meet our bound in every round."""
+    for steps in range(20, 60, 2):
+        runs = [eigenthings_lanczos(problem, w, seed, steps) for seed in range(ROUNDS)]
+        judged = [judge(pairs, problem, w, true) for pairs in runs]
+        if all(j.residual <= TOL and j.right == D for j in judged):
+            return steps
+    raise RuntimeError("No number of steps below 60 meets the bound.")
 
 
 def spread(numbers: list[int]) -> str:
@@ -146,7 +156,9 @@ def compare(problem: Problem, w: Tensor, point: str) -> None:
         "the paper's method": paper,
     }
     if eigenthings is not None:
-        methods["hessian-eigenthings, Lanczos"] = eigenthings_lanczos
+        steps = fewest_steps(problem, w, true)
+        name = f"hessian-eigenthings, {steps} Lanczos steps"
+        methods[name] = partial(eigenthings_lanczos, steps=steps)
     seconds: dict[str, list[float]] = {name: [] for name in methods}
     judged: dict[str, list[Judged]] = {name: [] for name in methods}
     for seed in range(ROUNDS):
