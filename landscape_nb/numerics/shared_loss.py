@@ -70,9 +70,15 @@ class SharedLoss(EmpiricalLoss):
         return by_samples(self, w, chosen, lambda loss, mine: (loss.per_sample(w, mine),))[0]
 
     def value_and_gradient(self, w: Tensor, k: Samples) -> tuple[Tensor, Tensor]:
-        """As `EmpiricalLoss.value_and_gradient`; one sum of N + 1 numbers over the processes."""
-        chosen = self.chosen(k)
-        mine, found = self.mine(chosen), self.w0.new_zeros(self.num_params + 1)
+        """As `EmpiricalLoss.value_and_gradient`; one sum of N + 1 numbers over the processes.
+
+        What fits one batch the first process does alone: the sum then has the bits of one process,
+        and so has all that a minimiser makes of it, which would multiply their differences.
+        """
+        chosen, found = self.chosen(k), self.w0.new_zeros(self.num_params + 1)
+        mine = self.mine(chosen)
+        if len(self.batches(chosen)) == 1:
+            mine = chosen if self.processes.number == 0 else chosen[:0]
         with self.processes.together("w", w, {"w": w, "samples": _named(chosen)}, "of a mean"):
             w = checks.parameter_vector(w, self.w0)
             if len(mine):
@@ -172,7 +178,10 @@ def over_processes(
     Yields:
         The loss, and whether this process is the one to print and to write files. Its numbers are
         those of one process up to rounding, the same bits in all; code in between must ask the
-        same of it in every process, and so depend on no clock.
+        same of it in every process, and so depend on no clock. A fit ends at the point of one
+        process where the samples fit one batch (and it had as many threads: torchrun gives each
+        one). Over more of them sums are rounded in another way, and where the Hessian is nearly
+        singular a fit may end elsewhere within its tolerance, 2 tol / (smallest eigenvalue) away.
 
     Raises:
         ValueError: the processes made different losses, or make_loss failed in another one.
