@@ -85,7 +85,7 @@ class Processes:
         """
         ends = [total * number // self.count for number in range(self.count + 1)]
         if borders:
-            ends = [min(borders, key=lambda border, end=end: abs(border - end)) for end in ends]
+            ends = [min((abs(border - end), border) for border in borders)[1] for end in ends]
         return [slice(start, end) for start, end in pairwise(ends)]
 
     def part(self, total: int) -> slice:
