@@ -140,7 +140,7 @@ QUANTITIES = {
     "every increment": lambda l, w: along(l, w, EVERY, "auto"),
     **{
         f"increments by {method}": lambda l, w, m=method: along(l, w, GRID, m)
-        for method in ("contraction", "forward", "reverse", "segments")
+        for method in ("contraction", "reverse", "segments")
     },
     "derivatives in another order": lambda l, w: sample_derivatives(l, w, basis(l), ORDER),
     "next samples": lambda l, w: models_of(ln.next_sample_models(l, w, basis(l), 11)),
@@ -261,7 +261,7 @@ OF_TEXT = {
     "some in memory": lambda l, w: l.with_samples(l.samples.only(MIXED[:9])).per_sample(w),
     **{
         f"increments by {method}": lambda l, w, m=method: along(l, w, [1, 5, 6, 7, 19], m)
-        for method in ("auto", "contraction", "forward", "reverse", "segments")
+        for method in ("auto", "contraction", "reverse", "segments")
     },
     "every increment": lambda l, w: along(l, w, range(1, 20), "auto"),
     "next samples": lambda l, w: models_of(ln.next_sample_models(l, w, basis(l), 9)),

@@ -164,7 +164,7 @@ def results():
 
 # Not results: what lives only while a function runs, and what has its own files and tests.
 INSIDE = {"_Probe", "_Candidate", "TrainingRun", "SetupReport", "Probe", "UsedOutputs", "_Search"}
-INSIDE |= {"BilinearLayer", "Use", "WeightedLoss", "Task", "_File", "Opened", "Processes"}
+INSIDE |= {"BilinearLayer", "Use", "Recording", "Task", "_File", "Opened", "Processes"}
 INSIDE |= {"_Place"}
 
 
