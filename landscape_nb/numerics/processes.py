@@ -309,8 +309,11 @@ def _longest(parts: list[slice]) -> int:
 def _digest(x: Tensor | float) -> int:
     """A sum of the bits, each by its place: another number if any one component differs."""
     x = torch.as_tensor(x, dtype=None if isinstance(x, Tensor) else torch.float64).detach()
-    x = x + 0.0 if x.is_floating_point() else x.long()  # -0.0 is 0.0
+    x = x if x.is_floating_point() else x.long()
     kind = {2: torch.int16, 4: torch.int32, 8: torch.int64}[x.element_size()]
-    bits = x.contiguous().view(-1).view(kind).long()
-    odd = 2 * torch.arange(len(bits), device=x.device) + 1
-    return int((bits * odd).sum()) & (2**62 - 1)
+    found, place = 0, 0
+    for piece in x.contiguous().view(-1).split(2**22):  # integers of all would take 6 N numbers
+        bits = (piece + 0).view(kind).long()  # -0.0 + 0 is 0.0
+        odd = 2 * torch.arange(place, place + len(bits), device=x.device) + 1
+        found, place = found + int((bits * odd).sum()), place + len(bits)
+    return found & (2**62 - 1)
