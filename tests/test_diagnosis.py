@@ -311,20 +311,31 @@ def test_the_tail_is_that_of_every_unseen_sample(loss, found):
 # -- many unseen samples whose derivatives come one by one -----------------------------------------
 
 
-def normed_loss(n=160):
-    """With LayerNorm, whose derivatives must be taken sample by sample."""
+class Amplified(nn.Module):
+    """Times exp(gain): a use of a parameter that layer contraction does not know."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.zeros(5))
+
+    def forward(self, x):
+        return x * self.gain.exp()
+
+
+def amplified_loss(n=160):
+    """Its derivatives must be taken sample by sample."""
     g = torch.Generator().manual_seed(0)
     x = torch.randn(n, 6, generator=g).double()
     y = (x[:, 0] > 0).long() + (x[:, 1] > 1).long()
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(6, 5), nn.LayerNorm(5), nn.Tanh(), nn.Linear(5, 3)).double()
-    return EmpiricalLoss(model, cross_entropy, x, y, l2=0.03)
+    layers = nn.Linear(6, 5), Amplified(), nn.Tanh(), nn.Linear(5, 3)
+    return EmpiricalLoss(nn.Sequential(*layers).double(), cross_entropy, x, y, l2=0.03)
 
 
 @pytest.fixture(scope="module")
 def drawn():
     """Thirty diagnoses of one point, by 32 of its 120 unseen samples each."""
-    loss = normed_loss()
+    loss = amplified_loss()
     w = fit(loss, 40, max_iterations=40).w
     return loss, w, [quick(loss, 40, w=w, budget=LEAST, seed=seed) for seed in range(30)]
 
