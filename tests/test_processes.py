@@ -206,7 +206,7 @@ def start(folder, *program, **variables):
     return subprocess.Popen(
         [*command, "--standalone", *program],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, **variables},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables},
     )  # fmt: skip
 
 

@@ -85,7 +85,15 @@ class KrylovBasis:
     def norm(self, x: Tensor) -> float:
         """|x| of a vector of the space, summed in float64."""
         length = torch.linalg.vector_norm(x, dtype=widest(x.device))  # converts as it goes
-        return float(self.H.total(in_float64(length).square())) ** 0.5
+        squares = float(self.H.total(in_float64(length).square()))
+        if 1e-290 < squares < math.inf or not len(x):
+            return squares**0.5
+        size = float(self.H.largest(in_float64(widened(x.abs().max()))))
+        if not 0 < size < math.inf:
+            return size
+        # of tiny or huge vectors only the squares are lost
+        length = torch.linalg.vector_norm(widened(x) / size)
+        return size * float(self.H.total(in_float64(length).square())) ** 0.5
 
     def start(self, x: Tensor) -> bool:
         """Open a new end along x, (N,), and take one step; False if x lies in the span already."""
@@ -128,7 +136,7 @@ class KrylovBasis:
         self.count, self._T[m, :m], self._T[:m, m], self._ritz = m + 1, row, row, None
         f, h, s, beta = self._outside(product, row)
         self._T[m, m] = h[m]
-        self.asymmetry = max(self.asymmetry, float(np.linalg.norm(h[:m] - row)))
+        self.asymmetry = max(self.asymmetry, math.hypot(*(h[:m] - row)))
         S = np.zeros((p + (f is not None), self.capacity))
         S[:p] = self._S
         S[:p, m] = s
@@ -157,7 +165,7 @@ class KrylovBasis:
             h[-1] = alpha = self._inner(newest, x)
             x.sub_(newest, alpha=alpha)
         left = self.norm(x)
-        scale = math.hypot(left, float(np.linalg.norm(h)))
+        scale = math.hypot(left, *h)
         if not math.isfinite(scale):
             raise ValueError(
                 "A Hessian-vector product is not finite: the loss is not twice differentiable at "

@@ -80,6 +80,8 @@ def _by_vmap(loss: SampledLoss, w: Tensor, chosen: Indices) -> Tensor:
         return loss.losses_given(w, x, y)[0]
 
     found = vmap(grad(one), in_dims=(None, 0, 0))(w, *tensors).detach()
+    if not bool(found.isfinite().all()):
+        return found
     few = found[:_COMPARED]
     wrong = few.mean(0) - loss.gradient(w, chosen[:_COMPARED])
     if float(wrong.norm()) > torch.finfo(w.dtype).eps ** 0.5 * float(few.norm()):
@@ -94,6 +96,8 @@ def _by_layers(loss: SampledLoss, w: Tensor, chosen: Indices) -> Tensor:
     recording, out = recorded(loss, w, chosen), w.new_zeros(len(chosen), len(w))
     for parameter, weighing, biasing in by_parameter(recording.uses):
         along(out, parameter).add_(parameter_gradients(parameter, weighing, biasing))
+    if not bool(out.isfinite().all()):
+        return out  # the caller says so
     off = recording.weights @ out - recording.gradient
     if not float(off.norm()) <= tolerance(w) * float(out.norm()):
         raise ContractionError("Gradients of single samples differ from reverse mode.")
