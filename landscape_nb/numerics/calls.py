@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from landscape_nb.numerics.settings import plain_attention
+from landscape_nb.numerics.travel import Traveller
 
 
-class Copies:
+class Copies(Traveller):
     """Something of which every thread has a copy of its own, if it is a module.
 
     Args:
@@ -30,22 +31,16 @@ class Copies:
         shared: whether all threads call the original: it has no state.
     """
 
+    left_behind = ("_own", "_lock", "turns")
+
     def __init__(self, original: Any, shared: bool = False) -> None:
         self.original = original
         self.shared = shared or not isinstance(original, nn.Module)
-        self._share()
+        self.make_own()
 
-    def _share(self) -> None:
+    def make_own(self) -> None:
+        """No thread has a copy yet."""
         self._own, self._lock = threading.local(), threading.Lock()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Neither locks nor what belongs to a thread can travel."""
-        return {name: value for name, value in vars(self).items() if name not in _PRIVATE}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over the original; copies for threads are made anew."""
-        self.__dict__.update(state)
-        self._share()
 
     @property
     def here(self) -> Any:
@@ -57,9 +52,6 @@ class Copies:
                 shared = {id(p): p for p in self.original.parameters()}
                 self._own.copy = copy.deepcopy(self.original, shared)
         return self._own.copy
-
-
-_PRIVATE = ("_own", "_lock", "turns")
 
 
 class ModuleOfThreads(Copies):
@@ -83,8 +75,9 @@ class ModuleOfThreads(Copies):
         self.spread = self.needs_graph = False
         super().__init__(model)
 
-    def _share(self) -> None:
-        super()._share()
+    def make_own(self) -> None:
+        """No thread has a copy yet, or its turn."""
+        super().make_own()
         self.turns = threading.RLock() if self.in_turns else nullcontext()
 
     def __call__(self, parameters: dict[str, Tensor], inputs: Any) -> Any:

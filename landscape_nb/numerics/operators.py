@@ -23,6 +23,7 @@ from landscape_nb.numerics.batches import used_outputs
 from landscape_nb.numerics.blocks import dense
 from landscape_nb.numerics.devices import normal, widest
 from landscape_nb.numerics.float32 import in_float32
+from landscape_nb.numerics.travel import Traveller
 
 Indices = range | Tensor  # of samples, from 0
 Samples = int | Indices  # the first k, or just these
@@ -58,7 +59,7 @@ class DifferentiableLoss(Protocol):
         """The losses of a batch, (m,), differentiable in w."""
 
 
-class SymmetricOperator:
+class SymmetricOperator(Traveller):
     """A symmetric (N, N) matrix of which only products are known.
 
     A solver's vectors are as long as `new_vector()`, and what it sums over their entries goes
@@ -74,18 +75,17 @@ class SymmetricOperator:
         products: number of products so far.
     """
 
+    left_behind = ("_lock",)
+
     def __init__(self, like: Tensor) -> None:
         self.shape = torch.Size([like.shape[0], like.shape[0]])
         self.dtype, self.device = like.dtype, like.device
-        self.products, self._lock = 0, threading.RLock()
+        self.products = 0
+        self.make_own()
 
-    def __getstate__(self) -> dict[str, Any]:
-        """All but the lock, which belongs to this process."""
-        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """The same operator with a lock of its own."""
-        self.__dict__.update(state, _lock=threading.RLock())
+    def make_own(self) -> None:
+        """A lock of its own."""
+        self._lock = threading.RLock()
 
     def __matmul__(self, V: Tensor) -> Tensor:
         """The product with one direction (N,) or with several, (N, b); of V's shape.

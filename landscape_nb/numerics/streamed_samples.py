@@ -26,9 +26,10 @@ from landscape_nb.numerics import batches as containers
 from landscape_nb.numerics import checks
 from landscape_nb.numerics.progress import progress_bar
 from landscape_nb.numerics.stored_samples import BatchedSamples, Pair
+from landscape_nb.numerics.travel import Traveller
 
 
-class StreamedSamples(BatchedSamples):
+class StreamedSamples(Traveller, BatchedSamples):
     """The samples of a DataLoader, or of any iterable of batches that can be gone through again.
 
     Every thread goes through them by itself.
@@ -46,6 +47,8 @@ class StreamedSamples(BatchedSamples):
         ValueError: what comes can't be gone through twice, or is no batch of samples.
     """
 
+    left_behind = ("_own", "_one_reader", "_turns", "_shared")
+
     def __init__(
         self, batches: Iterable[Any], like: Tensor, model: nn.Module, progress: bool = False
     ) -> None:
@@ -55,7 +58,7 @@ class StreamedSamples(BatchedSamples):
         self._checksums: list[int] = []
         everything = hashlib.sha256()
         self.starts, self.alike, rows = [0], True, ""
-        self._share()
+        self.make_own()
         reading = self.begun()
         if progress:
             reading = progress_bar(reading, desc="reading batches", unit=" batches")
@@ -79,20 +82,12 @@ class StreamedSamples(BatchedSamples):
             )
         self.fingerprint = everything.hexdigest()
 
-    def _share(self) -> None:
+    def make_own(self) -> None:
+        """Every thread's pass begins anew."""
         self._own, self._one_reader = threading.local(), _Reader(self)
         # persistent workers serve one pass at a time, so threads take turns
         self._shared = getattr(self._source, "persistent_workers", False)
         self._turns: Any = threading.RLock() if self._shared else nullcontext()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Neither locks nor what belongs to a thread can travel."""
-        return {name: value for name, value in vars(self).items() if name not in _PRIVATE}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over the batches; every thread's pass begins anew."""
-        self.__dict__.update(state)
-        self._share()
 
     @property
     def count(self) -> int:
@@ -170,8 +165,6 @@ class StreamedSamples(BatchedSamples):
             pair, lambda leaf: leaf.to(self._device) if isinstance(leaf, Tensor) else leaf
         )
 
-
-_PRIVATE = ("_own", "_one_reader", "_turns", "_shared")
 
 _ORDERED = (
     "Every pass must bring the same batches in the same order: use shuffle=False, no random "
