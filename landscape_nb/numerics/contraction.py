@@ -70,9 +70,7 @@ def _checked_block(loss: EmpiricalLoss, w: Tensor, U: Tensor, batch: Indices) ->
         B = refuse_wrong_curvatures(recording, U, B, size)
     except (ContractionError, MemoryError, torch.OutOfMemoryError):
         raise
-    except (
-        Exception
-    ) as error:  # an operation without a second derivative, a layer called in a new way
+    except Exception as error:  # no second derivative, or a layer called in a new way
         raise ContractionError(
             f"Layer contraction does not work for this model ({checks.first_line(error)}). Use "
             "method='reverse'."
@@ -133,7 +131,7 @@ def second_derivatives(uses: list[Use], passed: Passed) -> list[Tensor]:
     pairs += [
         (use.layer.features, q) for use, (_, q) in zip(uses, passed, strict=True) if q is not None
     ]
-    pairs = [(output, along) for output, along in pairs if output.requires_grad]
+    pairs = [(output, v) for output, v in pairs if output.requires_grad]
     if not pairs:  # linear in w
         return [torch.zeros_like(r) for r, _ in passed]
     second = _in_one_block([r for r, _ in passed])
@@ -141,7 +139,7 @@ def second_derivatives(uses: list[Use], passed: Passed) -> list[Tensor]:
         each = torch.autograd.grad(
             [output for output, _ in pairs],
             added,
-            [along[e] for _, along in pairs],
+            [v[e] for _, v in pairs],
             retain_graph=True,
             materialize_grads=True,
         )
