@@ -1,4 +1,4 @@
-"""The stored studies of the transformer: published_b, taylor, transformer_probes.
+"""The stored studies of the transformer: published_b, subspace_ratio, taylor, transformer_probes.
 
 Oracles: Hessians of quadratics written down; dense torch.func.hessian; loops over samples; numpy's
 pseudo-inverse. Wrong on purpose: the definition in place of the published rule, a Taylor polynomial
@@ -12,7 +12,13 @@ from torch.func import hessian
 
 import landscape_nb as ln
 from landscape_nb.problems.toys import quadratics, softmax_regression
-from landscape_nb.study.evidence import published_b, stored, taylor, transformer_probes
+from landscape_nb.study.evidence import (
+    published_b,
+    stored,
+    subspace_ratio,
+    taylor,
+    transformer_probes,
+)
 
 
 def seeded(seed):
@@ -169,3 +175,52 @@ def test_a_cheap_row_of_transformer_probes_is_measured_again():
         there = stored_row("transformer_probes", seed=0, probe=name)
         for part, share in found[name].items():
             assert share == pytest.approx(there[part], rel=0.01)
+
+
+# -- subspace_ratio -------------------------------------------------------------------------------
+
+
+def test_ratios_of_stored_parts_are_those_of_the_estimator_on_a_small_model():
+    loss, w = small_softmax()
+    U = torch.linalg.qr(torch.randn(len(w), 4, generator=seeded(4), dtype=torch.float64)).Q
+    models = {
+        probe: ln.next_sample_models(loss, w, V, 4, candidates=range(8, 12))
+        for probe, V in (("top", U), ("whole", torch.eye(len(w), dtype=torch.float64)))
+    }
+    rows = [
+        {"seed": 0} | subspace_ratio._row(probe, d, ln.moment_table([model]), d - 1)
+        for probe, model in models.items()
+        for d in ((1, 4) if probe == "top" else (len(w),))
+    ]
+    z = 0.3 * torch.randn(200_000, len(w), generator=seeded(5), dtype=torch.float64)
+    sizes = {}
+    for probe, model in models.items():
+        x = z[:, : model.B.shape[-1]]
+        drawn = model.a + x @ model.c.T + torch.einsum("sd,kde,se->sk", x, model.B, x) / 2
+        sizes[probe] = [drawn.square().mean(), (drawn - model.a).square().mean()]
+    for i, part in enumerate(("total", "centred")):
+        found = subspace_ratio.ratios(rows, "top", 4, 0.3, part)
+        assert found == pytest.approx([float(sizes["top"][i] / sizes["whole"][i])], rel=0.03)
+
+
+def test_cheap_rows_of_subspace_ratio_are_measured_again():
+    loss, generator = subspace_ratio.problem(0)
+    U = ln.random_subspace(loss.num_params, subspace_ratio.D, generator, dtype=torch.float32)
+    following = range(subspace_ratio.K, subspace_ratio.K + subspace_ratio.NEXT)
+    models = ln.next_sample_models(loss, loss.w0, U, subspace_ratio.K, candidates=following)
+    gradient, trace = models.c.double().square(), models.B.double().diagonal(dim1=1, dim2=2)
+    for d in subspace_ratio.DIMS["random"]:
+        there = stored_row("subspace_ratio", seed=0, probe="random", D=d)
+        assert there["value"] == pytest.approx(float(models.a.double().square().mean()), rel=1e-3)
+        assert there["gradient"] == pytest.approx(float(gradient[:, :d].sum(1).mean()), rel=0.01)
+        cross = float((models.a.double() * trace[:, :d].sum(1)).mean())
+        assert there["cross"] == pytest.approx(cross, rel=0.01, abs=1e-7)
+
+
+def test_few_directions_see_all_of_the_raw_criterion_and_little_of_the_centred_one():
+    found = stored.figures("subspace_ratio")
+    for probe in subspace_ratio.DIMS:
+        assert found[f"raw_{probe}"].low > 0.995 and found[f"raw_{probe}"].high < 1.005
+    assert found["centred_top"].high < 0.25
+    assert found["centred_random"].low < 16 / 103_296 < found["centred_random"].high
+    assert found["top_over_random"].low > 100

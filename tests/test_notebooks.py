@@ -263,6 +263,11 @@ CASES = {  # code, stored stdout, does nbval accept it
     "other-number": (PRINT, "slope -2.01", False),
     "nothing-stored": (PRINT, None, False),
     "other-time": ("print('it took 1.5 s')", "it took 9.2 s", True),
+    "over-budget": (
+        "print('Cost: 9.0 s, 500 MB peak (budget 20 s, 700 MB)')",
+        "Cost: 21.0 s, 500 MB peak (budget 20 s, 700 MB; over budget on this machine)",
+        True,
+    ),
     "progress-bar": (PROGRESS, "slope -2.00", True),
     "progress-bar-and-other-number": (PROGRESS, "slope -2.01", False),
 }

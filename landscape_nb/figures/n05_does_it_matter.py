@@ -55,10 +55,12 @@ def live_over_stored(
         for name in stored
         for (_, band), (_, rows) in zip(stored[name], live[name], strict=True)
     ]
+    count = len(next(iter(live.values()))[1][1])
     plots.show(
         figure,
-        "Lines: three seeds, computed just now. Shaded: from the smallest to the largest of the "
-        f"twenty stored seeds; {min(inside):.0%} of the live points or more lie inside. Left, both "
+        f"Lines: {count} seed{'s' * (count > 1)}, computed just now. Shaded: from the smallest to "
+        f"the largest of the twenty stored seeds; {min(inside):.0%} of the live points or more lie "
+        "inside. Left, both "
         "problems fall about as 1/k. Right, they do not fall alike.",
     )
 

@@ -50,21 +50,25 @@ def along_training(
 
 
 def ratio_to_the_full_space(
-    sigmas: np.ndarray, raw: Mapping[str, np.ndarray], centred: Mapping[str, np.ndarray], N: int
+    sigmas: np.ndarray,
+    raw: Mapping[str, np.ndarray],
+    dims: Mapping[str, Sequence[int]],
+    centred: Mapping[str, np.ndarray],
+    N: int,
 ) -> None:
     """Share of the full-space criterion that each probe sees: raw over sigma, centred over D.
 
     Args:
         sigmas: sizes of the probe, (S,).
         raw: probe -> ratio of the raw criteria, one row a seed, (R, S).
-        centred: probe -> ratio of the centred ones for its first 1, 2, ... directions, (R, D).
+        dims: probe -> numbers of its first directions, d of them, 4 and for top and random 16 too.
+        centred: probe -> ratio of the centred criteria for these, (R, d).
         N: number of parameters.
     """
     figure, (left, right) = plots.new_figure(2, width=4.8)
     for name in raw:
         plots.spread(left, sigmas, raw[name], name, alpha=0.8, markevery=3)
-        ds = range(1, centred[name].shape[1] + 1)
-        plots.spread(right, ds, centred[name], name, markevery=3)
+        plots.spread(right, dims[name], centred[name], name)
     left.set(xscale="log", ylim=(0, 1.3), xlabel="size of the probe, $\\sigma$")
     left.set_ylabel("ratio to full space")
     left.set_title("Raw criterion, D = 16 (bottom: 4)", fontsize=10)
@@ -79,7 +83,7 @@ def ratio_to_the_full_space(
         "sigma. Right: without the common value the 16 top directions see "
         f"{last['top']:.0%} of what the whole space sees, 16 random ones {last['random']:.1e} "
         f"(16/N = {16 / N:.1e}). At equal size, D = 4, the bottom sees {last['bottom']:.1%} "
-        f"and the top {centred['top'][:, 3].mean():.1%}.",
+        f"and the top {centred['top'][:, list(dims['top']).index(4)].mean():.1%}.",
     )
 
 

@@ -1051,7 +1051,7 @@ reveal_number("The fraction saved 20 steps later", saved_guess, saved[20], show=
 # error is guaranteed to fall as $m^{-1}$.
 #
 # Three matrices: eigenvalues $1/i$; a flat spectrum (half of the eigenvalues 1, half of them 0); and
-# the network's Hessian. Each estimate is repeated 200 times (on the network 100 times); points show
+# the network's Hessian. Each estimate is repeated 100 times (on the network 50 times); points show
 # the typical error (root mean square), bars two standard errors. **Predict.**
 
 # %%
@@ -1066,7 +1066,7 @@ ms = [12, 24, 48, 96]
 eigenvalues = 1 / torch.arange(1, 301, dtype=F64)
 decaying, _ = ln.toys.symmetric_matrix(eigenvalues, generator=seeded(3))
 flat, _ = ln.toys.symmetric_matrix([1.0] * 150 + [0.0] * 150, generator=seeded(4))
-matrices = {"eigenvalues 1/i": (decaying, 200), "flat": (flat, 200), "the network": (H, 100)}
+matrices = {"eigenvalues 1/i": (decaying, 100), "flat": (flat, 100), "the network": (H, 50)}
 
 
 # %%
@@ -1146,7 +1146,7 @@ def four_standard_errors(mean, stderr, count):
 # %%
 lines, total = {}, eigenvalues.sum()  # what -> estimate with its interval, truth
 for method in ("Hutchinson", "Hutch++"):
-    draws = total * (1 + traces["eigenvalues 1/i", method][0])  # 200 of 12 products
+    draws = total * (1 + traces["eigenvalues 1/i", method][0])  # 100 of 12 products
     estimate = four_standard_errors(draws.mean(), draws.std() / len(draws) ** 0.5, len(draws))
     lines[f"trace, {method}, 12 products"] = estimate, total
 

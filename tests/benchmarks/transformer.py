@@ -19,12 +19,7 @@ import numpy as np
 import paper_method
 import torch
 from curvlinops import HessianLinearOperator
-from hessian_eigenthings import (
-    HessianOperator,
-    deflated_power_iteration,
-    lanczos,
-    supervised_loss,
-)
+from hessian_eigenthings import HessianOperator, lanczos, supervised_loss
 from pyhessian import hessian as PyHessian
 from scipy.sparse.linalg import LinearOperator, eigsh
 from setting import (
@@ -175,12 +170,6 @@ def eigenthings_lanczos(problem: Language, D: int, seed: int, **settings) -> Pai
     return Pairs(found.eigenvalues, found.eigenvectors.T, found.iterations)
 
 
-def eigenthings_power(problem: Language, D: int, seed: int) -> Pairs:
-    H = HessianOperator(problem.model, problem.data, supervised_loss(mean_loss))
-    found = deflated_power_iteration(H, k=D, seed=seed)
-    return Pairs(found.eigenvalues, found.eigenvectors.T, found.iterations)
-
-
 def pyhessian_power(problem: Language, D: int, seed: int) -> Pairs:
     """It keeps the gradient's graph, as we do. It does not say how many products it took."""
     torch.manual_seed(seed)
@@ -216,7 +205,7 @@ def eigen_methods(D: int) -> dict[str, tuple[int, Method]]:
     tol, ncv = CHEAPEST_ARPACK[D]
     steps = CHEAPEST_LANCZOS[D]
     rounds = ROUNDS if D == 16 else 1
-    table: dict[str, tuple[int, Method]] = {
+    return {
         "ours, tol 1e-3": (rounds, partial(ours, tol=1e-3)),
         "ours, tol 1e-4 (default)": (rounds, partial(ours, tol=1e-4)),
         "curvlinops + eigsh, cheapest": (rounds, partial(curvlinops_arpack, tol=tol, ncv=ncv)),
@@ -230,9 +219,6 @@ def eigen_methods(D: int) -> dict[str, tuple[int, Method]]:
         "PyHessian, defaults": (1, pyhessian_power),
         "the paper's method": (1, paper),
     }
-    if D == 16:  # at D = 45 three times as long
-        table["hessian-eigenthings, power iteration"] = (1, eigenthings_power)
-    return table
 
 
 def judged_run(name: str, D: int, seed: int, true: Tensor) -> Measured:
