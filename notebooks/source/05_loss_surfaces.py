@@ -1475,7 +1475,8 @@ for p, pairs in foreseen.items():
 # %%
 guesses = [g for pairs in foreseen.values() for _, g in pairs]
 open_ended = np.mean([g.high > g.last and g.low < g.last / 2 for g in guesses])
-ours = column_of("digits, linear", "T")[:3], column_of("digits, linear", "T", live)
+now_T = column_of("digits, linear", "T", live)
+ours = column_of("digits, linear", "T")[: len(now_T)], now_T
 holds({
     "K from an eighth: over 17 of 20 hold, each problem": min(map(held_K, ahead)) > 17,
     "loss from an eighth: over 17 of 20 hold, each problem": min(map(held_loss, problems)) > 17,
