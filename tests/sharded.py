@@ -286,6 +286,7 @@ def spread_vectors(loss, w, V):
         "certificate": proof.residuals,
         "noise": proof.noise,
         "held": held,
+        "random": H.random_vector(torch.Generator().manual_seed(4)),
         "refused": _refusal(lambda: H @ V),
     }
 

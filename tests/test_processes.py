@@ -146,6 +146,12 @@ def test_eigenpairs_of_spread_vectors(answers, dense):
         assert found["rows"]["noise"] < 1e-12
 
 
+def test_random_vectors_are_one_draw_of_all_numbers_cut(answers, loss):
+    whole = torch.cat([found["rows"]["random"] for found in answers])
+    one = torch.Generator().manual_seed(4)
+    close(whole, torch.randn(loss.num_params, generator=one, dtype=torch.float64))
+
+
 def test_a_process_holds_its_rows_of_the_basis_alone(answers, loss):
     N = loss.num_params
     ends = [0, *(found["rows"]["rows"][1] for found in answers)]
