@@ -224,3 +224,12 @@ def test_few_directions_see_all_of_the_raw_criterion_and_little_of_the_centred_o
     assert found["centred_top"].high < 0.25
     assert found["centred_random"].low < 16 / 103_296 < found["centred_random"].high
     assert found["top_over_random"].low > 100
+
+
+def test_a_seed_of_subspace_ratio_is_measured_again():
+    for row in subspace_ratio.measure(0):
+        there = stored_row("subspace_ratio", seed=0, probe=row["probe"], D=row["D"])
+        # top and bottom are found to 1e-2 and 5e-2 of the largest eigenvalue
+        loose = 0.01 if row["probe"] in ("random", "whole") else 0.1
+        for part in ("gradient", "curvature"):
+            assert row[part] == pytest.approx(there[part], rel=loose), (row["probe"], row["D"])
