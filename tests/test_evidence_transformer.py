@@ -204,7 +204,7 @@ def test_ratios_of_stored_parts_are_those_of_the_estimator_on_a_small_model():
 
 
 def test_cheap_rows_of_subspace_ratio_are_measured_again():
-    loss, generator = subspace_ratio.problem(0)
+    loss, generator = transformer_probes.drawn(0, subspace_ratio.K, subspace_ratio.NEXT)
     U = ln.random_subspace(loss.num_params, subspace_ratio.D, generator, dtype=torch.float32)
     following = range(subspace_ratio.K, subspace_ratio.K + subspace_ratio.NEXT)
     models = ln.next_sample_models(loss, loss.w0, U, subspace_ratio.K, candidates=following)

@@ -60,8 +60,7 @@ def live_over_stored(
         figure,
         f"Lines: {count} seed{'s' * (count > 1)}, computed just now. Shaded: from the smallest to "
         f"the largest of the twenty stored seeds; {min(inside):.0%} of the live points or more lie "
-        "inside. Left, both "
-        "problems fall about as 1/k. Right, they do not fall alike.",
+        "inside. Left, both problems fall about as 1/k. Right, they do not fall alike.",
     )
 
 

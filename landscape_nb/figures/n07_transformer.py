@@ -83,7 +83,7 @@ def ratio_to_the_full_space(
         "sigma. Right: without the common value the 16 top directions see "
         f"{last['top']:.0%} of what the whole space sees, 16 random ones {last['random']:.1e} "
         f"(16/N = {16 / N:.1e}). At equal size, D = 4, the bottom sees {last['bottom']:.1%} "
-        f"and the top {centred['top'][:, list(dims['top']).index(4)].mean():.1%}.",
+        f"and the top {centred['top'][:, dims['top'].index(4)].mean():.1%}.",
     )
 
 

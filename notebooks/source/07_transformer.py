@@ -682,7 +682,8 @@ for name, m in here.items():
 # %%
 def ratios(name, D, sigma, part="total"):
     """The probe's criterion over the full-space one, for each draw (bottom: D = 4 at most)."""
-    return subspace_ratio.ratios(draws_4, name, min(D, dims[name][-1]), sigma, part)
+    d = min(D, dims[name][-1])
+    return np.array(subspace_ratio.ratios(draws_4, name, d, sigma, part))
 
 
 # %%
@@ -698,9 +699,9 @@ figures.ratio_to_the_full_space(sigmas, over_sigma, dims, over_D, run.config.num
 # %%
 each = [(name, d) for name in dims for d in (1, 4, 16)]
 for s in (1e-4, 1e-3):
-    near = {name for name, d in each if abs(np.array(ratios(name, d, s)) - 1).max() < 5e-3}
+    near = {name for name, d in each if abs(ratios(name, d, s) - 1).max() < 5e-3}
     print(f"sigma = {s:.0e}: raw ratios within 5e-3 of 1, twelve draws:", ", ".join(sorted(near)))
-apart = abs(np.subtract(ratios("top", D, sigma), ratios("random", D, sigma)))
+apart = abs(ratios("top", D, sigma) - ratios("random", D, sigma))
 print("sigma = 1e-3: top and random agree within 2e-3, draws:", int((apart < 2e-3).sum()))
 
 # %% [markdown]
@@ -912,7 +913,7 @@ for s in ("s3", "s1"):
 
 # %% jupyter={"source_hidden": true}
 # What the notebook's test compares: section 3, and Going deeper to Fig. 6
-in_top, in_random = (np.array(ratios(name, D, sigma, "centred")) for name in ("top", "random"))
+in_top, in_random = (ratios(name, D, sigma, "centred") for name in ("top", "random"))
 share = {name: found["gradient"] for name, found in live.items()}
 worst = [float((t.residuals / t.values[0]).max()) for t in sharpest]
 claims = {

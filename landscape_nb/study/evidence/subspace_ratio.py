@@ -10,10 +10,9 @@ that come with the package, in turn.
 
 import torch
 
-from landscape_nb.numerics.loss import EmpiricalLoss
 from landscape_nb.numerics.wording import rounded
-from landscape_nb.problems.pretraining import pretrained
 from landscape_nb.study.evidence.stored import Study
+from landscape_nb.study.evidence.transformer_probes import drawn
 from landscape_nb.study.sweep import Row
 from landscape_nb.theory.increment import next_sample_models
 from landscape_nb.theory.intervals import Measured, geometric_interval, mean_interval
@@ -33,7 +32,7 @@ def measure(seed: int) -> list[Row]:
 
     The parts of the closed form without their powers of sigma, averaged over the next sequences.
     """
-    loss, generator = problem(seed)
+    loss, generator = drawn(seed, K, NEXT)
     w, following = loss.w0, range(K, K + NEXT)
     bases = {
         "top": top_eigenpairs(loss, w, K, D, tol=1e-2).vectors,
@@ -48,14 +47,6 @@ def measure(seed: int) -> list[Row]:
         table = moment_table([next_sample_models(loss, w, U, K, candidates=following)])
         found += [_row(name, d, table, d - 1) for d in DIMS[name]]
     return found
-
-
-def problem(seed: int) -> tuple[EmpiricalLoss, torch.Generator]:
-    """K training sequences, then those that come next; and a source of draws."""
-    run, generator = pretrained()[seed % 3], torch.Generator().manual_seed(seed)
-    held = torch.randperm(len(run.sequences) - run.num_train, generator=generator)[:NEXT]
-    chosen = [*range(K * seed, K * (seed + 1)), *(held + run.num_train).tolist()]
-    return run.loss(chosen, dtype=torch.float32), generator
 
 
 def _row(name: str, dim: int, table: MomentTable, column: int) -> Row:

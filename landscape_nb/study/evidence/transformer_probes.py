@@ -65,11 +65,16 @@ def measure(seed: int) -> list[Row]:
 
 def problem(seed: int) -> tuple[EmpiricalLoss, range, range, torch.Generator]:
     """K training sequences, then those that build and those that judge; and a source of draws."""
-    run, generator = pretrained()[seed % 3], torch.Generator().manual_seed(seed)
-    held = torch.randperm(len(run.sequences) - run.num_train, generator=generator)
-    chosen = (held[: BUILD + JUDGE] + run.num_train).tolist()
-    loss = run.loss([*range(K * seed, K * (seed + 1)), *chosen])
+    loss, generator = drawn(seed, K, BUILD + JUDGE)
     return loss, range(K, K + BUILD), range(K + BUILD, K + BUILD + JUDGE), generator
+
+
+def drawn(seed: int, k: int, held_out: int) -> tuple[EmpiricalLoss, torch.Generator]:
+    """A seed's k training and so many held-out sequences, of a copy in turn; a source of draws."""
+    run, generator = pretrained()[seed % 3], torch.Generator().manual_seed(seed)
+    held = torch.randperm(len(run.sequences) - run.num_train, generator=generator)[:held_out]
+    chosen = [*range(k * seed, k * (seed + 1)), *(held + run.num_train).tolist()]
+    return run.loss(chosen), generator
 
 
 def gradient_shares(
